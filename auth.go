@@ -1,0 +1,217 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/internal/passhash"
+	"github.com/ostiary/auth/internal/refreshtoken"
+	"github.com/ostiary/auth/internal/seal"
+	"github.com/ostiary/auth/store"
+)
+
+// Engine is the authentication engine of one realm. It is safe for concurrent use and keeps nothing in memory that
+// another engine over the same store and with the same Config would miss.
+type Engine struct {
+	config Config
+	rules  *rules
+	store  store.Store
+	box    *seal.Box
+	tokens *refreshtoken.Codec
+	hasher *passhash.Hasher // nil where passwords are off
+	keys   atomic.Pointer[keySet]
+	outbox outbox
+}
+
+// New returns an engine over a store. It reports every mistake in the configuration at once, by field path, and does
+// not touch the store.
+func New(s store.Store, c Config) (*Engine, error) {
+	config, rules, err := c.withDefaults()
+	if s == nil {
+		err = errors.Join(errors.New("auth: the store is nil"), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	previous := make([][]byte, len(config.PreviousSecrets))
+	for i, p := range config.PreviousSecrets {
+		previous[i] = p
+	}
+	box, err := seal.New(config.Secret, previous...)
+	if err != nil {
+		return nil, fmt.Errorf("auth: configuration: Secret: %w", err)
+	}
+	tokens, err := refreshtoken.New(box.Subkeys("refresh token", 32)...)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens}
+	e.outbox.wake = make(chan struct{}, 1)
+	keys := config.AccessTokens.Keys
+	if keys.empty() {
+		keys = derivedKeys(box)
+	}
+	if err := e.SetKeys(keys); err != nil {
+		return nil, fmt.Errorf("auth: configuration: %w", err)
+	}
+	if p := config.Password; p != nil {
+		e.hasher, err = passhash.New(passhash.Options{
+			Params:        passhash.Params{MemoryKiB: p.Argon2.MemoryKiB, Time: p.Argon2.Time, Threads: p.Argon2.Threads},
+			MaxConcurrent: p.MaxHashes,
+			MaxWaiting:    p.MaxWaiting,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("auth: configuration: Password: %w", err)
+		}
+	}
+	return e, nil
+}
+
+// Principal is who a verified access token speaks for.
+type Principal struct {
+	UserID    uuid.UUID
+	SessionID uuid.UUID // zero if the token was issued by a server that does not name sessions
+	TokenID   string    // "jti"
+
+	Anonymous   bool
+	DefaultRole string
+	Roles       []string          // all that the user may take
+	Elevated    bool              // the session has stepped up and this is the token that says so
+	Claims      map[string]string // the custom claims, by their full lower-case name
+
+	AMR      []string  // how the user proved who they are (RFC 8176)
+	AuthTime time.Time // when they last did
+	Expires  time.Time
+}
+
+// HasRole reports whether the principal may take the role.
+func (p *Principal) HasRole(role string) bool {
+	for _, r := range p.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// Authenticate verifies an access token and says who it speaks for. It costs no round trip to the store unless
+// Config.Sessions.CheckOnVerify is set. Any token that this engine would not have issued, or that has expired, gets
+// [ErrUnauthenticated].
+//
+// Without CheckOnVerify a token of a session that was revoked stays good until it expires. Methods that change an
+// account check the session themselves.
+func (e *Engine) Authenticate(ctx context.Context, accessToken string) (_ *Principal, err error) {
+	defer e.settle(&err)
+	p, err := e.verify(accessToken)
+	if err != nil {
+		return nil, ErrUnauthenticated.because(err)
+	}
+	if !e.config.Sessions.CheckOnVerify {
+		return p, nil
+	}
+	if p.SessionID == uuid.Nil {
+		return nil, ErrUnauthenticated.because(errors.New("the token names no session"))
+	}
+	a, err := e.store.User(ctx, store.UserQuery{SessionID: p.SessionID, Now: e.now()})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, ErrUnauthenticated.because(err)
+	case err != nil:
+		return nil, fmt.Errorf("check session: %w", err)
+	case a.Disabled || a.ID != p.UserID:
+		return nil, ErrUnauthenticated.because(ErrDisabledUser)
+	}
+	return p, nil
+}
+
+// VerifyTokenParams is a token to verify.
+type VerifyTokenParams struct {
+	Token string // an access token; a leading "Bearer " is ignored
+}
+
+// VerifyToken reports with a nil error that an access token is good. It is [Engine.Authenticate] for those who need no
+// more, and answers a bad token with [ErrInvalidRequest], as documented.
+func (e *Engine) VerifyToken(ctx context.Context, p VerifyTokenParams) (err error) {
+	defer e.settle(&err)
+	_, err = e.Authenticate(ctx, strings.TrimPrefix(p.Token, "Bearer "))
+	if errors.Is(err, ErrUnauthenticated) {
+		return ErrInvalidRequest.because(err)
+	}
+	return err
+}
+
+// Health returns nil if the engine can serve: its store answers.
+func (e *Engine) Health(ctx context.Context) (err error) {
+	defer e.settle(&err)
+	return e.store.Ping(ctx)
+}
+
+// Version is the version of this module in the running program, or the empty string if it was not built from one.
+func (e *Engine) Version() string { return moduleVersion() }
+
+var moduleVersion = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	const path = "github.com/ostiary/auth"
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == path && m.Version != "(devel)" {
+			return m.Version
+		}
+	}
+	return ""
+})
+
+// Client is what is known of the program that calls.
+type Client struct {
+	Address   netip.Addr // where it calls from, after trusted proxies; zero if unknown
+	UserAgent string     // what it calls itself; cut to 256 bytes when kept
+}
+
+type clientKey struct{}
+
+// WithClient tells the engine who calls. The HTTP adapter does so for every request. Sessions and events keep it, and
+// limits count by it.
+func WithClient(ctx context.Context, c Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
+}
+
+func clientOf(ctx context.Context) Client {
+	c, _ := ctx.Value(clientKey{}).(Client)
+	return c
+}
+
+// label is how a client is shown to the user whose session it holds.
+func (c Client) label() string {
+	const most = 256
+	s := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return -1
+		}
+		return r
+	}, c.UserAgent)
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
+	return s
+}
+
+func (c Client) address() string {
+	if !c.Address.IsValid() {
+		return ""
+	}
+	return c.Address.String()
+}
+
+// now is the engine's clock, as precise as every store can keep it.
+func (e *Engine) now() time.Time { return e.config.Now().UTC().Truncate(time.Microsecond) }

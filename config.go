@@ -1,0 +1,422 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ostiary/auth/internal/claimpath"
+	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/internal/passhash"
+	"github.com/ostiary/auth/internal/redirect"
+	"github.com/ostiary/auth/mail"
+)
+
+// Config says how an [Engine] behaves. Required are ServerURL, ClientURL and Secret. Everything else has a default that
+// is safe, and a capability whose section is nil is off: its methods return [ErrDisabledEndpoint].
+type Config struct {
+	// ServerURL is the public URL under which the routes are mounted, prefix included. Links in messages begin with it;
+	// nothing is ever built from a request's Host header.
+	ServerURL string
+	// ClientURL is where a browser is sent when a request names no other place. It is always an allowed redirect.
+	ClientURL string
+	// AllowedRedirectURLs are further places that redirectTo may name. An entry allows itself and every path below it;
+	// in its host, * stands for any run of characters other than a dot: https://*.example.com.
+	AllowedRedirectURLs []string
+
+	// Secret is the root of every key that the engine derives: at least 32 random bytes, equal on all replicas.
+	// Whoever has it and the database can impersonate every user.
+	Secret Secret
+	// PreviousSecrets are tried after Secret, so that it can be replaced without signing anybody out. Remove one when
+	// the longest session that began under it has ended.
+	PreviousSecrets []Secret
+
+	Password  *PasswordConfig
+	Anonymous *AnonymousConfig
+
+	SignUp       SignUpConfig
+	Email        EmailConfig
+	Roles        RolesConfig
+	Locales      LocalesConfig
+	Gravatar     *GravatarConfig
+	Sessions     SessionsConfig
+	AccessTokens AccessTokensConfig
+	Tickets      TicketsConfig
+
+	// ConcealErrors keeps strangers from finding out which addresses have an account. Errors that would tell become
+	// [ErrInvalidRequest]; where addresses are verified, signing up with a taken one answers as if it were free, and
+	// its owner gets a letter.
+	ConcealErrors bool
+
+	// Mail delivers letters. Required unless Email.AllowUnverified is set.
+	Mail mail.Sender
+	// Hooks are the service's say in what happens.
+	Hooks Hooks
+	// Events receives what happened. The default writes to Logger.
+	Events EventSink
+
+	// Now is the engine's one clock. The default is [time.Now].
+	Now func() time.Time
+	// Logger receives what an operator should know and no caller may. No secret, address or number is ever logged. The
+	// default discards.
+	Logger *slog.Logger
+	// HTTPClient makes outbound requests. The default has a time limit of 10 seconds.
+	HTTPClient *http.Client
+}
+
+// PasswordConfig turns on e-mail and password.
+type PasswordConfig struct {
+	// MinLength and MaxLength bound the length in Unicode code points, after normalisation. The defaults are 8 and
+	// 128; MinLength below 8 is accepted and not advised (OWASP ASVS 5.0 6.2.1), and MaxLength is at least 64
+	// (6.2.9) and at most 1024.
+	MinLength, MaxLength int
+	// AllowCommon turns off the built-in list of the most common passwords (OWASP ASVS 5.0 6.2.4).
+	AllowCommon bool
+	// ContextWords are passwords to refuse besides: the service's name, say (OWASP ASVS 5.0 6.2.11). The user's own
+	// address always is.
+	ContextWords []string
+	// Breached, unless nil, is asked about every new password. If it fails, the password is accepted and an event of
+	// type [EventBreachCheckFailed] emitted. See [HIBP].
+	Breached BreachChecker
+
+	// Argon2 sets the cost of new hashes. A hash of another kind or of lower cost is replaced when its user signs in.
+	Argon2 Argon2
+	// MaxHashes is how many passwords are hashed at once; each takes Argon2.MemoryKiB. Further ones wait, at most
+	// MaxWaiting of them, and those beyond get [ErrTooManyRequests]. The defaults are the number of CPUs and 64 times
+	// that.
+	MaxHashes, MaxWaiting int
+}
+
+// Argon2 are the cost parameters of Argon2id (RFC 9106). Zero values are the defaults: 19 MiB, 2 passes, 1 lane.
+type Argon2 struct {
+	MemoryKiB uint32
+	Time      uint32
+	Threads   uint8
+}
+
+// BreachChecker knows passwords that have become public.
+type BreachChecker interface {
+	// Breached reports whether the password is known to attackers.
+	Breached(ctx context.Context, password string) (bool, error)
+}
+
+// AnonymousConfig turns on anonymous users.
+type AnonymousConfig struct {
+	// MaxIdle is how long an anonymous user may be away before [Engine.Run] removes them. The default is 0: for ever.
+	MaxIdle time.Duration
+}
+
+// SignUpConfig governs how users come into being, whatever the method.
+type SignUpConfig struct {
+	// Disabled refuses every new user with [ErrSignUpDisabled].
+	Disabled bool
+	// DisableNewUsers creates users disabled, for an operator to enable: the call returns [ErrDisabledUser].
+	DisableNewUsers bool
+	// MaxMetadata bounds the metadata that a client may send, in bytes. The default is 16 KiB.
+	MaxMetadata int
+}
+
+// EmailConfig governs addresses, whatever the method.
+type EmailConfig struct {
+	// AllowUnverified lets users in before they have shown that their address is theirs. Anyone can then hold an
+	// account in anybody's name until the owner of the address comes.
+	AllowUnverified bool
+
+	// Allowed and blocked addresses and domains, compared in their canonical form: a blocked address is refused; an
+	// allowed one accepted; a blocked domain refused; an allowed one accepted; anything else is accepted if both
+	// allow-lists are empty. They hold for every way in, and for refreshing: an address that the lists refuse gets
+	// [ErrInvalidEmailPassword].
+	AllowedAddresses, AllowedDomains []string
+	BlockedAddresses, BlockedDomains []string
+}
+
+// RolesConfig says which roles users get.
+type RolesConfig struct {
+	// Default is the role of a user who asks for no other. The default is "user".
+	Default string
+	// Allowed are the roles that a user gets, and may ask for a part of, at sign-up. Default is always among them. The
+	// default is "me".
+	Allowed []string
+}
+
+// LocalesConfig says in which languages users are written to.
+type LocalesConfig struct {
+	Default string   // "en" if empty
+	Allowed []string // Default is always among them
+}
+
+// GravatarConfig gives users without a picture one from gravatar.com. The URL holds the MD5 of the e-mail address, from
+// which the address can be guessed by anyone who sees it.
+type GravatarConfig struct {
+	Default string // blank (the default), identicon, monsterid, wavatar, retro, robohash, mp or 404
+	Rating  string // g (the default), pg, r or x
+}
+
+// SessionsConfig says how long sessions live.
+type SessionsConfig struct {
+	// Idle is how long a session lives without being refreshed. The default is 30 days.
+	Idle time.Duration
+	// Absolute is how long a session lives at most. The default is 180 days; it is never less than Idle.
+	Absolute time.Duration
+	// Grace is how long a refresh token that has been rotated still answers, with the same successor: for parallel
+	// tabs and lost answers. Later use is theft (RFC 9700 §4.14.2) and ends the session. The default is 10 seconds, the
+	// maximum one minute.
+	Grace time.Duration
+	// MaxPerUser bounds the live sessions of one user: the least recently used end. The default is 100.
+	MaxPerUser int
+	// CheckOnVerify makes [Engine.Authenticate] and [Engine.VerifyToken] ask the store whether the session still
+	// lives, so that a revoked one ends at once and not with its access token. It costs one read per call.
+	CheckOnVerify bool
+}
+
+// AccessTokensConfig says what is in an access token and who signs it.
+type AccessTokensConfig struct {
+	// Lifetime of a token. The default is 15 minutes, the maximum 24 hours.
+	Lifetime time.Duration
+	// Issuer is the claim "iss". The default is "hasura-auth".
+	Issuer string
+	// Audience is the claim "aud". If set, a token must name one of these to be accepted.
+	Audience []string
+	// ClaimsNamespace is the claim that holds the role claims. The default is "https://hasura.io/jwt/claims".
+	ClaimsNamespace string
+	// Keys sign and verify. The default is one Ed25519 key derived from Secret, with those of PreviousSecrets retired.
+	// See also [ParseHasuraJWTSecret] and [Engine.SetKeys].
+	Keys Keys
+	// CustomClaims maps the names of claims to paths in the user's record, such as "metadata.plan" or "email"; see
+	// [Engine.Refresh] for when they are read. A claim that decides on access must not come from metadata that the user
+	// can write at sign-up.
+	CustomClaims map[string]string
+	// CustomClaimsDefaults are the values of claims whose path leads nowhere.
+	CustomClaimsDefaults map[string]any
+}
+
+// TicketsConfig says how long one-time secrets live.
+type TicketsConfig struct {
+	VerifyEmail time.Duration // the link in the letter that verifies an address; default 7 days
+}
+
+// Secret is a value that must not be seen: it prints as "[redacted]" whatever the verb, and so do structs that hold it.
+type Secret []byte
+
+// Format implements [fmt.Formatter].
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue implements [slog.LogValuer].
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps the secret out of JSON and its like.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+const redacted = "[redacted]"
+
+// withDefaults returns a copy of c in which nothing is left to default, and every mistake in it by field path. The
+// compiled rules are only valid without an error.
+func (c Config) withDefaults() (Config, *rules, error) {
+	var m mistakes
+	r := &rules{}
+
+	m.url("ServerURL", c.ServerURL)
+	c.ServerURL = strings.TrimRight(c.ServerURL, "/")
+	if redirects, err := redirect.Compile(c.ClientURL, c.AllowedRedirectURLs); err != nil {
+		m.add("ClientURL and AllowedRedirectURLs", "%v", err)
+	} else {
+		r.redirects = redirects
+	}
+	m.secret("Secret", c.Secret)
+	for i, s := range c.PreviousSecrets {
+		m.secret(fmt.Sprintf("PreviousSecrets[%d]", i), s)
+	}
+
+	if c.Password != nil {
+		p := *c.Password
+		def(&p.MinLength, 8)
+		def(&p.MaxLength, 128)
+		m.within("Password.MinLength", p.MinLength, 1, p.MaxLength)
+		m.within("Password.MaxLength", p.MaxLength, 64, 1024)
+		def(&p.Argon2.MemoryKiB, 19*1024)
+		def(&p.Argon2.Time, 2)
+		def(&p.Argon2.Threads, 1)
+		params := passhash.Params{MemoryKiB: p.Argon2.MemoryKiB, Time: p.Argon2.Time, Threads: p.Argon2.Threads}
+		if err := params.Validate(); err != nil {
+			m.add("Password.Argon2", "%v", err)
+		}
+		m.atLeast("Password.MaxHashes", p.MaxHashes, 0)
+		m.atLeast("Password.MaxWaiting", p.MaxWaiting, 0)
+		c.Password = &p
+	}
+
+	if c.Anonymous != nil && c.Anonymous.MaxIdle != 0 {
+		m.duration("Anonymous.MaxIdle", c.Anonymous.MaxIdle, time.Hour, 10*365*24*time.Hour)
+	}
+
+	def(&c.SignUp.MaxMetadata, 16<<10)
+	m.within("SignUp.MaxMetadata", c.SignUp.MaxMetadata, 1, 1<<20)
+
+	if c.Mail == nil && !c.Email.AllowUnverified {
+		m.add("Mail", "is required because addresses are verified; set it, or set Email.AllowUnverified")
+	}
+	acl, err := emailaddr.CompileACL(c.Email.AllowedAddresses, c.Email.AllowedDomains, c.Email.BlockedAddresses, c.Email.BlockedDomains)
+	if err != nil {
+		m.add("Email", "%v", err)
+	}
+	r.acl = acl
+
+	def(&c.Roles.Default, "user")
+	if c.Roles.Allowed == nil {
+		c.Roles.Allowed = []string{"me"}
+	}
+	c.Roles.Allowed = with(c.Roles.Allowed, c.Roles.Default)
+	for i, role := range c.Roles.Allowed {
+		if role == "" || strings.ContainsFunc(role, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			m.add(fmt.Sprintf("Roles.Allowed[%d]", i), "%q is not a role: it is empty or has blanks", role)
+		}
+	}
+	def(&c.Locales.Default, "en")
+	c.Locales.Allowed = with(c.Locales.Allowed, c.Locales.Default)
+	for i, l := range c.Locales.Allowed {
+		if !isLocale(l) {
+			m.add(fmt.Sprintf("Locales.Allowed[%d]", i), "%q is not two or three lower-case letters", l)
+		}
+	}
+	if c.Gravatar != nil {
+		g := *c.Gravatar
+		def(&g.Default, "blank")
+		def(&g.Rating, "g")
+		m.oneOf("Gravatar.Default", g.Default, "blank", "identicon", "monsterid", "wavatar", "retro", "robohash", "mp", "404")
+		m.oneOf("Gravatar.Rating", g.Rating, "g", "pg", "r", "x")
+		c.Gravatar = &g
+	}
+
+	def(&c.Sessions.Idle, 30*24*time.Hour)
+	if c.Sessions.Absolute == 0 {
+		c.Sessions.Absolute = max(180*24*time.Hour, c.Sessions.Idle)
+	}
+	def(&c.Sessions.Grace, 10*time.Second)
+	def(&c.Sessions.MaxPerUser, 100)
+	m.duration("Sessions.Idle", c.Sessions.Idle, time.Second, 10*365*24*time.Hour)
+	m.duration("Sessions.Absolute", c.Sessions.Absolute, c.Sessions.Idle, 10*365*24*time.Hour)
+	m.duration("Sessions.Grace", c.Sessions.Grace, time.Millisecond, time.Minute)
+	m.atLeast("Sessions.MaxPerUser", c.Sessions.MaxPerUser, 1)
+
+	a := &c.AccessTokens
+	def(&a.Lifetime, 15*time.Minute)
+	m.duration("AccessTokens.Lifetime", a.Lifetime, time.Second, 24*time.Hour)
+	def(&a.Issuer, "hasura-auth")
+	def(&a.ClaimsNamespace, "https://hasura.io/jwt/claims")
+	if slices.Contains(a.Audience, "") {
+		m.add("AccessTokens.Audience", "has an empty entry")
+	}
+	if slices.Contains(registeredClaims, a.ClaimsNamespace) {
+		m.add("AccessTokens.ClaimsNamespace", "%q is a registered claim", a.ClaimsNamespace)
+	}
+	if r.claims, err = compileClaims(a.CustomClaims, a.CustomClaimsDefaults); err != nil {
+		m.add("AccessTokens.CustomClaims", "%v", err)
+	}
+
+	def(&c.Tickets.VerifyEmail, 7*24*time.Hour)
+	m.duration("Tickets.VerifyEmail", c.Tickets.VerifyEmail, time.Minute, 30*24*time.Hour)
+
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Events == nil {
+		c.Events = LogEvents(c.Logger)
+	}
+	if c.HTTPClient == nil {
+		c.HTTPClient = &http.Client{Timeout: 10 * time.Second}
+	}
+	return c, r, m.err()
+}
+
+// rules are what the texts of a Config compile to.
+type rules struct {
+	redirects *redirect.Rules
+	acl       *emailaddr.ACL
+	claims    *claimpath.Set // nil without custom claims
+}
+
+// mistakes collects what is wrong with a Config.
+type mistakes []error
+
+func (m *mistakes) add(field, format string, args ...any) {
+	*m = append(*m, fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
+}
+
+func (m *mistakes) err() error {
+	if len(*m) == 0 {
+		return nil
+	}
+	return fmt.Errorf("auth: configuration: %w", errors.Join(*m...))
+}
+
+func (m *mistakes) url(field, s string) {
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		m.add(field, "is required")
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		m.add(field, "is not an absolute http or https URL")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		m.add(field, "must have neither user, query nor fragment")
+	}
+}
+
+func (m *mistakes) secret(field string, s Secret) {
+	if len(s) < 32 {
+		m.add(field, "has %d bytes; at least 32 random ones are needed", len(s))
+	}
+}
+
+func (m *mistakes) within(field string, v, low, high int) {
+	if v < low || v > high {
+		m.add(field, "is %d; it must be from %d to %d", v, low, high)
+	}
+}
+
+func (m *mistakes) atLeast(field string, v, low int) {
+	if v < low {
+		m.add(field, "is %d; it must be at least %d", v, low)
+	}
+}
+
+func (m *mistakes) duration(field string, v, low, high time.Duration) {
+	if v < low || v > high {
+		m.add(field, "is %v; it must be from %v to %v", v, low, high)
+	}
+}
+
+func (m *mistakes) oneOf(field, v string, known ...string) {
+	if !slices.Contains(known, v) {
+		m.add(field, "is %q; it must be one of %s", v, strings.Join(known, ", "))
+	}
+}
+
+// def gives *v its default.
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// with returns list with v in it, without touching list.
+func with(list []string, v string) []string {
+	if slices.Contains(list, v) {
+		return slices.Clone(list)
+	}
+	return append(slices.Clone(list), v)
+}
+
+func isLocale(s string) bool {
+	return (len(s) == 2 || len(s) == 3) && !strings.ContainsFunc(s, func(r rune) bool { return r < 'a' || r > 'z' })
+}

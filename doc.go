@@ -1,0 +1,28 @@
+// Package auth is an authentication engine that a Go service imports.
+//
+// The service owns its process, its router, its database and its user interface. The [Engine] owns identity: users and
+// their credentials, sessions, tokens. It works over any [store.Store], knows nothing of HTTP, and holds every rule
+// itself, so that a caller who never touches the HTTP adapter is as safe as one who does.
+//
+//	engine, err := auth.New(memstore.New(), auth.Config{
+//		ServerURL: "https://api.example.com/v1",
+//		ClientURL: "https://example.com",
+//		Secret:    secret, // at least 32 random bytes
+//		Password:  &auth.PasswordConfig{},
+//		Mail:      sender,
+//	})
+//
+// A capability whose section of [Config] is nil is off. Package httpadapter mounts the documented routes on any
+// http.ServeMux; package authtest gives a service's own tests an engine, a clock and a mailbox.
+//
+// # Signing in
+//
+// [Engine.SignUpPassword], [Engine.SignInPassword] and [Engine.SignInAnonymous] return a [SignInResult]. The
+// [Session] in it has an access token, a JWT for the service's APIs that [Engine.Authenticate] turns into a
+// [Principal], and a refresh token that [Engine.Refresh] trades for the next of both.
+//
+// # Errors
+//
+// Every error is an [*Error] whose code is the documented one: match with errors.Is(err, auth.ErrInvalidTicket). What
+// caused it is for the operator's log and never for the client.
+package auth

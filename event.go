@@ -1,0 +1,93 @@
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// EventType names what happened.
+type EventType string
+
+// Every event that an engine emits.
+const (
+	EventUserCreated        EventType = "user-created"
+	EventUserUpdated        EventType = "user-updated"
+	EventSignedIn           EventType = "signed-in"
+	EventSignInFailed       EventType = "sign-in-failed" // Code says why; UserID is set where the account is known
+	EventSignedOut          EventType = "signed-out"     // Detail "all": every session of the user
+	EventSessionRevoked     EventType = "session-revoked"
+	EventRefreshTokenReused EventType = "refresh-token-reused" // theft, or a client that lost its place; the session has ended
+	EventEmailVerified      EventType = "email-verified"
+	EventBreachCheckFailed  EventType = "breach-check-failed" // a password was accepted without having been checked
+	EventMessageFailed      EventType = "message-failed"      // Detail says whether it will be tried again
+	EventMessageGivenUp     EventType = "message-given-up"
+)
+
+// Event is one security-relevant step: who, what, from where, and with what outcome. It never carries a secret, and of
+// personal data only the client's address.
+type Event struct {
+	Type      EventType
+	At        time.Time
+	UserID    uuid.UUID // zero where nobody is known
+	SessionID uuid.UUID // zero where there is none
+	Client    Client
+	Method    string // the first factor, such as "password"; empty where none was involved
+	Code      Code   // the failure; empty on success
+	Detail    string
+}
+
+// EventSink receives events. Emit is called after the step has been committed, on the goroutine of the call: it must be
+// quick, and it cannot fail the step.
+type EventSink interface {
+	Emit(ctx context.Context, e Event)
+}
+
+// EventFunc is a function that is an [EventSink].
+type EventFunc func(context.Context, Event)
+
+// Emit calls f.
+func (f EventFunc) Emit(ctx context.Context, e Event) { f(ctx, e) }
+
+// LogEvents returns a sink that writes events to a logger: failures and theft at level Warn, the rest at Info.
+func LogEvents(l *slog.Logger) EventSink {
+	return EventFunc(func(ctx context.Context, e Event) {
+		level := slog.LevelInfo
+		if e.Code != "" || e.Type == EventRefreshTokenReused || e.Type == EventMessageGivenUp {
+			level = slog.LevelWarn
+		}
+		if !l.Enabled(ctx, level) {
+			return
+		}
+		attrs := make([]slog.Attr, 0, 7)
+		for _, a := range []slog.Attr{
+			slog.String("address", e.Client.address()),
+			slog.String("method", e.Method),
+			slog.String("code", string(e.Code)),
+			slog.String("detail", e.Detail),
+		} {
+			if a.Value.String() != "" {
+				attrs = append(attrs, a)
+			}
+		}
+		if e.UserID != uuid.Nil {
+			attrs = append(attrs, slog.String("user", e.UserID.String()))
+		}
+		if e.SessionID != uuid.Nil {
+			attrs = append(attrs, slog.String("session", e.SessionID.String()))
+		}
+		l.LogAttrs(ctx, level, string(e.Type), attrs...)
+	})
+}
+
+// emit completes an event and hands it on. A sink that panics does not take the request with it.
+func (e *Engine) emit(ctx context.Context, ev Event) {
+	ev.At = e.now()
+	ev.Client = clientOf(ctx)
+	ctx = context.WithoutCancel(ctx)
+	if err := guard(func() error { e.config.Events.Emit(ctx, ev); return nil }); err != nil {
+		e.config.Logger.ErrorContext(ctx, "event sink failed", slog.String("event", string(ev.Type)), slog.Any("error", err))
+	}
+}

@@ -1,0 +1,370 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ostiary/auth/internal/breach"
+	"github.com/ostiary/auth/internal/commonpw"
+	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/internal/passhash"
+	"github.com/ostiary/auth/internal/passnorm"
+	"github.com/ostiary/auth/store"
+)
+
+const methodPassword = "password"
+
+// amrPassword is RFC 8176's name for it.
+var amrPassword = []string{"pwd"}
+
+// SignUpPasswordParams is a new user with e-mail and password.
+type SignUpPasswordParams struct {
+	Email    string
+	Password string
+	Options  SignUpOptions
+}
+
+// Format keeps the password out of logs, whatever the verb.
+func (p SignUpPasswordParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue is [SignUpPasswordParams.Format] for package slog.
+func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// SignUpPassword creates a user who signs in with e-mail and password. Where addresses are verified
+// (Config.Email.AllowUnverified is unset) the result has no session: a letter with a link is on its way, and following
+// it signs the user in. It costs one round trip, and one more for the letter.
+//
+// Errors: [ErrDisabledEndpoint] without Config.Password; [ErrSignUpDisabled]; [ErrInvalidRequest] for an address,
+// display name, metadata or password of the wrong form; [ErrInvalidEmailPassword] if the access lists refuse the
+// address; [ErrPasswordTooShort] and [ErrPasswordBreached], the latter also for a password that is among the most common
+// ones or is the address itself; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed];
+// [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
+// [ErrTooManyRequests] if too many passwords are being hashed.
+func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ *SignInResult, err error) {
+	defer e.settle(&err)
+	if e.hasher == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	if e.config.SignUp.Disabled {
+		return nil, ErrSignUpDisabled
+	}
+	address, err := e.admit(p.Email)
+	if err != nil {
+		return nil, err
+	}
+	password, err := e.newPassword(ctx, p.Password, address)
+	if err != nil {
+		return nil, err
+	}
+	redirectTo, err := e.RedirectTo(p.Options.RedirectTo)
+	if err != nil {
+		return nil, err
+	}
+	u, err := e.newUser(p.Options, address.Typed)
+	if err != nil {
+		return nil, err
+	}
+	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
+	if u, err = e.signUp(ctx, u, methodPassword); err != nil {
+		return nil, err
+	}
+	if u.PasswordHash, err = e.hash(ctx, password); err != nil {
+		return nil, err
+	}
+
+	switch {
+	case u.Disabled:
+		_, err = e.create(ctx, store.NewUser{User: u}, methodPassword)
+		if err == nil {
+			err = ErrDisabledUser
+		}
+		return nil, taken(err)
+	case e.config.Email.AllowUnverified:
+		in, err := e.enter(ctx, entry{user: u, method: methodPassword, amr: amrPassword, create: &store.NewUser{User: u}})
+		return in, taken(err)
+	}
+	n := store.NewUser{User: u}
+	letter, err := e.verifyEmail(&n, redirectTo)
+	if err != nil {
+		return nil, err
+	}
+	_, err = e.create(ctx, n, methodPassword)
+	if errors.Is(err, store.ErrConflict{Field: store.FieldEmail}) && e.config.ConcealErrors {
+		return &SignInResult{}, e.tellOwner(ctx, u)
+	}
+	if err != nil {
+		return nil, taken(err)
+	}
+	e.deliver(ctx, letter)
+	return &SignInResult{}, nil
+}
+
+// taken translates the store's word that an address is taken.
+func taken(err error) error {
+	if errors.Is(err, store.ErrConflict{Field: store.FieldEmail}) {
+		return ErrEmailAlreadyInUse.because(err)
+	}
+	return err
+}
+
+// tellOwner writes to the owner of a taken address, in place of the letter that a new user would have got.
+func (e *Engine) tellOwner(ctx context.Context, attempt store.User) error {
+	a, err := e.store.User(ctx, store.UserQuery{EmailKey: attempt.EmailKey, Now: e.now()})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // deleted a moment ago
+	}
+	if err != nil {
+		return fmt.Errorf("find owner: %w", err)
+	}
+	letter, err := e.letter("signup-attempt", &a.User, nil)
+	if err != nil {
+		return err
+	}
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: a.ID, Now: e.now(), If: store.Conditions{Disabled: true}, Messages: []store.Message{letter.row},
+	})
+	if err != nil {
+		return fmt.Errorf("write to owner: %w", err)
+	}
+	e.deliver(ctx, letter)
+	return nil
+}
+
+// SignInPasswordParams is an attempt to sign in.
+type SignInPasswordParams struct {
+	Email    string
+	Password string
+}
+
+// Format keeps the password out of logs, whatever the verb.
+func (p SignInPasswordParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue is [SignInPasswordParams.Format] for package slog.
+func (p SignInPasswordParams) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// SignInPassword opens a session for a user's e-mail and password. It costs one hash, whether or not there is such a
+// user, and two round trips. A hash of an older kind or cost is replaced on the way.
+//
+// Errors: [ErrDisabledEndpoint] without Config.Password; [ErrInvalidRequest] if Email is not an address;
+// [ErrInvalidEmailPassword] for an unknown user and a wrong password alike; only with the right password, the account's
+// state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrTooManyRequests] if too many passwords are being hashed.
+func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ *SignInResult, err error) {
+	defer e.settle(&err)
+	if e.hasher == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	address, err := emailaddr.Parse(p.Email)
+	if err != nil {
+		return nil, ErrInvalidRequest.saying("email is not an address").because(err)
+	}
+	a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("find user: %w", err)
+	}
+	stale, err := e.checkPassword(ctx, a.PasswordHash, p.Password)
+	if err != nil {
+		if errors.Is(err, ErrInvalidEmailPassword) {
+			e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, Method: methodPassword, Code: CodeInvalidEmailPassword})
+		}
+		return nil, err
+	}
+	change := &store.UserChange{}
+	if stale {
+		if h, err := e.rehash(ctx, p.Password); err == nil {
+			change.Set.PasswordHash = &h
+		}
+	}
+	in := entry{user: a.User, method: methodPassword, amr: amrPassword, change: change}
+	result, err := e.enter(ctx, in)
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) {
+		// Something was revoked while the password was being checked. If the password itself is still the one that
+		// was right, the sign-in comes after the revocation and stands.
+		now, lookErr := e.store.User(ctx, store.UserQuery{ID: a.ID, Now: e.now()})
+		if lookErr == nil && now.PasswordHash == a.PasswordHash {
+			in.user = now.User
+			result, err = e.enter(ctx, in)
+		}
+	}
+	return result, overtaken(err)
+}
+
+// overtaken translates the store's word that the account changed between the first factor and the session.
+func overtaken(err error) error {
+	switch {
+	case errors.Is(err, store.ErrUnmet{Condition: store.ConditionEnabled}):
+		return ErrDisabledUser.because(err)
+	case errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}), errors.Is(err, store.ErrNotFound):
+		return ErrInvalidEmailPassword.because(err)
+	}
+	return err
+}
+
+// ImportUserParams is a user who comes from elsewhere.
+type ImportUserParams struct {
+	Email         string
+	EmailVerified bool
+	// PasswordHash is an Argon2id, Argon2i, scrypt or PBKDF2 hash in PHC format (passlib's and Django's forms of PBKDF2
+	// included) or a bcrypt hash; empty for a user without a password. It is replaced by an Argon2id one at the next
+	// sign-in.
+	PasswordHash string
+	Options      SignUpOptions // RedirectTo is ignored
+	Disabled     bool
+}
+
+// ImportUser creates a user on the service's authority, without a session or a letter. Hooks run as for a sign-up.
+//
+// Errors: [ErrInvalidRequest] for an address or a hash that cannot be used, its cost being out of bounds included;
+// [ErrEmailAlreadyInUse]; and those of the options, as at [Engine.SignUpPassword].
+func (e *Engine) ImportUser(ctx context.Context, p ImportUserParams) (_ *User, err error) {
+	defer e.settle(&err)
+	address, err := emailaddr.Parse(p.Email)
+	if err != nil {
+		return nil, ErrInvalidRequest.saying("email is not an address").because(err)
+	}
+	if p.PasswordHash != "" {
+		if err := passhash.Validate(p.PasswordHash); err != nil {
+			return nil, ErrInvalidRequest.saying("the password hash cannot be used").because(err)
+		}
+	}
+	u, err := e.newUser(p.Options, address.Typed)
+	if err != nil {
+		return nil, err
+	}
+	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
+	u.EmailVerified, u.PasswordHash, u.Disabled = p.EmailVerified, p.PasswordHash, p.Disabled
+	if u, err = e.signUp(ctx, u, "import"); err != nil {
+		return nil, err
+	}
+	if u, err = e.create(ctx, store.NewUser{User: u}, "import"); err != nil {
+		return nil, taken(err)
+	}
+	return publicUser(&u), nil
+}
+
+// newPassword applies the rules for a password that a user chooses and returns its normal form. The same rules hold
+// wherever one is chosen.
+func (e *Engine) newPassword(ctx context.Context, password string, owner emailaddr.Address) (string, error) {
+	c := e.config.Password
+	if len(password) > 4*c.MaxLength {
+		return "", tooLong(c.MaxLength)
+	}
+	normal, err := passnorm.Normalize(password)
+	if errors.Is(err, passnorm.ErrEmpty) {
+		return "", ErrPasswordTooShort
+	}
+	if err != nil {
+		return "", ErrInvalidRequest.saying("password has characters that cannot be typed").because(err)
+	}
+	switch n := utf8.RuneCountInString(normal); {
+	case n < c.MinLength:
+		return "", ErrPasswordTooShort
+	case n > c.MaxLength:
+		return "", tooLong(c.MaxLength)
+	}
+	local, _, _ := strings.Cut(owner.Canonical, "@")
+	if commonpw.MatchesContext(normal, append([]string{owner.Canonical, local}, c.ContextWords...)...) {
+		return "", ErrPasswordBreached.saying("Password is a name that an attacker would try first")
+	}
+	if !c.AllowCommon && commonpw.Contains(normal) {
+		return "", ErrPasswordBreached.saying("Password is one of the most common ones")
+	}
+	if c.Breached == nil {
+		return normal, nil
+	}
+	var breached bool
+	err = guard(func() (err error) { breached, err = c.Breached.Breached(ctx, normal); return err })
+	if err != nil {
+		e.emit(ctx, Event{Type: EventBreachCheckFailed})
+		e.config.Logger.WarnContext(ctx, "breach check failed; password accepted", slog.Any("error", err))
+		return normal, nil
+	}
+	if breached {
+		return "", ErrPasswordBreached
+	}
+	return normal, nil
+}
+
+func tooLong(limit int) error {
+	return ErrInvalidRequest.saying(fmt.Sprintf("password must be at most %d characters", limit))
+}
+
+func (e *Engine) hash(ctx context.Context, normal string) (string, error) {
+	h, err := e.hasher.Hash(ctx, normal)
+	return h, busy(err)
+}
+
+// rehash makes a current hash of a password that was right. It is a courtesy: the sign-in goes on without it.
+func (e *Engine) rehash(ctx context.Context, password string) (string, error) {
+	normal, err := passnorm.Normalize(password)
+	if err != nil {
+		return "", err
+	}
+	return e.hasher.Hash(ctx, normal)
+}
+
+// checkPassword compares a password with a user's hash and says whether the hash should be replaced. Where there is no
+// hash, because there is no such user or they have no password, it costs as much and fails.
+func (e *Engine) checkPassword(ctx context.Context, hash, password string) (stale bool, err error) {
+	normal := ""
+	if len(password) <= 4*e.config.Password.MaxLength {
+		normal, err = passnorm.Normalize(password)
+	}
+	if err != nil || normal == "" {
+		hash = "" // no user can have chosen it
+	}
+	if hash == "" {
+		if err := busy(e.hasher.VerifyNothing(ctx, normal)); err != nil {
+			return false, err
+		}
+		return false, ErrInvalidEmailPassword
+	}
+	ok, stale, err := e.hasher.Verify(ctx, hash, normal)
+	if err == nil && !ok && normal != password && !strings.HasPrefix(hash, "$argon2id$") {
+		// A hash from elsewhere may have been made of the password as it was typed.
+		ok, stale, err = e.hasher.Verify(ctx, hash, password)
+	}
+	switch {
+	case errors.Is(err, passhash.ErrUnsupported):
+		e.config.Logger.ErrorContext(ctx, "a stored password hash cannot be used", slog.Any("error", err))
+		return false, ErrInvalidEmailPassword
+	case err != nil:
+		return false, busy(err)
+	case !ok:
+		return false, ErrInvalidEmailPassword
+	}
+	return stale, nil
+}
+
+func busy(err error) error {
+	if errors.Is(err, passhash.ErrBusy) {
+		return ErrTooManyRequests.because(err)
+	}
+	return err
+}
+
+// HIBP returns a [BreachChecker] that asks the range API of Have I Been Pwned with the given client, or with one of its
+// own if that is nil. Five hexadecimal digits of the password's SHA-1 leave the process, nothing else. A lookup takes at
+// most a second.
+func HIBP(client *http.Client) BreachChecker {
+	c, err := breach.New(breach.Options{HTTPClient: client})
+	return hibp{c, err}
+}
+
+type hibp struct {
+	client *breach.Client
+	err    error
+}
+
+func (h hibp) Breached(ctx context.Context, password string) (bool, error) {
+	if h.err != nil {
+		return false, h.err
+	}
+	n, err := h.client.Pwned(ctx, password)
+	return n > 0, err
+}

@@ -1,0 +1,312 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/internal/refreshtoken"
+	"github.com/ostiary/auth/store"
+)
+
+// Session is a signed-in client, in the JSON form of the documented API.
+type Session struct {
+	AccessToken          string    `json:"accessToken"`          // a JWT
+	AccessTokenExpiresIn int       `json:"accessTokenExpiresIn"` // seconds
+	RefreshToken         string    `json:"refreshToken"`         // a UUID in lower case; good for one refresh
+	RefreshTokenID       uuid.UUID `json:"refreshTokenId"`       // the session's id, the same over all rotations
+	User                 *User     `json:"user"`
+}
+
+// Format keeps the tokens out of logs, whatever the verb.
+func (s Session) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "{session %s %s}", s.RefreshTokenID, redacted)
+}
+
+// LogValue is [Session.Format] for package slog.
+func (s Session) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
+
+// SignInResult is what a first factor earns: a session; or nothing yet, because a sign-up awaits the proof of its
+// address.
+type SignInResult struct {
+	Session *Session `json:"session,omitempty"`
+}
+
+// SessionDetails is what its owner may see of a session.
+type SessionDetails struct {
+	ID         uuid.UUID `json:"id"` // Session.RefreshTokenID
+	CreatedAt  time.Time `json:"createdAt"`
+	LastUsedAt time.Time `json:"lastUsedAt"` // when it was opened or last refreshed
+	ExpiresAt  time.Time `json:"expiresAt"`  // unless it is refreshed before
+	AMR        []string  `json:"amr"`        // how the user signed in (RFC 8176)
+	UserAgent  string    `json:"userAgent"`  // what the client called itself
+	Address    string    `json:"address"`    // where it was last seen
+	Current    bool      `json:"current"`    // it is the one that asks
+}
+
+// entry is a user who has passed a first factor and wants to come in, with the write that the session will be part of.
+// One of create and change is set.
+type entry struct {
+	user   store.User
+	method string   // for events
+	amr    []string // RFC 8176
+	create *store.NewUser
+	change *store.UserChange
+}
+
+// enter is the one door: every path that ends in a session goes through it, and nothing else opens one. It decides in
+// this order: the account's state, the service's hook, the access token, and then, in one atomic step with whatever the
+// first factor brought about, the session.
+//
+// The token is signed before anything is written, so that a key or a claims hook that fails costs nobody a ticket.
+func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
+	if err := e.mayEnter(&in.user); err != nil {
+		e.emit(ctx, Event{Type: EventSignInFailed, UserID: in.user.ID, Method: in.method, Code: codeOf(err)})
+		return nil, err
+	}
+	if h := e.config.Hooks.BeforeSession; h != nil {
+		if err := hook("BeforeSession", func() error { return h(ctx, publicUser(&in.user), in.amr) }); err != nil {
+			e.emit(ctx, Event{Type: EventSignInFailed, UserID: in.user.ID, Method: in.method, Code: codeOf(err)})
+			return nil, err
+		}
+	}
+	now := e.now()
+	client := clientOf(ctx)
+	row := store.Session{
+		ID: refreshtoken.NewSessionID(), UserID: in.user.ID,
+		CreatedAt: now, RotatedAt: now, AuthTime: now, AMR: in.amr,
+		Client: client.label(), Address: client.address(),
+		ExpiresAt: now.Add(e.config.Sessions.Idle), EndsAt: now.Add(e.config.Sessions.Absolute),
+	}
+	session, err := e.session(ctx, &in.user, &row)
+	if err != nil {
+		return nil, err
+	}
+	var user store.User
+	if in.create != nil {
+		in.create.Session = &row
+		user, err = e.create(ctx, *in.create, in.method)
+	} else {
+		c := *in.change
+		c.UserID, c.Now, c.If.Epoch = in.user.ID, now, in.user.Epoch
+		c.Session, c.MaxSessions = &row, e.config.Sessions.MaxPerUser
+		user, err = e.store.ChangeUser(ctx, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	session.User = publicUser(&user)
+	e.emit(ctx, Event{Type: EventSignedIn, UserID: user.ID, SessionID: row.ID, Method: in.method})
+	return &SignInResult{Session: session}, nil
+}
+
+// mayEnter holds the rules of account state, for every way in and for every refresh. Disabled comes first: nothing
+// that is said of a disabled user may hide that they are.
+func (e *Engine) mayEnter(u *store.User) error {
+	switch {
+	case u.Disabled:
+		return ErrDisabledUser
+	case u.EmailKey != "" && !e.admits(u.EmailKey):
+		return ErrInvalidEmailPassword.because(errors.New("the address is not admitted"))
+	case u.EmailKey != "" && !u.EmailVerified && !e.config.Email.AllowUnverified:
+		return ErrUnverifiedUser
+	}
+	return nil
+}
+
+// session makes the client's side of a session row.
+func (e *Engine) session(ctx context.Context, u *store.User, row *store.Session) (*Session, error) {
+	access, err := e.sign(ctx, u, row, false)
+	if err != nil {
+		return nil, err
+	}
+	refresh, err := e.tokens.Encode(row.ID, row.Generation)
+	if err != nil {
+		return nil, fmt.Errorf("refresh token: %w", err)
+	}
+	return &Session{
+		AccessToken:          access,
+		AccessTokenExpiresIn: int(e.config.AccessTokens.Lifetime / time.Second),
+		RefreshToken:         refresh,
+		RefreshTokenID:       row.ID,
+		User:                 publicUser(u),
+	}, nil
+}
+
+// RefreshParams is a refresh token to trade for the next session.
+type RefreshParams struct {
+	RefreshToken string
+}
+
+// Refresh rotates a refresh token: it returns a new access token and a new refresh token, and the one presented has had
+// its turn. Roles, claims and account state are read afresh; a step-up is not carried over. It costs one round trip.
+//
+// Presented again within Config.Sessions.Grace, a token returns the same successor, so that parallel refreshes and
+// retries all succeed with one result. Presented later it can only have been stolen, or copied: the session ends, for
+// the thief and the owner alike, and an event is emitted (RFC 9700 §4.14.2). That holds for every earlier token of the
+// session, however old.
+//
+// Errors: [ErrInvalidRefreshToken], and the account's state: [ErrDisabledUser], [ErrUnverifiedUser],
+// [ErrInvalidEmailPassword] if the access lists no longer admit the address. After any of the latter, and after a
+// failure of the signing key or the claims hook, the token presented is still good.
+func (e *Engine) Refresh(ctx context.Context, p RefreshParams) (_ *Session, err error) {
+	defer e.settle(&err)
+	var candidates []store.SessionGeneration
+	for _, c := range e.tokens.Decode(p.RefreshToken) {
+		candidates = append(candidates, store.SessionGeneration{ID: c.Session, Generation: c.Generation})
+	}
+	if len(candidates) == 0 {
+		return nil, ErrInvalidRefreshToken
+	}
+	r, err := e.store.RotateSession(ctx, store.SessionRotation{
+		Candidates: candidates,
+		Now:        e.now(),
+		Idle:       e.config.Sessions.Idle,
+		Grace:      e.config.Sessions.Grace,
+		Skew:       clockSkew,
+		Address:    clientOf(ctx).address(),
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, ErrInvalidRefreshToken
+	case err != nil:
+		return nil, fmt.Errorf("rotate session: %w", err)
+	case r.Outcome == store.UserDisabled:
+		return nil, ErrDisabledUser
+	case r.Outcome == store.Reused:
+		e.emit(ctx, Event{Type: EventRefreshTokenReused, UserID: r.User.ID, SessionID: r.Session.ID, Code: CodeInvalidRefreshToken})
+		return nil, ErrInvalidRefreshToken.because(errors.New("the token had been rotated; its session has ended"))
+	}
+	if err = e.mayEnter(&r.User); err == nil {
+		var session *Session
+		if session, err = e.session(ctx, &r.User, &r.Session); err == nil {
+			return session, nil
+		}
+	}
+	if r.Outcome == store.Rotated {
+		e.unrotate(ctx, r.Session)
+	}
+	return nil, err
+}
+
+// clockSkew is how far apart the clocks of two replicas may be.
+const clockSkew = time.Minute
+
+// unrotate takes back a rotation whose answer cannot be given, so that the client's token stays good. If that fails
+// too, the client is left with the grace period. The client may be gone; this must happen nevertheless.
+func (e *Engine) unrotate(ctx context.Context, s store.Session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := e.store.UnrotateSession(ctx, store.SessionGeneration{ID: s.ID, Generation: s.Generation - 1})
+	if err != nil {
+		e.config.Logger.ErrorContext(ctx, "take back rotation", slog.Any("error", err), slog.String("session", s.ID.String()))
+	}
+}
+
+// SignOutParams says which sessions end.
+type SignOutParams struct {
+	// RefreshToken names the session to end: any token of it, current or not. Not needed with All.
+	RefreshToken string
+	// All ends every session of the principal.
+	All bool
+	// PATs, with All, revokes the principal's personal access tokens as well.
+	PATs bool
+}
+
+// SignOut ends one session, given one of its refresh tokens, or all sessions of the principal. The principal may be nil
+// unless All is set. A token of a session that has ended already is no error.
+//
+// Errors: [ErrInvalidRequest] if neither All nor a token is given; [ErrUnauthenticated] if All is set without a
+// principal, or the principal's session has ended.
+func (e *Engine) SignOut(ctx context.Context, principal *Principal, p SignOutParams) (err error) {
+	defer e.settle(&err)
+	if p.All {
+		return e.signOutAll(ctx, principal, p.PATs)
+	}
+	if p.RefreshToken == "" {
+		return ErrInvalidRequest.saying("refreshToken is required")
+	}
+	for _, c := range e.tokens.Decode(p.RefreshToken) {
+		n, err := e.store.EndSessions(ctx, uuid.Nil, c.Session)
+		if err != nil {
+			return fmt.Errorf("end session: %w", err)
+		}
+		if n > 0 {
+			e.emit(ctx, Event{Type: EventSignedOut, SessionID: c.Session})
+		}
+	}
+	return nil
+}
+
+func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool) error {
+	if principal == nil {
+		return ErrUnauthenticated
+	}
+	_, err := e.store.ChangeUser(ctx, store.UserChange{
+		UserID: principal.UserID,
+		Now:    e.now(),
+		If:     store.Conditions{Session: principal.SessionID, Disabled: true},
+		Drop:   store.Drop{Sessions: true, PATs: pats},
+	})
+	if err := gone(err); err != nil {
+		return fmt.Errorf("end sessions: %w", err)
+	}
+	e.emit(ctx, Event{Type: EventSignedOut, UserID: principal.UserID, SessionID: principal.SessionID, Detail: "all"})
+	return nil
+}
+
+// ListSessions returns the live sessions of the principal, the oldest first.
+//
+// Errors: [ErrUnauthenticated] if the user is gone.
+func (e *Engine) ListSessions(ctx context.Context, principal *Principal) (_ []SessionDetails, err error) {
+	defer e.settle(&err)
+	a, err := e.store.User(ctx, store.UserQuery{ID: principal.UserID, With: store.WithSessions, Now: e.now()})
+	if err := gone(err); err != nil {
+		return nil, err
+	}
+	list := make([]SessionDetails, len(a.Sessions))
+	for i, s := range a.Sessions {
+		list[i] = SessionDetails{
+			ID: s.ID, CreatedAt: s.CreatedAt, LastUsedAt: s.RotatedAt, ExpiresAt: s.ExpiresAt,
+			AMR: append([]string{}, s.AMR...), UserAgent: s.Client, Address: s.Address,
+			Current: s.ID == principal.SessionID,
+		}
+	}
+	return list, nil
+}
+
+// RevokeSession ends one of the principal's sessions.
+//
+// Errors: [ErrNotFound] if the principal has no such session, whoever else may.
+func (e *Engine) RevokeSession(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
+	defer e.settle(&err)
+	n, err := e.store.EndSessions(ctx, principal.UserID, id)
+	if err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	e.emit(ctx, Event{Type: EventSessionRevoked, UserID: principal.UserID, SessionID: id})
+	return nil
+}
+
+// gone translates the store's word that the principal's user or session is no more.
+func gone(err error) error {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {
+		return ErrUnauthenticated.because(err)
+	}
+	return err
+}
+
+func codeOf(err error) Code {
+	var known *Error
+	if errors.As(err, &known) {
+		return known.Code
+	}
+	return CodeInternal
+}
