@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -37,10 +38,10 @@ type Engine struct {
 func New(s store.Store, c Config) (*Engine, error) {
 	config, rules, err := c.withDefaults()
 	if s == nil {
-		err = errors.Join(errors.New("auth: the store is nil"), err)
+		err = errors.Join(errors.New("the store is nil"), err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("auth: %w", err)
 	}
 	previous := make([][]byte, len(config.PreviousSecrets))
 	for i, p := range config.PreviousSecrets {
@@ -48,7 +49,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	}
 	box, err := seal.New(config.Secret, previous...)
 	if err != nil {
-		return nil, fmt.Errorf("auth: configuration: Secret: %w", err)
+		return nil, fmt.Errorf("auth: %w", &ConfigError{"Secret", err})
 	}
 	tokens, err := refreshtoken.New(box.Subkeys("refresh token", 32)...)
 	if err != nil {
@@ -61,8 +62,10 @@ func New(s store.Store, c Config) (*Engine, error) {
 		keys = derivedKeys(box)
 	}
 	if err := e.SetKeys(keys); err != nil {
-		return nil, fmt.Errorf("auth: configuration: %w", err)
+		return nil, fmt.Errorf("auth: %w", err)
 	}
+	// What can be derived has been: nobody who prints the service's memory needs to find the rest.
+	e.config.Secret, e.config.PreviousSecrets, e.config.AccessTokens.Keys = nil, nil, Keys{}
 	if p := config.Password; p != nil {
 		e.hasher, err = passhash.New(passhash.Options{
 			Params:        passhash.Params{MemoryKiB: p.Argon2.MemoryKiB, Time: p.Argon2.Time, Threads: p.Argon2.Threads},
@@ -70,11 +73,15 @@ func New(s store.Store, c Config) (*Engine, error) {
 			MaxWaiting:    p.MaxWaiting,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("auth: configuration: Password: %w", err)
+			return nil, fmt.Errorf("auth: %w", &ConfigError{"Password", err})
 		}
 	}
 	return e, nil
 }
+
+// Format keeps the engine's secrets out of logs, whatever the verb: a service's own struct that holds an Engine can be
+// printed.
+func (*Engine) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "auth.Engine") }
 
 // Principal is who a verified access token speaks for.
 type Principal struct {
@@ -121,14 +128,11 @@ func (e *Engine) Authenticate(ctx context.Context, accessToken string) (_ *Princ
 	if p.SessionID == uuid.Nil {
 		return nil, ErrUnauthenticated.because(errors.New("the token names no session"))
 	}
-	a, err := e.store.User(ctx, store.UserQuery{SessionID: p.SessionID, Now: e.now()})
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil, ErrUnauthenticated.because(err)
-	case err != nil:
-		return nil, fmt.Errorf("check session: %w", err)
-	case a.Disabled || a.ID != p.UserID:
-		return nil, ErrUnauthenticated.because(ErrDisabledUser)
+	if _, err := e.account(ctx, p, 0); err != nil {
+		if known := (*Error)(nil); errors.As(err, &known) {
+			return nil, ErrUnauthenticated.because(err)
+		}
+		return nil, err // the store's fault, not the token's
 	}
 	return p, nil
 }

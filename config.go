@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -224,14 +225,23 @@ func (c Config) withDefaults() (Config, *rules, error) {
 
 	m.url("ServerURL", c.ServerURL)
 	c.ServerURL = strings.TrimRight(c.ServerURL, "/")
-	if redirects, err := redirect.Compile(c.ClientURL, c.AllowedRedirectURLs); err != nil {
-		m.add("ClientURL and AllowedRedirectURLs", "%v", err)
-	} else {
-		r.redirects = redirects
+	var err error
+	client := c.ClientURL
+	if _, err := redirect.Compile(client, nil); err != nil {
+		m.add("ClientURL", "%w", err)
+		client = "https://client.invalid" // to hear about the others all the same
+	}
+	if r.redirects, err = redirect.Compile(client, c.AllowedRedirectURLs); err != nil {
+		m.add("AllowedRedirectURLs", "%w", err)
 	}
 	m.secret("Secret", c.Secret)
 	for i, s := range c.PreviousSecrets {
-		m.secret(fmt.Sprintf("PreviousSecrets[%d]", i), s)
+		field := fmt.Sprintf("PreviousSecrets[%d]", i)
+		m.secret(field, s)
+		same := func(other Secret) bool { return bytes.Equal(other, s) }
+		if same(c.Secret) || slices.ContainsFunc(c.PreviousSecrets[:i], same) {
+			m.add(field, "is the same as another secret")
+		}
 	}
 
 	if c.Password != nil {
@@ -245,7 +255,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		def(&p.Argon2.Threads, 1)
 		params := passhash.Params{MemoryKiB: p.Argon2.MemoryKiB, Time: p.Argon2.Time, Threads: p.Argon2.Threads}
 		if err := params.Validate(); err != nil {
-			m.add("Password.Argon2", "%v", err)
+			m.add("Password.Argon2", "%w", err)
 		}
 		m.atLeast("Password.MaxHashes", p.MaxHashes, 0)
 		m.atLeast("Password.MaxWaiting", p.MaxWaiting, 0)
@@ -262,11 +272,11 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	if c.Mail == nil && !c.Email.AllowUnverified {
 		m.add("Mail", "is required because addresses are verified; set it, or set Email.AllowUnverified")
 	}
-	acl, err := emailaddr.CompileACL(c.Email.AllowedAddresses, c.Email.AllowedDomains, c.Email.BlockedAddresses, c.Email.BlockedDomains)
-	if err != nil {
-		m.add("Email", "%v", err)
-	}
-	r.acl = acl
+	m.acl("Email.AllowedAddresses", c.Email.AllowedAddresses, nil)
+	m.acl("Email.AllowedDomains", nil, c.Email.AllowedDomains)
+	m.acl("Email.BlockedAddresses", c.Email.BlockedAddresses, nil)
+	m.acl("Email.BlockedDomains", nil, c.Email.BlockedDomains)
+	r.acl, _ = emailaddr.CompileACL(c.Email.AllowedAddresses, c.Email.AllowedDomains, c.Email.BlockedAddresses, c.Email.BlockedDomains)
 
 	def(&c.Roles.Default, "user")
 	if c.Roles.Allowed == nil {
@@ -317,7 +327,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		m.add("AccessTokens.ClaimsNamespace", "%q is a registered claim", a.ClaimsNamespace)
 	}
 	if r.claims, err = compileClaims(a.CustomClaims, a.CustomClaimsDefaults); err != nil {
-		m.add("AccessTokens.CustomClaims", "%v", err)
+		m.add("AccessTokens.CustomClaims", "%w", err)
 	}
 
 	def(&c.Tickets.VerifyEmail, 7*24*time.Hour)
@@ -335,7 +345,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	if c.HTTPClient == nil {
 		c.HTTPClient = &http.Client{Timeout: 10 * time.Second}
 	}
-	return c, r, m.err()
+	return c, r, errors.Join(m...)
 }
 
 // rules are what the texts of a Config compile to.
@@ -345,18 +355,23 @@ type rules struct {
 	claims    *claimpath.Set // nil without custom claims
 }
 
+// ConfigError is one mistake in a [Config]. The error of [New] joins one for each; match with [errors.As], or walk them
+// through Unwrap() []error.
+type ConfigError struct {
+	Field string // the path of the field, such as "Sessions.Idle" or "PreviousSecrets[1]"
+	Err   error  // what is wrong; it never repeats a secret
+}
+
+func (e *ConfigError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
 // mistakes collects what is wrong with a Config.
 type mistakes []error
 
 func (m *mistakes) add(field, format string, args ...any) {
-	*m = append(*m, fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...)))
-}
-
-func (m *mistakes) err() error {
-	if len(*m) == 0 {
-		return nil
-	}
-	return fmt.Errorf("auth: configuration: %w", errors.Join(*m...))
+	*m = append(*m, &ConfigError{field, fmt.Errorf(format, args...)})
 }
 
 func (m *mistakes) url(field, s string) {
@@ -374,6 +389,13 @@ func (m *mistakes) url(field, s string) {
 func (m *mistakes) secret(field string, s Secret) {
 	if len(s) < 32 {
 		m.add(field, "has %d bytes; at least 32 random ones are needed", len(s))
+	}
+}
+
+// acl checks one of the access lists by itself, so that a mistake in it has its name.
+func (m *mistakes) acl(field string, emails, domains []string) {
+	if _, err := emailaddr.CompileACL(emails, domains, nil, nil); err != nil {
+		m.add(field, "%w", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -45,11 +46,16 @@ type SignUp struct {
 	Metadata    []byte // a JSON object, or nil
 }
 
-// guard calls f and turns a panic into an error, so that a fault in the service's code is a failed call.
+// guard calls f and turns a panic into an error, so that a fault in the service's code is a failed call. What was
+// panicked with may hold anything: only its type is kept, and the text where it is the runtime's own.
 func guard(f func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		switch r := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = fmt.Errorf("panic: %w\n%s", r, debug.Stack())
+		default:
+			err = fmt.Errorf("panic with a value of type %T\n%s", r, debug.Stack())
 		}
 	}()
 	return f()

@@ -252,7 +252,10 @@ func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool
 		If:     store.Conditions{Session: principal.SessionID, Disabled: true},
 		Drop:   store.Drop{Sessions: true, PATs: pats},
 	})
-	if err := gone(err); err != nil {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {
+		return ErrUnauthenticated.because(err)
+	}
+	if err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	e.emit(ctx, Event{Type: EventSignedOut, UserID: principal.UserID, SessionID: principal.SessionID, Detail: "all"})
@@ -261,11 +264,11 @@ func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool
 
 // ListSessions returns the live sessions of the principal, the oldest first.
 //
-// Errors: [ErrUnauthenticated] if the user is gone.
+// Errors: as at [Engine.User].
 func (e *Engine) ListSessions(ctx context.Context, principal *Principal) (_ []SessionDetails, err error) {
 	defer e.settle(&err)
-	a, err := e.store.User(ctx, store.UserQuery{ID: principal.UserID, With: store.WithSessions, Now: e.now()})
-	if err := gone(err); err != nil {
+	a, err := e.account(ctx, principal, store.WithSessions)
+	if err != nil {
 		return nil, err
 	}
 	list := make([]SessionDetails, len(a.Sessions))
@@ -281,9 +284,12 @@ func (e *Engine) ListSessions(ctx context.Context, principal *Principal) (_ []Se
 
 // RevokeSession ends one of the principal's sessions.
 //
-// Errors: [ErrNotFound] if the principal has no such session, whoever else may.
+// Errors: [ErrNotFound] if the principal has no such session, whoever else may; otherwise as at [Engine.User].
 func (e *Engine) RevokeSession(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
 	defer e.settle(&err)
+	if _, err := e.account(ctx, principal, 0); err != nil {
+		return err
+	}
 	n, err := e.store.EndSessions(ctx, principal.UserID, id)
 	if err != nil {
 		return fmt.Errorf("end session: %w", err)
@@ -293,14 +299,6 @@ func (e *Engine) RevokeSession(ctx context.Context, principal *Principal, id uui
 	}
 	e.emit(ctx, Event{Type: EventSessionRevoked, UserID: principal.UserID, SessionID: id})
 	return nil
-}
-
-// gone translates the store's word that the principal's user or session is no more.
-func gone(err error) error {
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {
-		return ErrUnauthenticated.because(err)
-	}
-	return err
 }
 
 func codeOf(err error) Code {

@@ -137,7 +137,7 @@ func compileKey(k Key, signs bool) (*key, error) {
 	if k.Private != nil {
 		public = k.Private.Public()
 		if p, ok := public.(interface{ Equal(crypto.PublicKey) bool }); ok && k.Public != nil && !p.Equal(k.Public) {
-			return nil, errors.New("Public is not the public half of Private")
+			return nil, errors.New("has a Public that is not the public half of Private")
 		}
 	}
 	var err error
@@ -147,7 +147,7 @@ func compileKey(k Key, signs bool) (*key, error) {
 		if k.Private != nil || k.Public != nil {
 			err = errors.New("has an asymmetric key and a symmetric algorithm")
 		} else if len(k.Secret) < method.Hash.Size() {
-			err = fmt.Errorf("Secret has %d bytes; %s needs at least %d", len(k.Secret), k.Algorithm, method.Hash.Size())
+			err = fmt.Errorf("%s needs a Secret of at least %d bytes and has %d", k.Algorithm, method.Hash.Size(), len(k.Secret))
 		}
 	case *jwt.SigningMethodRSA:
 		c.hash = method.Hash
@@ -178,7 +178,7 @@ func compileKey(k Key, signs bool) (*key, error) {
 	case !c.symmetric && len(k.Secret) > 0:
 		return nil, errors.New("has a symmetric key and an asymmetric algorithm")
 	case !c.symmetric && signs && k.Private == nil:
-		return nil, errors.New("Private is required to sign")
+		return nil, errors.New("a key that signs needs Private")
 	}
 	if !c.symmetric {
 		if c.id == "" {

@@ -222,17 +222,34 @@ func (e *Engine) create(ctx context.Context, n store.NewUser, method string) (st
 
 // User returns the principal's account, read from the store.
 //
-// Errors: [ErrUnauthenticated] if it is gone; otherwise the account's state, as at [Engine.Refresh].
+// Errors: [ErrUnauthenticated] if the account or the principal's session is gone; otherwise the account's state, as at
+// [Engine.Refresh].
 func (e *Engine) User(ctx context.Context, principal *Principal) (_ *User, err error) {
 	defer e.settle(&err)
-	a, err := e.store.User(ctx, store.UserQuery{ID: principal.UserID, Now: e.now()})
-	if err := gone(err); err != nil {
-		return nil, err
-	}
-	if err := e.mayEnter(&a.User); err != nil {
+	a, err := e.account(ctx, principal, 0)
+	if err != nil {
 		return nil, err
 	}
 	return publicUser(&a.User), nil
+}
+
+// account reads the account of a principal whose session lives and who may come in. A principal whose token names no
+// session is taken at their word.
+func (e *Engine) account(ctx context.Context, principal *Principal, with store.With) (store.Account, error) {
+	q := store.UserQuery{SessionID: principal.SessionID, With: with, Now: e.now()}
+	if principal.SessionID == uuid.Nil {
+		q.ID = principal.UserID
+	}
+	a, err := e.store.User(ctx, q)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return a, ErrUnauthenticated.because(err)
+	case err != nil:
+		return a, fmt.Errorf("find user: %w", err)
+	case a.ID != principal.UserID:
+		return a, ErrUnauthenticated
+	}
+	return a, e.mayEnter(&a.User)
 }
 
 // UserBy names an account: exactly one field is set.

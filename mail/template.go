@@ -20,8 +20,11 @@ const fallbackLocale = "en"
 // put in once, as it is: what looks like a variable within a value stays what it is. In HTML it is escaped; in a
 // subject, line ends become blanks.
 func Render(name, locale string, variables map[string]string) (Message, error) {
+	if !isSegment(name) {
+		return Message{}, fmt.Errorf("mail: no template is called %q", name)
+	}
 	dir := path.Join("templates", locale, name)
-	if _, err := fs.Stat(templates, dir); err != nil || !fs.ValidPath(dir) {
+	if _, err := fs.Stat(templates, dir); err != nil || !isSegment(locale) {
 		dir = path.Join("templates", fallbackLocale, name)
 	}
 	m := Message{Template: name, Locale: locale, Variables: variables}
@@ -43,6 +46,9 @@ func Render(name, locale string, variables map[string]string) (Message, error) {
 	m.Subject = strings.TrimSpace(m.Subject)
 	return m, nil
 }
+
+// isSegment keeps names from leading anywhere but to an entry of a folder.
+func isSegment(s string) bool { return fs.ValidPath(s) && s != "." && !strings.Contains(s, "/") }
 
 // expand replaces each ${name} in a single pass.
 func expand(text string, variables map[string]string, escape func(string) string) string {

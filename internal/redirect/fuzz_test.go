@@ -38,7 +38,7 @@ func FuzzCheck(f *testing.F) {
 			}
 			return
 		}
-		for _, out := range []string{target.String(), target.With(url.Values{"refreshToken": {raw}})} {
+		for _, out := range []string{target.String(), With(target.String(), url.Values{"refreshToken": {raw}})} {
 			for _, r := range out {
 				if r > unicode.MaxASCII || r <= ' ' || r == 0x7f || strings.ContainsRune("\\\"<>'`", r) {
 					t.Fatalf("%q became %q with %q in it", raw, out, r)

@@ -160,10 +160,14 @@ type Target struct {
 // Target again.
 func (t Target) String() string { return t.join(t.query) }
 
-// With returns the URL with the parameters set in its query, where they replace all parameters of the same name. The other
-// parameters, the path and the fragment stay. Parameters are sorted by name. Nothing is put between an empty path and the
-// query: http://localhost:3000 becomes http://localhost:3000?error=x.
-func (t Target) With(params url.Values) string {
+// With returns an accepted URL, in the form that [Target.String] gave it, with the parameters set in its query, where they
+// replace all parameters of the same name; one without values is only removed. The other parameters, the path and the
+// fragment stay. Parameters are sorted by name. Nothing is put between an empty path and the query: http://localhost:3000
+// becomes http://localhost:3000?error=x.
+func With(accepted string, params url.Values) string {
+	var t Target
+	t.base, t.fragment, _ = strings.Cut(accepted, "#")
+	t.base, t.query, _ = strings.Cut(t.base, "?")
 	query := parseQuery(t.query)
 	maps.Copy(query, params)
 	return t.join(query.Encode())

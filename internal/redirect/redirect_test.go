@@ -535,6 +535,8 @@ func TestWithSetsParameters(t *testing.T) {
 			"https://app.test/?=e&a%3Bb=100%25&c=%25zz&d=&f=g+h&f=1+%25&k=v",
 		},
 		{"hostile values are encoded", client, url.Values{"provider_error": {"\r\nSet-Cookie: a=b&x=y#z"}}, "http://localhost:3000?provider_error=%0D%0ASet-Cookie%3A+a%3Db%26x%3Dy%23z"},
+		{"a parameter without values is removed", "https://app.test/?b=1&a=2", url.Values{"a": nil}, "https://app.test/?b=1"},
+		{"the last parameter removed leaves no question mark", "https://app.test/?a=2#f", url.Values{"a": nil}, "https://app.test/#f"},
 		{"nothing to set", "https://app.test/?b=1&a=2", nil, "https://app.test/?a=2&b=1"},
 		{"no query at all", "https://app.test/", nil, "https://app.test/"},
 	} {
@@ -544,7 +546,7 @@ func TestWithSetsParameters(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, target.With(tt.params)); diff != "" {
+			if diff := cmp.Diff(tt.want, With(target.String(), tt.params)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -558,7 +560,7 @@ func TestDefaultIsNeverChanged(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			got := rules.Default().With(url.Values{"error": {"x"}, "a": {"2"}})
+			got := With(rules.Default().String(), url.Values{"error": {"x"}, "a": {"2"}})
 			if want := "http://localhost:3000?a=2&error=x"; got != want {
 				t.Errorf("With = %q, want %q", got, want)
 			}

@@ -1,0 +1,89 @@
+package auth_test
+
+import (
+	"testing"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
+)
+
+// The budgets of round trips on the success path. A call that takes one more than it must is a call that is slower than it must be.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	counter := storetest.Count(memstore.New())
+	e := authtest.NewWithStore(t, counter)
+	open := authtest.NewWithStore(t, counter, unverified)
+	checked := authtest.NewWithStore(t, counter, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
+	ctx := t.Context()
+	session := e.SignUp(t, "ada@example.com")
+	ada := e.Principal(t, session)
+	other := e.SignIn(t, "ada@example.com")
+	if _, err := signUp(t, e, "pending@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ticket := e.Mailbox.Last(t, "pending@example.com").Ticket()
+
+	for _, flow := range []struct {
+		name  string
+		trips int
+		run   func() error
+	}{
+		{"Authenticate", 0, func() error { _, err := e.Authenticate(ctx, session.AccessToken); return err }},
+		{"Authenticate with CheckOnVerify", 1, func() error { _, err := checked.Authenticate(ctx, session.AccessToken); return err }},
+		{"VerifyToken", 0, func() error { return e.VerifyToken(ctx, auth.VerifyTokenParams{Token: session.AccessToken}) }},
+		{"KeySet", 0, func() error { e.KeySet(); return nil }},
+		{"Refresh", 1, func() error {
+			_, err := e.Refresh(ctx, auth.RefreshParams{RefreshToken: session.RefreshToken})
+			return err
+		}},
+		{"Refresh again", 1, func() error {
+			_, err := e.Refresh(ctx, auth.RefreshParams{RefreshToken: session.RefreshToken})
+			return err
+		}},
+		{"User", 1, func() error { _, err := e.User(ctx, ada); return err }},
+		{"ListSessions", 1, func() error { _, err := e.ListSessions(ctx, ada); return err }},
+		{"SignInAnonymous", 1, func() error { _, err := e.SignInAnonymous(ctx, auth.SignInAnonymousParams{}); return err }},
+		{"SignInPassword", 2, func() error {
+			_, err := e.SignInPassword(ctx, auth.SignInPasswordParams{Email: "ada@example.com", Password: authtest.Password})
+			return err
+		}},
+		{"SignUpPassword with a letter", 2, func() error {
+			_, err := e.SignUpPassword(ctx, auth.SignUpPasswordParams{Email: "bob@example.com", Password: authtest.Password})
+			return err
+		}},
+		{"SignUpPassword with a session", 1, func() error {
+			_, err := open.SignUpPassword(ctx, auth.SignUpPasswordParams{Email: "eve@example.com", Password: authtest.Password})
+			return err
+		}},
+		{"VerifyTicket", 2, func() error { _, err := e.VerifyTicket(ctx, auth.VerifyTicketParams{Ticket: ticket}); return err }},
+		{"RevokeSession", 2, func() error { return e.RevokeSession(ctx, ada, other.RefreshTokenID) }},
+		{"SignOut", 1, func() error {
+			return e.SignOut(ctx, nil, auth.SignOutParams{RefreshToken: other.RefreshToken})
+		}},
+		{"SignOut everywhere", 1, func() error { return e.SignOut(ctx, ada, auth.SignOutParams{All: true}) }},
+	} {
+		counter.Reset()
+		if err := flow.run(); err != nil {
+			t.Errorf("%s: %v", flow.name, err)
+		}
+		if got := counter.Trips(); got != flow.trips {
+			t.Errorf("%s took %d trips, not %d: %v", flow.name, got, flow.trips, counter.Calls())
+		}
+	}
+}
+
+// What verifying a token allocates: the token's bytes, and what it says.
+func TestVerifyTokenAllocations(t *testing.T) {
+	e := authtest.New(t, hs256)
+	s := e.SignUp(t, "ada@example.com")
+	got := testing.AllocsPerRun(100, func() {
+		if err := e.VerifyToken(t.Context(), auth.VerifyTokenParams{Token: s.AccessToken}); err != nil {
+			t.Error(err)
+		}
+	})
+	if got > 40 {
+		t.Errorf("%v allocations", got)
+	}
+}

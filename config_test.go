@@ -1,0 +1,123 @@
+package auth_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/store/memstore"
+)
+
+func validConfig() auth.Config {
+	return auth.Config{
+		ServerURL: "https://auth.test/v1", ClientURL: "https://app.test", Secret: auth.Secret(hmacSecret),
+		Email: auth.EmailConfig{AllowUnverified: true}, Password: &auth.PasswordConfig{}, Anonymous: &auth.AnonymousConfig{},
+	}
+}
+
+// ST-15, RD-25, W41: nothing that would be unsafe starts, and every mistake is named by its field.
+func TestNewNamesEveryMistake(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]struct {
+		change func(*auth.Config)
+		field  string
+	}{
+		"no server URL":                      {func(c *auth.Config) { c.ServerURL = "" }, "ServerURL"},
+		"a relative server URL":              {func(c *auth.Config) { c.ServerURL = "/v1" }, "ServerURL"},
+		"a server URL of another scheme":     {func(c *auth.Config) { c.ServerURL = "ftp://auth.test" }, "ServerURL"},
+		"a server URL with a user":           {func(c *auth.Config) { c.ServerURL = "https://me@auth.test" }, "ServerURL"},
+		"no client URL":                      {func(c *auth.Config) { c.ClientURL = "" }, "ClientURL"},
+		"a relative client URL":              {func(c *auth.Config) { c.ClientURL = "//app.test" }, "ClientURL"},
+		"a client URL that is a star":        {func(c *auth.Config) { c.ClientURL = "*" }, "ClientURL"},
+		"a client URL that is a script":      {func(c *auth.Config) { c.ClientURL = "javascript:alert(1)" }, "ClientURL"},
+		"a redirect to anywhere":             {func(c *auth.Config) { c.AllowedRedirectURLs = []string{"*"} }, "AllowedRedirectURLs"},
+		"a redirect to any host":             {func(c *auth.Config) { c.AllowedRedirectURLs = []string{"https://*"} }, "AllowedRedirectURLs"},
+		"no secret":                          {func(c *auth.Config) { c.Secret = nil }, "Secret"},
+		"a short secret":                     {func(c *auth.Config) { c.Secret = c.Secret[:31] }, "Secret"},
+		"a short previous secret":            {func(c *auth.Config) { c.PreviousSecrets = []auth.Secret{auth.Secret(strings.Repeat("p", 32)), c.Secret[:8]} }, "PreviousSecrets[1]"},
+		"a previous secret that is the same": {func(c *auth.Config) { c.PreviousSecrets = []auth.Secret{c.Secret} }, "PreviousSecrets[0]"},
+		"no mail where addresses are proven": {func(c *auth.Config) { c.Email.AllowUnverified = false }, "Mail"},
+		"a maximum below 64":                 {func(c *auth.Config) { c.Password.MaxLength = 50 }, "Password.MaxLength"},
+		"a minimum above the maximum":        {func(c *auth.Config) { c.Password.MinLength = 200 }, "Password.MinLength"},
+		"a negative minimum":                 {func(c *auth.Config) { c.Password.MinLength = -1 }, "Password.MinLength"},
+		"too little memory for Argon2":       {func(c *auth.Config) { c.Password.Argon2.MemoryKiB = 1 }, "Password.Argon2"},
+		"a negative number of hashes":        {func(c *auth.Config) { c.Password.MaxHashes = -1 }, "Password.MaxHashes"},
+		"a blocked address that is none":     {func(c *auth.Config) { c.Email.BlockedAddresses = []string{"evil"} }, "Email.BlockedAddresses"},
+		"an empty role":                      {func(c *auth.Config) { c.Roles.Allowed = []string{""} }, "Roles.Allowed[0]"},
+		"a role with a blank":                {func(c *auth.Config) { c.Roles.Default = "a b" }, "Roles.Allowed[1]"},
+		"a locale that is a path":            {func(c *auth.Config) { c.Locales.Default = ".." }, "Locales.Allowed[0]"},
+		"an unknown gravatar":                {func(c *auth.Config) { c.Gravatar = &auth.GravatarConfig{Default: "x&y"} }, "Gravatar.Default"},
+		"a negative life":                    {func(c *auth.Config) { c.AccessTokens.Lifetime = -time.Second }, "AccessTokens.Lifetime"},
+		"a life of days":                     {func(c *auth.Config) { c.AccessTokens.Lifetime = 48 * time.Hour }, "AccessTokens.Lifetime"},
+		"a negative idle life":               {func(c *auth.Config) { c.Sessions.Idle = -1 }, "Sessions.Idle"},
+		"an absolute life below the idle":    {func(c *auth.Config) { c.Sessions.Absolute = time.Hour }, "Sessions.Absolute"},
+		"a long grace":                       {func(c *auth.Config) { c.Sessions.Grace = time.Hour }, "Sessions.Grace"},
+		"an empty audience":                  {func(c *auth.Config) { c.AccessTokens.Audience = []string{""} }, "AccessTokens.Audience"},
+		"a namespace that is a claim":        {func(c *auth.Config) { c.AccessTokens.ClaimsNamespace = "sub" }, "AccessTokens.ClaimsNamespace"},
+		"a path that is none":                {func(c *auth.Config) { c.AccessTokens.CustomClaims = map[string]string{"a": "b["} }, "AccessTokens.CustomClaims"},
+		"a short key":                        {func(c *auth.Config) { c.AccessTokens.Keys.Active = auth.Key{Algorithm: "HS256"} }, "AccessTokens.Keys.Active"},
+		"a ticket that lives for ever":       {func(c *auth.Config) { c.Tickets.VerifyEmail = 1 << 62 }, "Tickets.VerifyEmail"},
+		"anonymous users gone in a second":   {func(c *auth.Config) { c.Anonymous.MaxIdle = time.Second }, "Anonymous.MaxIdle"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := validConfig()
+			w.change(&c)
+			_, err := auth.New(memstore.New(), c)
+			var mistake *auth.ConfigError
+			if !errors.As(err, &mistake) || mistake.Field != w.field {
+				t.Errorf("got %v, want a mistake in %s", err, w.field)
+			}
+		})
+	}
+	t.Run("all at once", func(t *testing.T) {
+		t.Parallel()
+		_, err := auth.New(nil, auth.Config{Roles: auth.RolesConfig{Default: " "}})
+		for _, field := range []string{"store", "ServerURL", "ClientURL", "Secret", "Mail", "Roles"} {
+			if err == nil || !strings.Contains(err.Error(), field) {
+				t.Errorf("%s is missing in: %v", field, err)
+			}
+		}
+	})
+	if _, err := auth.New(memstore.New(), validConfig()); err != nil {
+		t.Errorf("the configuration that the others start from: %v", err)
+	}
+}
+
+// LG-10
+func TestAConfigDoesNotPrintItsSecrets(t *testing.T) {
+	t.Parallel()
+	c := validConfig()
+	c.PreviousSecrets = []auth.Secret{c.Secret}
+	c.AccessTokens.Keys.Active = auth.Key{Algorithm: "HS256", Secret: c.Secret}
+	engine := newEngine(func(own *auth.Config) { own.Secret = c.Secret })
+	for _, v := range []any{engine, struct{ e *auth.Engine }{engine}, c, &c, c.Secret, c.AccessTokens.Keys, auth.SignInPasswordParams{Password: hmacSecret}, auth.SignUpPasswordParams{Password: hmacSecret}} {
+		for _, text := range prints(v) {
+			if strings.Contains(text, hmacSecret[:16]) || strings.Contains(text, "30 31 32 33") || strings.Contains(text, "48 49 50") || strings.Contains(text, "MDEyMzQ1") || strings.Contains(text, "30313233") {
+				t.Errorf("%T prints a secret: %.300s", v, text)
+			}
+		}
+	}
+}
+
+// A caller who goes on using what it passed to New does not change the engine.
+func TestNewCopiesItsConfig(t *testing.T) {
+	t.Parallel()
+	c := validConfig()
+	c.Roles.Allowed = []string{"me", "editor"}
+	e, err := auth.New(memstore.New(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Roles.Allowed[1] = "admin"
+	c.Password.MinLength = 100
+	in, err := e.SignUpPassword(t.Context(), auth.SignUpPasswordParams{Email: "ada@example.com", Password: "plum-tractor-eleven"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := in.Session.User.Roles; got[1] != "editor" {
+		t.Errorf("roles %v", got)
+	}
+}

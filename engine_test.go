@@ -1,0 +1,26 @@
+package auth_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+)
+
+// prints returns every way in which a value may end up in a log.
+func prints(v any) []string {
+	var b bytes.Buffer
+	slog.New(slog.NewTextHandler(&b, nil)).Info("", slog.Any("v", v))
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("", slog.Any("v", v))
+	out := []string{b.String()}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		out = append(out, fmt.Sprintf(verb, v))
+	}
+	return out
+}
+
+// asJSON is for messages of failed tests.
+func asJSON(v any) string {
+	text, _ := json.Marshal(v)
+	return string(text)
+}

@@ -1,0 +1,248 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/mail"
+	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
+)
+
+type sendFunc func(context.Context, mail.Message) error
+
+func (f sendFunc) Send(ctx context.Context, m mail.Message) error { return f(ctx, m) }
+
+// realTime lets an engine tell the time by the clock of the test's bubble.
+func realTime(c *auth.Config) { c.Now = time.Now }
+
+// A letter that cannot be delivered is tried again, later each time, and given up in the end; the operator is told of each.
+func TestUndeliverableLettersAreGivenUpInTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var times []time.Time
+		e := authtest.New(t, realTime, func(c *auth.Config) {
+			c.Mail = sendFunc(func(context.Context, mail.Message) error {
+				times = append(times, time.Now())
+				return errors.New("550 no")
+			})
+		})
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		time.Sleep(7 * 24 * time.Hour)
+		stop()
+		wantErr(t, <-done, context.Canceled)
+
+		if len(times) != 12 {
+			t.Errorf("%d attempts", len(times))
+		}
+		for i := 2; i < len(times); i++ {
+			if wait, before := times[i].Sub(times[i-1]), times[i-1].Sub(times[i-2]); before < 8*time.Hour && wait < before*5/4 {
+				t.Errorf("attempt %d came %v after the one before, which came after %v", i+1, wait, before)
+			}
+		}
+		if n := len(e.Events.Of(auth.EventMessageGivenUp)); n != 1 {
+			t.Errorf("given up %d times", n)
+		}
+		due, err := e.Store.ClaimMessages(t.Context(), time.Now().AddDate(1, 0, 0), time.Now().AddDate(2, 0, 0), 10)
+		if err != nil || len(due) != 0 {
+			t.Errorf("still due: %v, %v", due, err)
+		}
+	})
+}
+
+// Several loops share the work: every letter goes once.
+func TestSeveralLoopsDeliverEachLetterOnce(t *testing.T) {
+	t.Parallel()
+	s := memstore.New()
+	var mu sync.Mutex
+	sent := map[string]int{}
+	count := func(c *auth.Config) {
+		c.Mail = sendFunc(func(_ context.Context, m mail.Message) error {
+			mu.Lock()
+			defer mu.Unlock()
+			sent[m.To]++
+			return nil
+		})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var loops sync.WaitGroup
+	var engines []*authtest.Engine
+	for range 3 {
+		e := authtest.NewWithStore(t, s, count)
+		engines = append(engines, e)
+		loops.Go(func() { _ = e.Run(ctx) })
+	}
+	const n = 60
+	atOnce(n, func(i int) {
+		for {
+			_, err := engines[i%3].SignUpPassword(context.Background(), auth.SignUpPasswordParams{
+				Email: fmt.Sprintf("user%d@example.com", i), Password: authtest.Password,
+			})
+			if !errors.Is(err, auth.ErrTooManyRequests) {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+		}
+	})
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		mu.Lock()
+		done := len(sent) == n
+		mu.Unlock()
+		if done || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(time.Millisecond) // the loops are told of new letters; this only watches
+	}
+	stop()
+	loops.Wait()
+	if len(sent) != n {
+		t.Errorf("%d of %d letters have come", len(sent), n)
+	}
+	for to, times := range sent {
+		if times != 1 {
+			t.Errorf("%s got %d letters", to, times)
+		}
+	}
+}
+
+// A sender that hangs holds up neither the caller for ever nor the loop, and one that panics is one that failed.
+func TestASenderThatHangsOrPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		e := authtest.New(t, realTime, func(c *auth.Config) {
+			c.Mail = sendFunc(func(ctx context.Context, _ mail.Message) error {
+				if calls.Add(1) == 1 {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				panic("sender")
+			})
+		})
+		began := time.Now()
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 30*time.Second {
+			t.Errorf("the caller waited %v", took)
+		}
+		if _, err := signUp(t, e, "bob@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(e.Events.Of(auth.EventMessageFailed)); n != 2 {
+			t.Errorf("%d failures", n)
+		}
+	})
+}
+
+// A loop leaves nobody waiting: with one running, a sign-up does not wait for its letter.
+func TestARunningLoopTakesTheLetter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		e := authtest.New(t, realTime, func(c *auth.Config) {
+			c.Mail = sendFunc(func(context.Context, mail.Message) error { <-release; return nil })
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		synctest.Wait()
+		began := time.Now()
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the caller waited %v", took)
+		}
+		close(release)
+		synctest.Wait()
+		due, err := e.Store.ClaimMessages(t.Context(), time.Now().AddDate(1, 0, 0), time.Now().AddDate(2, 0, 0), 10)
+		if err != nil || len(due) != 0 {
+			t.Errorf("left in the outbox: %v, %v", due, err)
+		}
+		stop()
+		<-done
+	})
+}
+
+// AN-01: the loop removes what has expired, and anonymous users who stay away, if it is told to.
+func TestTheLoopCleansUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := authtest.New(t, realTime, func(c *auth.Config) { c.Anonymous.MaxIdle = 24 * time.Hour })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		e.SignUp(t, "ada@example.com")
+		for range 250 {
+			if _, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(25 * time.Hour)
+		if n := userCount(t, e.Store); n != 1 {
+			t.Errorf("%d users are left", n)
+		}
+		time.Sleep(30 * 24 * time.Hour)
+		stop()
+		<-done
+		n, err := e.Store.Purge(t.Context(), store.Purge{Now: time.Now(), Limit: 100})
+		if err != nil || n != 0 {
+			t.Errorf("%d rows were left, %v", n, err)
+		}
+	})
+}
+
+// ST-12: many users at once, doing everything, get what is theirs.
+func TestManyUsersAtOnceDoNotMeet(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, unverified, func(c *auth.Config) { c.Locales.Allowed = []string{"cs", "fr"} })
+	locales := []string{"en", "cs", "fr"}
+	atOnce(200, func(i int) {
+		ctx := context.Background()
+		email, locale := fmt.Sprintf("user%d@example.com", i), locales[i%3]
+		var s *auth.Session
+		for s == nil {
+			in, err := e.SignUpPassword(ctx, auth.SignUpPasswordParams{Email: email, Password: authtest.Password, Options: auth.SignUpOptions{
+				Locale: locale, DisplayName: fmt.Sprint("User ", i), RedirectTo: fmt.Sprintf("https://app.test/%d", i),
+			}})
+			if errors.Is(err, auth.ErrTooManyRequests) {
+				continue
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s = in.Session
+		}
+		for range 3 {
+			next, err := e.Refresh(ctx, auth.RefreshParams{RefreshToken: s.RefreshToken})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p, err := e.Authenticate(ctx, next.AccessToken)
+			if err != nil || p.UserID != s.User.ID || next.User.Email != email || next.User.Locale != locale || !strings.HasSuffix(next.User.DisplayName, fmt.Sprint(" ", i)) {
+				t.Errorf("user %d got %s, %v", i, asJSON(next.User), err)
+			}
+			s = next
+		}
+	})
+}

@@ -1,0 +1,679 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
+)
+
+func signUp(t *testing.T, e *authtest.Engine, email, password string, o auth.SignUpOptions) (*auth.SignInResult, error) {
+	t.Helper()
+	return e.SignUpPassword(t.Context(), auth.SignUpPasswordParams{Email: email, Password: password, Options: o})
+}
+
+func signIn(t *testing.T, e *authtest.Engine, email, password string) (*auth.SignInResult, error) {
+	t.Helper()
+	return e.SignInPassword(t.Context(), auth.SignInPasswordParams{Email: email, Password: password})
+}
+
+func unverified(c *auth.Config) { c.Email.AllowUnverified = true }
+
+func userCount(t *testing.T, s store.Store) int {
+	t.Helper()
+	users, err := s.Users(t.Context(), uuid.Nil, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(users)
+}
+
+func TestSignUpWithoutVerificationOpensASession(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, unverified, func(c *auth.Config) {
+		c.Roles.Allowed = []string{"me", "editor"}
+		c.Locales.Allowed = []string{"cs"}
+		c.Gravatar = &auth.GravatarConfig{Default: "retro"}
+	})
+	in, err := signUp(t, e, "Test@Example.com", authtest.Password, auth.SignUpOptions{
+		AllowedRoles: []string{"user", "editor", "user"}, DefaultRole: "editor", DisplayName: "Ada L.", Locale: "cs",
+		Metadata: json.RawMessage(`{ "a": [1, "b"] }`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := *in.Session.User
+	want := auth.User{
+		ID: got.ID, CreatedAt: e.Clock.Now(), Email: "Test@Example.com", DisplayName: "Ada L.", Locale: "cs",
+		DefaultRole: "editor", Roles: []string{"user", "editor"}, Metadata: json.RawMessage(`{"a":[1,"b"]}`),
+		AvatarURL: "https://www.gravatar.com/avatar/55502f40dc8b7c769880b10874abc9d0?d=retro&r=g",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	p := e.Principal(t, in.Session)
+	if p.UserID != got.ID || p.SessionID != in.Session.RefreshTokenID || p.Anonymous || p.Elevated || !cmp.Equal(p.AMR, []string{"pwd"}) {
+		t.Errorf("principal %+v", p)
+	}
+	stored, err := e.User(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, *stored); diff != "" {
+		t.Errorf("read back: %s", diff)
+	}
+	if len(e.Mailbox.All()) != 0 {
+		t.Error("a letter was sent")
+	}
+}
+
+// SU-16: no session before the address is proven, and the state of the account only to who knows the password.
+func TestSignUpWithVerificationWaitsForTheProof(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	in, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{RedirectTo: "https://app.test/welcome?a=1"})
+	if err != nil || in.Session != nil {
+		t.Fatalf("got %v, %v", in.Session, err)
+	}
+	_, err = signIn(t, e, "ada@example.com", authtest.Password)
+	wantErr(t, err, auth.ErrUnverifiedUser)
+	_, err = signIn(t, e, "ada@example.com", "not the password")
+	wantErr(t, err, auth.ErrInvalidEmailPassword)
+
+	letter := e.Mailbox.Last(t, "ada@example.com")
+	link := "https://auth.test/v1/verify?redirectTo=https%3A%2F%2Fapp.test%2Fwelcome%3Fa%3D1&ticket=verifyEmail%3A"
+	if !strings.HasPrefix(letter.Link(), link) || !strings.HasSuffix(letter.Link(), "&type=emailVerify") {
+		t.Errorf("link %q", letter.Link())
+	}
+	if !strings.Contains(letter.Text, letter.Link()) {
+		t.Error("the text does not have the link")
+	}
+	v, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: letter.Ticket(), RedirectTo: "https://app.test/welcome"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Kind != "verifyEmail" || v.RedirectTo != "https://app.test/welcome" || !v.Session.User.EmailVerified {
+		t.Errorf("got %+v", v)
+	}
+	if _, err = signIn(t, e, "ada@example.com", authtest.Password); err != nil {
+		t.Errorf("sign in after the proof: %v", err)
+	}
+}
+
+// SU-01, SU-02, SU-08, SU-09, SU-13, SU-14, UR-06, PW-18: what a sign-up may not ask for. Nothing is left behind.
+func TestSignUpRefuses(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		email, password string
+		options         auth.SignUpOptions
+		err             error
+	}
+	deep := strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100)
+	for name, w := range map[string]want{
+		"an address without a domain":       {email: "ada", err: auth.ErrInvalidRequest},
+		"an address without a dot":          {email: "ada@example", err: auth.ErrInvalidRequest},
+		"no address":                        {email: "", err: auth.ErrInvalidRequest},
+		"two addresses":                     {email: "ada@example.com,bob@example.com", err: auth.ErrInvalidRequest},
+		"two addresses with a blank":        {email: "ada@example.com bob@example.com", err: auth.ErrInvalidRequest},
+		"two at signs":                      {email: "ada@evil.test@example.com", err: auth.ErrInvalidRequest},
+		"a quoted local part":               {email: `"ada@evil.test"@example.com`, err: auth.ErrInvalidRequest},
+		"a display name":                    {email: "Ada <ada@example.com>", err: auth.ErrInvalidRequest},
+		"a full-width at sign":              {email: "ada＠example.com", err: auth.ErrInvalidRequest},
+		"a soft hyphen in the domain":       {email: "ada@exam\u00adple.com", err: auth.ErrInvalidRequest},
+		"an ideographic dot":                {email: "ada@example。com", err: auth.ErrInvalidRequest},
+		"a letter that lower-cases to i":    {email: "admİn@example.com", err: auth.ErrInvalidRequest},
+		"a line end in the address":         {email: "ada@example.com\r\nBcc: m@evil.test", err: auth.ErrInvalidRequest},
+		"a very long address":               {email: strings.Repeat("a", 100_000) + "@example.com", err: auth.ErrInvalidRequest},
+		"a short password":                  {password: "1234567", err: auth.ErrPasswordTooShort},
+		"no password":                       {password: "\x00", err: auth.ErrInvalidRequest},
+		"a password of few long characters": {password: "ěščřžýá", err: auth.ErrPasswordTooShort},
+		"a very long password":              {password: strings.Repeat("a1", 65), err: auth.ErrInvalidRequest},
+		"a common password":                 {password: "password1", err: auth.ErrPasswordBreached},
+		"a common password in capitals":     {password: "PASSWORD1", err: auth.ErrPasswordBreached},
+		"the address as a password":         {email: "adalovelace@example.com", password: "AdaLovelace@example.com", err: auth.ErrPasswordBreached},
+		"the local part as a password":      {email: "adalovelace@example.com", password: "adalovelace", err: auth.ErrPasswordBreached},
+		"the name of the site":              {password: "Contoso-App", err: auth.ErrPasswordBreached},
+		"a password with invalid UTF-8":     {password: "plum-tractor\xff", err: auth.ErrInvalidRequest},
+		"a password with a control":         {password: "plum\x07tractor", err: auth.ErrInvalidRequest},
+		"a role that is not allowed":        {options: auth.SignUpOptions{AllowedRoles: []string{"admin"}}, err: auth.ErrRoleNotAllowed},
+		"a role among allowed ones":         {options: auth.SignUpOptions{AllowedRoles: []string{"user", "admin"}}, err: auth.ErrRoleNotAllowed},
+		"a role in other case":              {options: auth.SignUpOptions{AllowedRoles: []string{"User"}}, err: auth.ErrRoleNotAllowed},
+		"a role with a blank":               {options: auth.SignUpOptions{AllowedRoles: []string{"user "}}, err: auth.ErrRoleNotAllowed},
+		"an array in a role":                {options: auth.SignUpOptions{AllowedRoles: []string{`user","admin`}}, err: auth.ErrRoleNotAllowed},
+		"no roles at all":                   {options: auth.SignUpOptions{AllowedRoles: []string{}}, err: auth.ErrDefaultRoleNotAllowed},
+		"a default role not asked for":      {options: auth.SignUpOptions{AllowedRoles: []string{"me"}}, err: auth.ErrDefaultRoleNotAllowed},
+		"a default role not allowed":        {options: auth.SignUpOptions{DefaultRole: "admin"}, err: auth.ErrDefaultRoleNotAllowed},
+		"a long display name":               {options: auth.SignUpOptions{DisplayName: strings.Repeat("a", 33)}, err: auth.ErrInvalidRequest},
+		"a line end in the display name":    {options: auth.SignUpOptions{DisplayName: "Ada\r\nBcc: m@evil.test"}, err: auth.ErrInvalidRequest},
+		"a link in the display name":        {options: auth.SignUpOptions{DisplayName: "https://evil.test"}, err: auth.ErrInvalidRequest},
+		"a bidi control in the name":        {options: auth.SignUpOptions{DisplayName: "Ada\u202e"}, err: auth.ErrInvalidRequest},
+		"metadata that is an array":         {options: auth.SignUpOptions{Metadata: json.RawMessage(`[]`)}, err: auth.ErrInvalidRequest},
+		"metadata that is not JSON":         {options: auth.SignUpOptions{Metadata: json.RawMessage(`{"a":`)}, err: auth.ErrInvalidRequest},
+		"metadata with a NUL":               {options: auth.SignUpOptions{Metadata: json.RawMessage(`{"a":"\u0000"}`)}, err: auth.ErrInvalidRequest},
+		"metadata with a member twice":      {options: auth.SignUpOptions{Metadata: json.RawMessage(`{"a":1,"a":2}`)}, err: auth.ErrInvalidRequest},
+		"deep metadata":                     {options: auth.SignUpOptions{Metadata: json.RawMessage(deep)}, err: auth.ErrInvalidRequest},
+		"large metadata":                    {options: auth.SignUpOptions{Metadata: json.RawMessage(`{"a":"` + strings.Repeat("a", 17<<10) + `"}`)}, err: auth.ErrInvalidRequest},
+		"a foreign redirect":                {options: auth.SignUpOptions{RedirectTo: "https://evil.test"}, err: auth.ErrRedirectNotAllowed},
+		"a line end in the redirect":        {options: auth.SignUpOptions{RedirectTo: "https://app.test/?a\r\nBcc: m@evil.test"}, err: auth.ErrRedirectNotAllowed},
+		"a blocked address":                 {email: "Mallory@example.com", err: auth.ErrInvalidEmailPassword},
+		"a blocked domain":                  {email: "ada@EVIL.example", err: auth.ErrInvalidEmailPassword},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t, func(c *auth.Config) {
+				c.Password.ContextWords = []string{"contoso-app"}
+				c.Email.BlockedAddresses = []string{"mallory@example.com"}
+				c.Email.BlockedDomains = []string{"evil.example"}
+			})
+			if w.email == "" && name != "no address" {
+				w.email = "ada@example.com"
+			}
+			if w.password == "" {
+				w.password = authtest.Password
+			}
+			_, err := signUp(t, e, w.email, w.password, w.options)
+			wantErr(t, err, w.err)
+			if n := userCount(t, e.Store); n != 0 {
+				t.Errorf("%d users", n)
+			}
+			if n := len(e.Mailbox.All()); n != 0 {
+				t.Errorf("%d letters", n)
+			}
+		})
+	}
+}
+
+// PW-17, PW-13: long ones, blanks and any script are welcome; the two Unicode forms of one text are one password.
+func TestSignUpWelcomesPasswordsOfEveryKind(t *testing.T) {
+	t.Parallel()
+	for name, pair := range map[string][2]string{
+		"64 characters":       {strings.Repeat("ab3d", 16), strings.Repeat("ab3d", 16)},
+		"128 characters":      {strings.Repeat("ab3d", 32), strings.Repeat("ab3d", 32)},
+		"128 long characters": {strings.Repeat("ěščř", 32), strings.Repeat("ěščř", 32)},
+		"blanks":              {"four words and blanks", "four words and blanks"},
+		"emoji":               {"🦉🦉🦉🦉🦉🦉🦉🦉", "🦉🦉🦉🦉🦉🦉🦉🦉"},
+		"two Unicode forms":   {"cafe\u0301-au-lait", "caf\u00e9-au-lait"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t, unverified)
+			if _, err := signUp(t, e, "ada@example.com", pair[0], auth.SignUpOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := signIn(t, e, "ada@example.com", pair[1]); err != nil {
+				t.Errorf("sign in: %v", err)
+			}
+			for _, wrong := range []string{pair[0] + " ", " " + pair[0], strings.ToUpper(pair[0]) + "x", pair[0][:len(pair[0])-4]} {
+				_, err := signIn(t, e, "ada@example.com", wrong)
+				wantErr(t, err, auth.ErrInvalidEmailPassword)
+			}
+		})
+	}
+}
+
+// SU-04, SI-10, W33: one address in every spelling is one account.
+func TestOneAddressIsOneAccount(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, unverified)
+	if _, err := signUp(t, e, "Ada@Bücher.example", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, spelling := range []string{"ada@bücher.example", "ADA@xn--bcher-kva.example", "ada@XN--BCHER-KVA.EXAMPLE"} {
+		_, err := signUp(t, e, spelling, authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrEmailAlreadyInUse)
+		if _, err := signIn(t, e, spelling, authtest.Password); err != nil {
+			t.Errorf("%s: %v", spelling, err)
+		}
+	}
+}
+
+// SU-05
+func TestParallelSignUpsMakeOneUser(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	var won atomic.Int32
+	atOnce(50, func(i int) {
+		email := "ada@example.com"
+		if i%2 == 0 {
+			email = "ADA@Example.Com"
+		}
+		_, err := e.SignUpPassword(context.Background(), auth.SignUpPasswordParams{Email: email, Password: authtest.Password})
+		switch {
+		case err == nil:
+			won.Add(1)
+		case !errors.Is(err, auth.ErrEmailAlreadyInUse) && !errors.Is(err, auth.ErrTooManyRequests):
+			t.Error(err)
+		}
+	})
+	if n := len(e.Mailbox.All()); won.Load() != 1 || userCount(t, e.Store) != 1 || n != 1 {
+		t.Errorf("%d sign-ups succeeded, %d users, %d letters", won.Load(), userCount(t, e.Store), n)
+	}
+}
+
+// EN-01, W23, SU-04: where errors are concealed, a taken address answers like a free one, and its owner is told.
+func TestConcealedSignUpDoesNotTellThatAnAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = true })
+	e.SignUp(t, "ada@example.com")
+	free, errFree := signUp(t, e, "bob@example.com", authtest.Password, auth.SignUpOptions{})
+	taken, errTaken := signUp(t, e, "ADA@example.com", "another-password-11", auth.SignUpOptions{})
+	if errFree != nil || errTaken != nil {
+		t.Fatal(errFree, errTaken)
+	}
+	if diff := cmp.Diff(free, taken); diff != "" {
+		t.Error(diff)
+	}
+	if letter := e.Mailbox.Last(t, "ada@example.com"); letter.Template != "signup-attempt" || letter.Ticket() != "" {
+		t.Errorf("the owner got %q", letter.Template)
+	}
+	_, err := signIn(t, e, "ada@example.com", "another-password-11")
+	wantErr(t, err, auth.ErrInvalidRequest)
+	if _, err := signIn(t, e, "ada@example.com", authtest.Password); err != nil {
+		t.Errorf("the owner's password: %v", err)
+	}
+}
+
+// Contract §2.2: with concealment, what would tell about an account says invalid-request, and cannot be matched underneath.
+func TestConcealedErrors(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = true })
+	_, err := signIn(t, e, "nobody@example.com", authtest.Password)
+	wantErr(t, err, auth.ErrInvalidRequest)
+	var known *auth.Error
+	if !errors.As(err, &known) || known.Message != "The request payload is incorrect" {
+		t.Errorf("got %#v", err)
+	}
+	if errors.Is(err, auth.ErrInvalidEmailPassword) {
+		t.Error("the concealed error can be matched")
+	}
+	_, err = refresh(t, e, uuid.NewString())
+	wantErr(t, err, auth.ErrInvalidRequest)
+	_, err = signUp(t, e, "ada@example.com", "short", auth.SignUpOptions{})
+	wantErr(t, err, auth.ErrPasswordTooShort)
+}
+
+func TestSignUpSwitches(t *testing.T) {
+	t.Parallel()
+	t.Run("sign-up disabled", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t, func(c *auth.Config) { c.SignUp.Disabled = true })
+		_, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrSignUpDisabled)
+		_, err = e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+		wantErr(t, err, auth.ErrSignUpDisabled)
+	})
+	t.Run("new users disabled", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t, func(c *auth.Config) { c.SignUp.DisableNewUsers = true })
+		_, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrDisabledUser)
+		_, err = signIn(t, e, "ada@example.com", authtest.Password)
+		wantErr(t, err, auth.ErrDisabledUser)
+		_, err = e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+		wantErr(t, err, auth.ErrDisabledUser)
+		if userCount(t, e.Store) != 2 || len(e.Mailbox.All()) != 0 {
+			t.Errorf("%d users, %d letters", userCount(t, e.Store), len(e.Mailbox.All()))
+		}
+	})
+	t.Run("passwords off", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t, func(c *auth.Config) { c.Password = nil })
+		_, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrDisabledEndpoint)
+		_, err = signIn(t, e, "ada@example.com", authtest.Password)
+		wantErr(t, err, auth.ErrDisabledEndpoint)
+	})
+	t.Run("allowed domains", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t, unverified, func(c *auth.Config) { c.Email.AllowedDomains = []string{"example.com"} })
+		_, err := signUp(t, e, "ada@example.org", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrInvalidEmailPassword)
+		if _, err := signUp(t, e, "ada@EXAMPLE.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// SU-06, SU-20: a mail server in trouble does not undo a sign-up, and the letter comes later.
+func TestAFailedLetterDoesNotUndoTheSignUp(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	e.Mailbox.Refuse(errors.New("421 try again"))
+	if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Events.Of(auth.EventMessageFailed); len(got) != 1 {
+		t.Errorf("events: %v", got)
+	}
+	e.Mailbox.Refuse(nil)
+	e.Clock.Advance(time.Minute)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- e.Run(ctx) }()
+	ticket := e.Mailbox.Next(t, "ada@example.com").Ticket()
+	stop()
+	wantErr(t, <-done, context.Canceled)
+	if _, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: ticket}); err != nil {
+		t.Error(err)
+	}
+}
+
+// SI-01, SI-02, SI-05, SI-06, SI-08
+func TestSignInRefuses(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	e.SignUp(t, "ada@example.com")
+	disabled := e.SignUp(t, "disabled@example.com")
+	yes := true
+	if _, err := e.UpdateUser(t.Context(), disabled.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signUp(t, e, "unverified@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "none@example.com", EmailVerified: true}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := e.Store.User(t.Context(), store.UserQuery{EmailKey: "ada@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range map[string]struct {
+		email, password string
+		err             error
+	}{
+		"a wrong password":                       {"ada@example.com", "plum-tractor-twelve", auth.ErrInvalidEmailPassword},
+		"an unknown address":                     {"eve@example.com", authtest.Password, auth.ErrInvalidEmailPassword},
+		"a disabled user and a wrong password":   {"disabled@example.com", "plum-tractor-twelve", auth.ErrInvalidEmailPassword},
+		"a disabled user and the right one":      {"disabled@example.com", authtest.Password, auth.ErrDisabledUser},
+		"an unverified user and a wrong one":     {"unverified@example.com", "plum-tractor-twelve", auth.ErrInvalidEmailPassword},
+		"an unverified user and the right one":   {"unverified@example.com", authtest.Password, auth.ErrUnverifiedUser},
+		"the stored hash":                        {"ada@example.com", a.PasswordHash, auth.ErrInvalidEmailPassword},
+		"the empty password":                     {"ada@example.com", "", auth.ErrInvalidEmailPassword},
+		"a huge password":                        {"ada@example.com", strings.Repeat("a", 1<<20), auth.ErrInvalidEmailPassword},
+		"a password with invalid UTF-8":          {"ada@example.com", "\xff\xfe", auth.ErrInvalidEmailPassword},
+		"no password where there is none":        {"none@example.com", "", auth.ErrInvalidEmailPassword},
+		"null where there is none":               {"none@example.com", "null", auth.ErrInvalidEmailPassword},
+		"an asterisk where there is none":        {"none@example.com", "*", auth.ErrInvalidEmailPassword},
+		"a NUL where there is none":              {"none@example.com", "\x00", auth.ErrInvalidEmailPassword},
+		"the start of a hash where there's none": {"none@example.com", "$2a$10$", auth.ErrInvalidEmailPassword},
+		"something that is no address":           {"ada", authtest.Password, auth.ErrInvalidRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := signIn(t, e, w.email, w.password)
+			wantErr(t, err, w.err)
+		})
+	}
+}
+
+// PW-11, PW-12, PW-15, SI-09, W34: hashes from elsewhere let their users in once and are then replaced.
+func TestImportedHashesAreReplacedAtSignIn(t *testing.T) {
+	t.Parallel()
+	old, err := bcrypt.GenerateFromPassword([]byte(authtest.Password), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := authtest.New(t)
+	_, err = e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com", EmailVerified: true, PasswordHash: string(old)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := func() string {
+		a, err := e.Store.User(t.Context(), store.UserQuery{EmailKey: "ada@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.PasswordHash
+	}
+	_, err = signIn(t, e, "ada@example.com", "not the password")
+	wantErr(t, err, auth.ErrInvalidEmailPassword)
+	if hash() != string(old) {
+		t.Error("a wrong password has replaced the hash")
+	}
+	e.SignIn(t, "ada@example.com")
+	replaced := hash()
+	if !strings.HasPrefix(replaced, "$argon2id$") {
+		t.Errorf("the hash is %.12s…", replaced)
+	}
+	e.SignIn(t, "ada@example.com")
+	if hash() != replaced {
+		t.Error("a current hash was replaced")
+	}
+	for _, hash := range []string{
+		"plain", "$2a$31$" + string(old[7:]), string(old[:40]), "$9$x", "$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
+	} {
+		_, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "bob@example.com", PasswordHash: hash})
+		wantErr(t, err, auth.ErrInvalidRequest)
+	}
+}
+
+// SI-12, ST-06: what is revoked while a password is being checked stays revoked.
+func TestAnAccountThatChangesDuringSignIn(t *testing.T) {
+	t.Parallel()
+	set := func(t *testing.T, s store.Store, id uuid.UUID, c store.UserChange) {
+		c.UserID, c.Now, c.If.Disabled = id, time.Now(), true
+		if _, err := s.ChangeUser(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+	yes, other := true, "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"
+	for name, w := range map[string]struct {
+		change store.UserChange
+		err    error
+	}{
+		"disabled":            {store.UserChange{Set: store.UserSet{Disabled: &yes}}, auth.ErrDisabledUser},
+		"password changed":    {store.UserChange{Set: store.UserSet{PasswordHash: &other}, Drop: store.Drop{Sessions: true}}, auth.ErrInvalidEmailPassword},
+		"only signed out":     {store.UserChange{Drop: store.Drop{Sessions: true}}, nil},
+		"nothing that counts": {store.UserChange{Set: store.UserSet{DisplayName: new(string)}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := memstore.New()
+			id := authtest.NewWithStore(t, s).SignUp(t, "ada@example.com").User.ID
+			e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{
+				Method: "User", Call: 1, After: true, Do: func(context.Context) { set(t, s, id, w.change) },
+			}))
+			_, err := signIn(t, e, "ada@example.com", authtest.Password)
+			if !errors.Is(err, w.err) {
+				t.Errorf("got %v, want %v", err, w.err)
+			}
+		})
+	}
+	t.Run("deleted", func(t *testing.T) {
+		t.Parallel()
+		s := memstore.New()
+		id := authtest.NewWithStore(t, s).SignUp(t, "ada@example.com").User.ID
+		e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{
+			Method: "User", Call: 1, After: true,
+			Do: func(ctx context.Context) {
+				if err := s.DeleteUser(ctx, id, nil); err != nil {
+					t.Error(err)
+				}
+			},
+		}))
+		_, err := signIn(t, e, "ada@example.com", authtest.Password)
+		wantErr(t, err, auth.ErrInvalidEmailPassword)
+	})
+}
+
+// SI-14, W34: memory and time for hashing are bounded; who comes when the queue is full is told to come again.
+func TestHashingIsBounded(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Password.Argon2 = auth.Argon2{MemoryKiB: 8 << 10, Time: 4}
+		c.Password.MaxHashes, c.Password.MaxWaiting = 1, 4
+	})
+	var right, busy atomic.Int32
+	atOnce(50, func(int) {
+		_, err := e.SignInPassword(context.Background(), auth.SignInPasswordParams{Email: "ada@example.com", Password: authtest.Password})
+		switch {
+		case errors.Is(err, auth.ErrInvalidEmailPassword):
+			right.Add(1)
+		case errors.Is(err, auth.ErrTooManyRequests):
+			busy.Add(1)
+		default:
+			t.Error(err)
+		}
+	})
+	if right.Load() < 5 || busy.Load() == 0 {
+		t.Errorf("%d answered, %d told to come again", right.Load(), busy.Load())
+	}
+}
+
+type breachFunc func(string) (bool, error)
+
+func (f breachFunc) Breached(_ context.Context, p string) (bool, error) { return f(p) }
+
+// PW-16, W35
+func TestBreachCheck(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	e := authtest.New(t, unverified, func(c *auth.Config) {
+		c.Password.Breached = breachFunc(func(p string) (bool, error) {
+			asked = append(asked, p)
+			switch p {
+			case "known-to-the-world":
+				return true, nil
+			case "service-is-down":
+				return false, errors.New("timeout")
+			case "service-panics":
+				panic("oh")
+			}
+			return false, nil
+		})
+	})
+	_, err := signUp(t, e, "a@example.com", "known-to-the-world", auth.SignUpOptions{})
+	wantErr(t, err, auth.ErrPasswordBreached)
+	for i, p := range []string{"service-is-down", "service-panics"} {
+		if _, err := signUp(t, e, fmt.Sprintf("b%d@example.com", i), p, auth.SignUpOptions{}); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	if n := len(e.Events.Of(auth.EventBreachCheckFailed)); n != 2 {
+		t.Errorf("%d events", n)
+	}
+	before := len(asked)
+	if _, err := signIn(t, e, "b0@example.com", "service-is-down"); err != nil || len(asked) != before {
+		t.Errorf("sign-in: %v, asked %d times", err, len(asked)-before)
+	}
+}
+
+// TK-02, TK-03, TK-04, TK-08, TK-10, TK-11, TK-16
+func TestVerificationLinks(t *testing.T) {
+	t.Parallel()
+	pending := func(t *testing.T, e *authtest.Engine) string {
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return e.Mailbox.Last(t, "ada@example.com").Ticket()
+	}
+	verify := func(e *authtest.Engine, ticket, redirectTo string) error {
+		_, err := e.VerifyTicket(context.Background(), auth.VerifyTicketParams{Ticket: ticket, RedirectTo: redirectTo})
+		return err
+	}
+	t.Run("work once, however many try", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		ticket := pending(t, e)
+		var won atomic.Int32
+		atOnce(50, func(int) {
+			if err := verify(e, ticket, ""); err == nil {
+				won.Add(1)
+			} else if !errors.Is(err, auth.ErrInvalidTicket) {
+				t.Error(err)
+			}
+		})
+		if won.Load() != 1 {
+			t.Errorf("%d succeeded", won.Load())
+		}
+	})
+	t.Run("expire", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		ticket := pending(t, e)
+		e.Clock.Advance(7 * 24 * time.Hour)
+		wantErr(t, verify(e, ticket, ""), auth.ErrInvalidTicket)
+		e.Clock.Advance(-time.Second)
+		if err := verify(e, ticket, ""); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("survive a redirect that is refused", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		ticket := pending(t, e)
+		wantErr(t, verify(e, ticket, "https://evil.test"), auth.ErrRedirectNotAllowed)
+		if err := verify(e, ticket, ""); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("survive a store that fails", func(t *testing.T) {
+		t.Parallel()
+		s := memstore.New()
+		e := authtest.NewWithStore(t, s)
+		ticket := pending(t, e)
+		broken := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "ChangeUser"}))
+		wantErr(t, verify(broken, ticket, ""), auth.ErrInternal)
+		if err := verify(e, ticket, ""); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("are worth nothing altered, cut or as stored", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		ticket := pending(t, e)
+		for _, other := range []string{
+			"", "verifyEmail", "verifyEmail:", ticket[len("verifyEmail:"):], "passwordReset:" + ticket[len("verifyEmail:"):],
+			ticket + "0", strings.ToUpper(ticket), ticket[:len(ticket)-1], "mfaTotp:" + ticket, strings.Repeat("verifyEmail:", 1<<16),
+		} {
+			wantErr(t, verify(e, other, ""), auth.ErrInvalidTicket)
+		}
+	})
+	t.Run("do nothing for a disabled user", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		ticket := pending(t, e)
+		u, err := e.FindUser(t.Context(), auth.UserBy{Email: "ADA@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		yes := true
+		if _, err := e.UpdateUser(t.Context(), u.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, verify(e, ticket, ""), auth.ErrDisabledUser)
+		if u, err = e.FindUser(t.Context(), auth.UserBy{ID: u.ID}); err != nil || u.EmailVerified {
+			t.Errorf("verified: %v, %v", u.EmailVerified, err)
+		}
+	})
+	t.Run("prove only the address that they were sent to", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		ticket := pending(t, e)
+		a, err := e.Store.User(t.Context(), store.UserQuery{EmailKey: "ada@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.Store.ChangeUser(t.Context(), store.UserChange{
+			UserID: a.ID, Now: e.Clock.Now(), Set: store.UserSet{Email: &store.Email{Typed: "eve@example.com", Key: "eve@example.com"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, verify(e, ticket, ""), auth.ErrInvalidTicket)
+	})
+}
