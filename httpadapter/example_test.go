@@ -1,0 +1,112 @@
+package httpadapter_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/store/memstore"
+)
+
+// A service mounts the routes beside its own, which it protects.
+func Example() {
+	engine, err := auth.New(memstore.New(), auth.Config{
+		ServerURL: "https://api.example.com/v1",
+		ClientURL: "https://example.com",
+		Secret:    secret(),
+		Anonymous: &auth.AnonymousConfig{},
+		Email:     auth.EmailConfig{AllowUnverified: true},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	routes, err := httpadapter.New(engine, httpadapter.Options{AllowedOrigins: []string{"https://example.com"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	routes.Mount(mux, "/v1")
+	mux.Handle("GET /notes", routes.RequireUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := httpadapter.PrincipalFrom(r.Context())
+		fmt.Fprintf(w, "the notes of a user with the roles %v\n", p.Roles)
+	})))
+	// A service would now call httpadapter.NewServer(":8080", mux).ListenAndServe().
+
+	ask := func(method, path, token string) string {
+		r := httptest.NewRequest(method, path, nil)
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		return fmt.Sprint(w.Code, " ", w.Body)
+	}
+	in, err := engine.SignInAnonymous(context.Background(), auth.SignInAnonymousParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(ask("GET", "/notes", ""))
+	fmt.Print(ask("GET", "/notes", in.Session.AccessToken))
+	fmt.Print(ask("GET", "/v1/token", ""))
+	// Output:
+	// 401 {"status":401,"error":"unauthenticated-user","message":"User is not logged in"}
+	// 200 the notes of a user with the roles [anonymous]
+	// 405 {"status":405,"error":"method-not-allowed","message":"Method not allowed"}
+}
+
+// A server-rendered site keeps the tokens in cookies and sends visitors to its sign-in page.
+func ExampleCookieOptions() {
+	engine, err := auth.New(memstore.New(), auth.Config{
+		ServerURL: "https://example.com/auth",
+		ClientURL: "https://example.com",
+		Secret:    secret(),
+		Anonymous: &auth.AnonymousConfig{},
+		Email:     auth.EmailConfig{AllowUnverified: true},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	routes, err := httpadapter.New(engine, httpadapter.Options{Cookies: &httpadapter.CookieOptions{
+		SignedOut: http.RedirectHandler("/sign-in", http.StatusSeeOther),
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	routes.Mount(mux, "/auth")
+	mux.Handle("GET /{$}", routes.RequireUser(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "<h1>Welcome back</h1>")
+	})))
+
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Println(w.Code, w.Header().Get("Location"))
+
+	w = httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("POST", "/auth/signin/anonymous", nil))
+	page := httptest.NewRequest("GET", "/", nil)
+	for _, cookie := range w.Result().Cookies() {
+		fmt.Println(cookie.Name)
+		page.AddCookie(cookie)
+	}
+	w = httptest.NewRecorder()
+	mux.ServeHTTP(w, page)
+	fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
+	// Output:
+	// 303 /sign-in
+	// __Host-auth-access
+	// __Host-auth-refresh
+	// 200 <h1>Welcome back</h1>
+}
+
+func secret() auth.Secret {
+	s := make(auth.Secret, 32)
+	rand.Read(s) //nolint:errcheck // never fails; a broken source ends the program
+	return s
+}

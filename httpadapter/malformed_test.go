@@ -1,0 +1,425 @@
+package httpadapter_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/httpadapter"
+)
+
+// bodies are requests with a body, each with a member that is text and a body that is good.
+var bodies = []struct{ method, path, member, good string }{
+	{"POST", "/signup/email-password", "email", credentials("new@example.com")},
+	{"POST", "/signin/email-password", "email", credentials("ada@example.com")},
+	{"POST", "/signin/anonymous", "displayName", `{"displayName":"A"}`},
+	{"POST", "/token", "refreshToken", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`},
+	{"POST", "/token/verify", "token", `{"token":"x"}`},
+	{"POST", "/signout", "refreshToken", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`},
+}
+
+// UR-01, UR-10, UR-11, SU-03, SU-17, SI-08, E10, E11, W35: whatever is wrong with a body, on every route that has one.
+func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{MaxBody: 4 << 10})
+	const json = "application/json"
+	for _, rt := range bodies {
+		m := `"` + rt.member + `"`
+		for _, c := range []struct {
+			name, body, contentType, encoding string
+			status                            int
+			names                             string // what the message must name
+		}{
+			{"white space", " \n", json, "", 400, "the body"},
+			{"half an object", `{` + m + `:`, json, "", 400, "the body"},
+			{"text that is not JSON", "email=a", json, "", 400, "the body"},
+			{"single quotes", `{'` + rt.member + `':'x'}`, json, "", 400, "the body"},
+			{"a comment", `{/**/` + m + `:"x"}`, json, "", 400, "the body"},
+			{"a byte order mark", "\ufeff" + rt.good, json, "", 400, "the body"},
+			{"null", `null`, json, "", 400, "the body"},
+			{"an array", `[` + rt.good + `]`, json, "", 400, "the body"},
+			{"a string", `"x"`, json, "", 400, "the body"},
+			{"a number", `1`, json, "", 400, "the body"},
+			{"data after the object", rt.good + `{}`, json, "", 400, "the body"},
+			{"a number for text", `{` + m + `:1}`, json, "", 400, rt.member},
+			{"a boolean for text", `{` + m + `:true}`, json, "", 400, rt.member},
+			{"an array for text", `{` + m + `:["x"]}`, json, "", 400, rt.member},
+			{"an object for text", `{` + m + `:{"$ne":"x"}}`, json, "", 400, rt.member},
+			{"a member given twice", `{` + m + `:"x",` + m + `:"y"}`, json, "", 400, rt.member},
+			{"bad UTF-8", `{` + m + ":\"\xff\"}", json, "", 400, rt.member},
+			{"half a surrogate pair", `{` + m + `:"\ud800"}`, json, "", 400, rt.member},
+			{"U+0000", `{` + m + `:"a\u0000b"}`, json, "", 400, rt.member},
+			{"deep nesting", `{"metadata":` + strings.Repeat(`{"a":`, 500) + `1` + strings.Repeat(`}`, 500) + `}`, json, "", 400, "metadata"},
+			{"more than the limit", `{` + m + `:"` + strings.Repeat("x", 8<<10) + `"}`, json, "", 413, "the body"},
+			{"no content type", rt.good, "", "", 415, "Content-Type"},
+			{"plain text", rt.good, "text/plain", "", 415, "Content-Type"},
+			{"plain text that says JSON", rt.good, "text/plain; application/json", "", 415, "Content-Type"},
+			{"a form", rt.good, "application/x-www-form-urlencoded", "", 415, "Content-Type"},
+			{"a form with files", rt.good, "multipart/form-data; boundary=x", "", 415, "Content-Type"},
+			{"another charset", rt.good, "application/json; charset=utf-16", "", 415, "Content-Type"},
+			{"a malformed content type", rt.good, "application/json; charset", "", 415, "Content-Type"},
+			{"another JSON", rt.good, "application/problem+json", "", 415, "Content-Type"},
+			{"a compressed body", zipped(rt.good), json, "gzip", 415, "Content-Encoding"},
+			{"a body that says it is compressed", rt.good, json, "br", 415, "Content-Encoding"},
+		} {
+			t.Run(rt.path+" with "+c.name, func(t *testing.T) {
+				t.Parallel()
+				r := httptest.NewRequest(rt.method, rt.path, strings.NewReader(c.body))
+				for name, value := range map[string]string{"Content-Type": c.contentType, "Content-Encoding": c.encoding} {
+					if value != "" {
+						r.Header.Set(name, value)
+					}
+				}
+				if rt.path == "/signout" && strings.HasPrefix(c.body, `{"metadata"`) {
+					c.names = "metadata" // not a known member, and yet it must be JSON that others can read
+				}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				wantRefused(t, w, c.status, auth.CodeInvalidRequest)
+				if !strings.Contains(w.Body.String(), c.names) {
+					t.Errorf("body %s does not name %s", w.Body, c.names)
+				}
+				if accept := w.Header().Get("Accept-Encoding"); (c.encoding != "") != (accept == "identity") { // RFC 9110 §15.5.16
+					t.Errorf("Accept-Encoding %q", accept)
+				}
+			})
+		}
+	}
+	if n := len(h.engine.Events.All()); n != 0 { // NoEff
+		t.Errorf("%d events, want none", n)
+	}
+}
+
+// What is wrong with one route's body alone, and with what is not a body.
+func TestRoutesRefuseMalformedRequests(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{}, open)
+	session := h.engine.SignUp(t, "ada@example.com")
+	good := "Bearer " + session.AccessToken
+	const unauthenticated = auth.CodeUnauthenticated
+	for _, c := range []struct {
+		name, method, target, body string
+		headers                    []string
+		status                     int
+		code                       auth.Code
+		names                      string
+	}{
+		{"sign-up without a body", "POST", "/signup/email-password", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"sign-up with an empty object", "POST", "/signup/email-password", `{}`, nil, 400, auth.CodeInvalidRequest, "email is required"},
+		{"sign-up without a password", "POST", "/signup/email-password", `{"email":"a@example.com"}`, nil, 400, auth.CodeInvalidRequest, "password is required"},
+		{"sign-up with null for the password", "POST", "/signup/email-password", `{"email":"a@example.com","password":null}`, nil, 400, auth.CodeInvalidRequest, "password"},
+		{"sign-up with another case of a member", "POST", "/signup/email-password", `{"Email":"a@example.com","password":"x"}`, nil, 400, auth.CodeInvalidRequest, "Email"},
+		{"sign-up with a Unicode fold of a member", "POST", "/signup/email-password", `{"email":"a@example.com","pa\u017fsword":"x"}`, nil, 400, auth.CodeInvalidRequest, "known member"},
+		{"sign-up with what is not an address", "POST", "/signup/email-password", `{"email":"a","password":"plum-tractor-eleven"}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"sign-up with a list of addresses", "POST", "/signup/email-password", `{"email":"a@example.com,b@example.com","password":"plum-tractor-eleven"}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"sign-up with an id of one's own", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","id":"1"}`, nil, 400, auth.CodeInvalidRequest, "id"},
+		{"sign-up that says it is verified", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","emailVerified":true}`, nil, 400, auth.CodeInvalidRequest, "emailVerified"},
+		{"sign-up with __proto__", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","__proto__":{}}`, nil, 400, auth.CodeInvalidRequest, "__proto__"},
+		{"sign-up with roles among the options", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","options":{"roles":["admin"]}}`, nil, 400, auth.CodeInvalidRequest, "options.roles"},
+		{"sign-up with text for the options", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","options":"x"}`, nil, 400, auth.CodeInvalidRequest, "options"},
+		{"sign-up with text for the roles", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","options":{"allowedRoles":"me"}}`, nil, 400, auth.CodeInvalidRequest, "options.allowedRoles"},
+		{"sign-up with null among the roles", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","options":{"allowedRoles":[null]}}`, nil, 400, auth.CodeInvalidRequest, "options.allowedRoles[0]"},
+		{"sign-up with an array of metadata", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","options":{"metadata":[]}}`, nil, 400, auth.CodeInvalidRequest, "options.metadata"},
+		{"sign-up with a key given twice in metadata", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","options":{"metadata":{"a":1,"a":2}}}`, nil, 400, auth.CodeInvalidRequest, "options.metadata.a"},
+		{"sign-up with 5000 keys of metadata", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x","options":{"metadata":{` + manyKeys(5000) + `}}}`, nil, 400, auth.CodeInvalidRequest, "too many"},
+		{"sign-up with the role of an administrator", "POST", "/signup/email-password", `{"email":"a@example.com","password":"plum-tractor-eleven","options":{"allowedRoles":["admin"]}}`, nil, 400, auth.CodeRoleNotAllowed, ""},
+		{"sign-up with a place to go that is not allowed", "POST", "/signup/email-password", `{"email":"a@example.com","password":"plum-tractor-eleven","options":{"redirectTo":"https://evil.test"}}`, nil, 400, auth.CodeRedirectNotAllowed, ""},
+		{"sign-up with a short password", "POST", "/signup/email-password", `{"email":"a@example.com","password":"x"}`, nil, 400, auth.CodePasswordTooShort, ""},
+		{"sign-up with a common password", "POST", "/signup/email-password", `{"email":"a@example.com","password":"password"}`, nil, 400, auth.CodePasswordBreached, ""},
+		{"sign-up with an address that is taken", "POST", "/signup/email-password", credentials("ada@example.com"), nil, 409, auth.CodeEmailAlreadyInUse, ""},
+		{"sign-in without a password", "POST", "/signin/email-password", `{"email":"ada@example.com"}`, nil, 400, auth.CodeInvalidRequest, "password is required"},
+		{"sign-in with a wrong password", "POST", "/signin/email-password", `{"email":"ada@example.com","password":"wrong"}`, nil, 401, auth.CodeInvalidEmailPassword, ""},
+		{"sign-in with an empty password", "POST", "/signin/email-password", `{"email":"ada@example.com","password":""}`, nil, 401, auth.CodeInvalidEmailPassword, ""},
+		{"anonymous sign-in with roles", "POST", "/signin/anonymous", `{"roles":["admin"]}`, nil, 400, auth.CodeInvalidRequest, "roles"},
+		{"anonymous sign-in with control characters", "POST", "/signin/anonymous", `{"displayName":"a\nb"}`, nil, 400, auth.CodeInvalidRequest, "displayName"},
+		{"refresh without a body", "POST", "/token", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"refresh without a token", "POST", "/token", `{}`, nil, 400, auth.CodeInvalidRequest, "refreshToken is required"},
+		{"refresh with null", "POST", "/token", `{"refreshToken":null}`, nil, 400, auth.CodeInvalidRequest, "refreshToken is required"},
+		{"refresh with an unknown token", "POST", "/token", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`, nil, 401, auth.CodeInvalidRefreshToken, ""},
+		{"refresh with a token in upper case", "POST", "/token", `{"refreshToken":` + text(strings.ToUpper(session.RefreshToken)) + `}`, nil, 401, auth.CodeInvalidRefreshToken, ""},
+		{"refresh with a token as a URN", "POST", "/token", `{"refreshToken":` + text("urn:uuid:"+session.RefreshToken) + `}`, nil, 401, auth.CodeInvalidRefreshToken, ""},
+		{"refresh with an access token", "POST", "/token", `{"refreshToken":` + text(session.AccessToken) + `}`, nil, 401, auth.CodeInvalidRefreshToken, ""},
+		{"refresh with the token in the query", "POST", "/token?refreshToken=" + session.RefreshToken, `{}`, nil, 400, auth.CodeInvalidRequest, "refreshToken is required"},                         // RT-27
+		{"refresh with the token in a cookie", "POST", "/token", `{}`, []string{"Cookie", "__Host-auth-refresh=" + session.RefreshToken}, 400, auth.CodeInvalidRequest, "refreshToken is required"}, // RT-27
+		{"verify without a token", "POST", "/token/verify", "", nil, 401, unauthenticated, ""},
+		{"verify with null for the token", "POST", "/token/verify", `{"token":null}`, nil, 401, unauthenticated, ""},
+		{"verify with an empty token", "POST", "/token/verify", `{"token":""}`, nil, 400, auth.CodeInvalidRequest, ""},
+		{"verify with a bad token", "POST", "/token/verify", `{"token":"x.y.z"}`, nil, 400, auth.CodeInvalidRequest, ""},
+		{"verify with a refresh token", "POST", "/token/verify", `{"token":` + text(session.RefreshToken) + `}`, nil, 400, auth.CodeInvalidRequest, ""}, // RT-27
+		{"verify with 10000 dots", "POST", "/token/verify", `{"token":"` + strings.Repeat(".", 10000) + `"}`, nil, 400, auth.CodeInvalidRequest, ""},    // JW-14
+		{"sign-out without a body", "POST", "/signout", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"sign-out of nothing", "POST", "/signout", `{}`, nil, 400, auth.CodeInvalidRequest, "refreshToken is required"},
+		{"sign-out everywhere without a bearer", "POST", "/signout", `{"all":true}`, nil, 401, unauthenticated, ""},                                                                    // RT-14
+		{"sign-out everywhere with a refresh token for a bearer", "POST", "/signout", `{"all":true,"refreshToken":` + text(session.RefreshToken) + `}`, nil, 401, unauthenticated, ""}, // RT-14
+		{"sign-out everywhere with a bad bearer", "POST", "/signout", `{"all":true}`, []string{"Authorization", good + "x"}, 401, unauthenticated, ""},                                 // JW-25
+		{"sign-out with text for all", "POST", "/signout", `{"all":"true"}`, nil, 400, auth.CodeInvalidRequest, "all"},
+		{"sign-out with a member in two cases", "POST", "/signout", `{"ALL":true}`, nil, 400, auth.CodeInvalidRequest, "refreshToken is required"},
+		{"the user without a bearer", "GET", "/user", "", nil, 401, unauthenticated, ""},
+		{"the sessions without a bearer", "GET", "/user/sessions", "", nil, 401, unauthenticated, ""},
+		{"the end of a session without a bearer", "DELETE", "/user/sessions/" + session.RefreshTokenID.String(), "", nil, 401, unauthenticated, ""},
+		{"the end of a session that is no id", "DELETE", "/user/sessions/x", "", []string{"Authorization", good}, 404, auth.CodeRouteNotFound, ""},                                                   // UR-09
+		{"the end of a session in upper case", "DELETE", "/user/sessions/" + strings.ToUpper(session.RefreshTokenID.String()), "", []string{"Authorization", good}, 404, auth.CodeRouteNotFound, ""}, // UR-09
+		{"the end of a session that is not there", "DELETE", "/user/sessions/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "", []string{"Authorization", good}, 404, auth.CodeRouteNotFound, ""},            // UR-09
+		{"an access token in the query", "GET", "/user?access_token=" + session.AccessToken + "&token=" + session.AccessToken, "", nil, 401, unauthenticated, ""},                                    // LG-09
+		{"an access token in a cookie", "GET", "/user", "", []string{"Cookie", "__Host-auth-access=" + session.AccessToken}, 401, unauthenticated, ""},                                               // RT-27
+		{"an access token without a scheme", "GET", "/user", "", []string{"Authorization", session.AccessToken}, 401, unauthenticated, ""},
+		{"a scheme without a token", "GET", "/user", "", []string{"Authorization", "Bearer"}, 401, unauthenticated, ""},
+		{"a scheme and a blank", "GET", "/user", "", []string{"Authorization", "Bearer "}, 401, unauthenticated, ""},
+		{"an empty Authorization", "GET", "/user", "", []string{"Authorization", ""}, 401, unauthenticated, ""},
+		{"a token behind two blanks", "GET", "/user", "", []string{"Authorization", "Bearer  " + session.AccessToken}, 401, unauthenticated, ""},
+		{"a token behind a tab", "GET", "/user", "", []string{"Authorization", "Bearer\t" + session.AccessToken}, 401, unauthenticated, ""},
+		{"a token and more", "GET", "/user", "", []string{"Authorization", good + " x"}, 401, unauthenticated, ""},
+		{"two tokens in one header", "GET", "/user", "", []string{"Authorization", good + ", " + good}, 401, unauthenticated, ""},
+		{"two headers", "GET", "/user", "", []string{"Authorization", good, "Authorization", good}, 401, unauthenticated, ""},
+		{"a bearer behind an empty header", "GET", "/user", "", []string{"Authorization", "", "Authorization", good}, 401, unauthenticated, ""},
+		{"the scheme Basic", "GET", "/user", "", []string{"Authorization", "Basic " + session.AccessToken}, 401, unauthenticated, ""},
+		{"a refresh token for a bearer", "GET", "/user", "", []string{"Authorization", "Bearer " + session.RefreshToken}, 401, unauthenticated, ""},   // RT-27
+		{"a bearer of 100000 dots", "GET", "/user", "", []string{"Authorization", "Bearer " + strings.Repeat(".", 100000)}, 401, unauthenticated, ""}, // JW-14
+		{"a link without a ticket", "GET", "/verify?redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
+		{"a link with two tickets", "GET", "/verify?ticket=a&ticket=b&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
+		{"a link without a place to go", "GET", "/verify?ticket=a", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
+		{"a link with two places to go", "GET", "/verify?ticket=a&redirectTo=https://app.test&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
+		{"a link with a place that is no URL", "GET", "/verify?ticket=a&redirectTo=%3A", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
+		{"a link of an unknown type", "GET", "/verify?ticket=a&redirectTo=https://app.test&type=x", "", nil, 400, auth.CodeInvalidRequest, "type"},
+		{"a link with a malformed query", "GET", "/verify?ticket=%zz&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "query"},
+		{"a link with 20000 parameters", "GET", "/verify?ticket=a&redirectTo=https://app.test" + strings.Repeat("&a=b", 20000), "", nil, 400, auth.CodeInvalidRequest, "query"}, // TK-17
+		{"a link that is only prefetched", "GET", "/verify?ticket=a&redirectTo=https://app.test", "", []string{"Sec-Purpose", "prefetch;prerender"}, 400, auth.CodeInvalidRequest, "prefetch"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := do(t, h, c.method, c.target, c.body, c.headers...)
+			wantRefused(t, w, c.status, c.code)
+			if !strings.Contains(w.Body.String(), c.names) {
+				t.Errorf("body %s does not say %q", w.Body, c.names)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		// NoEff: whatever was tried, the session that it was tried on lives.
+		if w := do(t, h, "GET", "/user/sessions", "", "Authorization", good); w.Code != http.StatusOK || strings.Count(w.Body.String(), `"id"`) != 1 {
+			t.Errorf("the sessions afterwards: %d %s", w.Code, w.Body)
+		}
+	})
+}
+
+// The paths and methods that are not the API's: never a redirect, never a body of ServeMux's.
+func TestWhatIsNoRouteIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{})
+	mux := http.NewServeMux()
+	h.Mount(mux, "/v1")
+	for _, c := range []struct {
+		method, target string
+		status         int
+		allow          string
+	}{
+		{"GET", "/", 404, ""},
+		{"GET", "/users", 404, ""},
+		{"GET", "/User", 404, ""},
+		{"GET", "/user/", 404, ""},
+		{"GET", "//user", 404, ""},
+		{"GET", "/./user", 404, ""},
+		{"GET", "/x/../user", 404, ""},
+		{"GET", "/user/sessions/..", 404, ""},
+		{"GET", "/%75ser", 404, ""},
+		{"GET", "/user%2Fsessions", 404, ""},
+		{"GET", "/user%00", 404, ""},
+		{"GET", "/user;x=1", 404, ""},
+		{"GET", "/user%20", 404, ""},
+		{"POST", "/signin//email-password", 404, ""},
+		{"POST", "/signin/email-password/", 404, ""},
+		{"POST", "/signin/%2e%2e/token", 404, ""},
+		{"DELETE", "/user/sessions/", 404, ""},
+		{"DELETE", "/user/sessions/a/b", 404, ""},
+		{"CONNECT", "/nowhere", 404, ""},
+		{"PROPFIND", "/nowhere", 404, ""},
+		{"GET", "/change-env", 404, ""}, // W42, LG-14
+		{"GET", "/debug/pprof/", 404, ""},
+		{"GET", "/signup/email-password", 405, "POST"},
+		{"PUT", "/signin/email-password", 405, "POST"},
+		{"HEAD", "/token", 405, "POST"},
+		{"OPTIONS", "/token", 405, "POST"},
+		{"POST", "/user", 405, "GET, HEAD"},
+		{"DELETE", "/user/sessions", 405, "GET, HEAD"},
+		{"GET", "/user/sessions/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE"},
+		{"POST", "/verify", 405, "GET, HEAD"},
+		{"TRACE", "/healthz", 405, "GET, HEAD"},
+		{"CONNECT", "/user", 405, "GET, HEAD"},
+		{"post", "/token", 405, "POST"},
+	} {
+		t.Run(c.method+" "+c.target, func(t *testing.T) {
+			t.Parallel()
+			code := auth.CodeRouteNotFound
+			if c.status == http.StatusMethodNotAllowed {
+				code = auth.CodeMethodNotAllowed
+			}
+			w := do(t, h, c.method, c.target, "")
+			wantRefused(t, w, c.status, code)
+			wantHeaders(t, w.Header(), "Allow", c.allow, "Location", "")
+
+			// Under a prefix of someone else's mux too, as far as that mux lets it through.
+			w = do(t, mux, c.method, "/v1"+c.target, "")
+			if l := w.Header().Get("Location"); l != "" {
+				if w.Code != http.StatusTemporaryRedirect || strings.Contains(l, "//") {
+					t.Errorf("mounted: %d to %s", w.Code, l)
+				}
+				return
+			}
+			wantRefused(t, w, c.status, code)
+		})
+	}
+}
+
+// The requests that only a connection can make.
+func TestMalformedRequestsOnTheWire(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{MaxBody: 2 << 10})
+	server := httptest.NewUnstartedServer(h)
+	server.Config = httpadapter.NewServer("", h)
+	server.Start()
+	t.Cleanup(server.Close)
+	chunk := "400\r\n" + strings.Repeat("x", 0x400) + "\r\n"
+	post := "POST /signin/anonymous HTTP/1.1\r\nHost: x\r\n"
+	typed := post + "Content-Type: application/json\r\n"
+	for _, c := range []struct {
+		name, request string
+		status        int
+		code          auth.Code
+	}{
+		{"a chunked body without end", typed + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat(chunk, 10), 413, auth.CodeInvalidRequest}, // UR-11
+		{"a length that is too large, without the body", typed + "Content-Length: 99999999999\r\n\r\n", 413, auth.CodeInvalidRequest},
+		{"chunks that are malformed", typed + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, auth.CodeInvalidRequest},
+		{"a chunked body without a type", post + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 415, auth.CodeInvalidRequest},
+		{"two types", typed + "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", 415, auth.CodeInvalidRequest},
+		{"a path without a slash", "OPTIONS * HTTP/1.1\r\nHost: x\r\nX-Test: 1\r\n\r\n", 200, ""},
+		{"a URL for a path", "GET http://x//user HTTP/1.1\r\nHost: x\r\n\r\n", 404, auth.CodeRouteNotFound},
+		{"500 headers", "GET /user HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-A: b\r\n", 500) + "\r\n", 401, auth.CodeUnauthenticated},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			response, body := raw(t, server, c.request)
+			if c.code == "" {
+				// net/http answers "*" itself; it never reaches a handler.
+				if response.StatusCode != c.status {
+					t.Errorf("status %d, want %d", response.StatusCode, c.status)
+				}
+				return
+			}
+			wantFailure(t, response.StatusCode, response.Header, body, c.status, c.code)
+		})
+	}
+	t.Run("more header than fits is refused before any of it is read", func(t *testing.T) { // JW-14, LG-17
+		t.Parallel()
+		response, _ := raw(t, server, "GET /user HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+strings.Repeat(".", 100_000)+"\r\n\r\n")
+		if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("status %d, want 431", response.StatusCode)
+		}
+	})
+	t.Run("an empty chunked body is no body", func(t *testing.T) {
+		t.Parallel()
+		response, body := raw(t, server, post+"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+		if response.StatusCode != http.StatusOK || !strings.Contains(body, `"session"`) {
+			t.Errorf("%d %s", response.StatusCode, body)
+		}
+	})
+	t.Run("a body is not cut short by a form's content type", func(t *testing.T) {
+		t.Parallel()
+		response, body := raw(t, server, post+"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 15\r\n\r\ndisplayName=Eve")
+		wantFailure(t, response.StatusCode, response.Header, body, 415, auth.CodeInvalidRequest)
+	})
+}
+
+// raw sends the bytes of a request.
+func raw(t *testing.T, server *httptest.Server, request string) (*http.Response, string) {
+	t.Helper()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	go io.WriteString(c, request) //nolint:errcheck // the server may stop reading
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+func zipped(s string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, s); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+func manyKeys(n int) string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = `"` + strconv.Itoa(i) + `":1`
+	}
+	return strings.Join(keys, ",")
+}
+
+// FuzzRequest: whatever a stranger sends, the answer is never a fault of ours, and every failure has the one body.
+func FuzzRequest(f *testing.F) {
+	h := newFixture(f, httpadapter.Options{MaxBody: 4 << 10, AllowedOrigins: []string{"https://app.test"}}, open,
+		func(c *auth.Config) { c.SignUp.Disabled = true })
+	for _, rt := range bodies {
+		f.Add(rt.method, rt.path, "", "application/json", "", rt.good)
+	}
+	f.Add("GET", "/user", "", "", "Bearer x", "")
+	f.Add("GET", "/verify", "ticket=verifyEmail:x&redirectTo=https://app.test/a?b=c%23d&type=emailVerify", "", "", "")
+	f.Add("GET", "/.well-known/jwks.json", "", "", "", "")
+	f.Add("DELETE", "/user/sessions/x", "", "", "Basic x", "")
+	f.Add("OPTIONS", "//%2e", ";", "application/json; charset=\"utf-8\"", "", "{}")
+	f.Fuzz(func(t *testing.T, method, path, query, contentType, authorization, body string) {
+		r, err := http.NewRequest(method, "http://x", strings.NewReader(body))
+		if err != nil {
+			return // not a method
+		}
+		u, err := r.URL.Parse(path)
+		if err != nil {
+			return
+		}
+		r.URL, r.URL.RawQuery, r.RequestURI = u, query, path
+		r.RemoteAddr = "192.0.2.1:1"
+		r.Header["Content-Type"], r.Header["Authorization"] = []string{contentType}, []string{authorization}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		switch {
+		case w.Code >= 500 || w.Code == http.StatusMovedPermanently || w.Code == http.StatusTemporaryRedirect:
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		case w.Code >= 400:
+			if !strings.HasPrefix(w.Body.String(), fmt.Sprintf(`{"status":%d,"error":"`, w.Code)) {
+				t.Fatalf("status %d with the body %q", w.Code, w.Body)
+			}
+		case w.Code == http.StatusFound:
+			if l := w.Header().Get("Location"); !strings.HasPrefix(l, authtest.ClientURL) {
+				t.Fatalf("redirects to %q", l)
+			}
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package httpadapter
+
+import (
+	"context"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+)
+
+// route is one line of the API. Its handler returns an error instead of writing one.
+type route struct {
+	method, path string
+	serve        func(*Handler, http.ResponseWriter, *http.Request) error
+}
+
+// routes is the API. GET stands for HEAD as well, unless HEAD has a line of its own.
+var routes = []route{
+	{"POST", "/signup/email-password", (*Handler).signUpPassword},
+	{"POST", "/signin/email-password", (*Handler).signInPassword},
+	{"POST", "/signin/anonymous", (*Handler).signInAnonymous},
+
+	{"POST", "/token", (*Handler).refresh},
+	{"POST", "/token/verify", (*Handler).verifyToken},
+	{"POST", "/signout", (*Handler).signOut},
+
+	{"GET", "/user", (*Handler).user},
+	{"GET", "/user/sessions", (*Handler).listSessions},
+	{"DELETE", "/user/sessions/{id}", (*Handler).revokeSession},
+
+	{"GET", "/verify", (*Handler).verifyTicket},
+	{"HEAD", "/verify", (*Handler).previewTicket},
+
+	{"GET", "/.well-known/jwks.json", (*Handler).keySet},
+	{"GET", "/version", (*Handler).version},
+	{"GET", "/healthz", (*Handler).health},
+	{"GET", "/openapi.yaml", (*Handler).openAPI},
+}
+
+// allowed lists the methods of a path.
+func allowed(routePath string) []string {
+	var methods []string
+	for _, rt := range routes {
+		if rt.path != routePath {
+			continue
+		}
+		methods = append(methods, rt.method)
+		if rt.method == "GET" {
+			methods = append(methods, "HEAD")
+		}
+	}
+	slices.Sort(methods)
+	return slices.Compact(methods)
+}
+
+// router serves the routes below a prefix.
+func (h *Handler) router(prefix string) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, serve func(http.ResponseWriter, *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := serve(w, r); err != nil {
+				h.fail(w, r, err)
+			}
+		})
+	}
+	seen := map[string]bool{}
+	for _, rt := range routes {
+		handle(rt.method+" "+prefix+rt.path, func(w http.ResponseWriter, r *http.Request) error { return rt.serve(h, w, r) })
+		if seen[rt.path] {
+			continue
+		}
+		seen[rt.path] = true
+		allow := strings.Join(allowed(rt.path), ", ")
+		handle(prefix+rt.path, func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Allow", allow)
+			return errMethodNotAllowed
+		})
+	}
+	handle("/", func(http.ResponseWriter, *http.Request) error { return errRouteNotFound })
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setHeaders(w.Header())
+		if h.cors.preflight(w, r) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(h.withClient(r), h.timeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		h.attempt(w, r, func() error {
+			if err := h.cookies.check(r); err != nil {
+				return err
+			}
+			if r.URL.RawPath != "" || !isPlain(r.URL.Path) {
+				return errRouteNotFound // ServeMux would redirect, or take one spelling for another
+			}
+			mux.ServeHTTP(w, r)
+			return nil
+		})
+	})
+}
+
+// isPlain reports whether p is an absolute path in its one spelling: without empty and dot segments and without a slash
+// at its end.
+func isPlain(p string) bool { return strings.HasPrefix(p, "/") && path.Clean(p) == p }

@@ -1,0 +1,45 @@
+package httpadapter
+
+import (
+	"context"
+	_ "embed" // openapi.yaml
+	"net/http"
+	"time"
+
+	"github.com/ostiary/auth"
+)
+
+// keySetAge is how long others may keep the key set. A key should be among the next ones for longer than that before it
+// signs.
+const keySetAge = 5 * time.Minute
+
+func (h *Handler) keySet(w http.ResponseWriter, r *http.Request) error {
+	cacheable(w, r, "application/json", keySetAge, append(h.engine.KeySet(), '\n'))
+	return nil
+}
+
+func (h *Handler) version(w http.ResponseWriter, _ *http.Request) error {
+	return reply(w, struct {
+		Version string `json:"version"`
+	}{h.engine.Version()})
+}
+
+// pingTime is how long the store may take to show that it is there. Probes ask again soon.
+const pingTime = 5 * time.Second
+
+func (h *Handler) health(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), pingTime)
+	defer cancel()
+	if err := h.engine.Health(ctx); err != nil {
+		return &failure{http.StatusServiceUnavailable, auth.CodeInternal, auth.ErrInternal.Message, err}
+	}
+	return reply(w, okBody)
+}
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+func (h *Handler) openAPI(w http.ResponseWriter, r *http.Request) error {
+	cacheable(w, r, "application/yaml", time.Hour, openAPI)
+	return nil
+}

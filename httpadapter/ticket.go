@@ -1,0 +1,121 @@
+package httpadapter
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/internal/redirect"
+)
+
+// linkTypes are the documented values of the query parameter type, which is checked and has no other effect: what a
+// ticket does stands in the ticket.
+var linkTypes = []string{"emailVerify", "emailConfirmChange", "signinPasswordless", "passwordReset"}
+
+// verifyTicket answers a link that somebody has followed. What the browser can be told is told at the place that it is
+// redirected to; a broken link and a fault of ours get the error body.
+func (h *Handler) verifyTicket(w http.ResponseWriter, r *http.Request) error {
+	if isPrefetch(r) {
+		// The browser asks again when the user does follow the link, but only if it got no answer to keep.
+		return invalid("a prefetch does not redeem a ticket")
+	}
+	p, err := ticketParams(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	verified, err := h.engine.VerifyTicket(r.Context(), p)
+	if err != nil {
+		return h.redirectFailure(w, p.RedirectTo, err)
+	}
+	params := url.Values{"type": {verified.Kind}}
+	if s := h.withoutTokens(w, verified.Session); s != nil && s.RefreshToken != "" {
+		params.Set("refreshToken", s.RefreshToken)
+	}
+	sendTo(w, verified.RedirectTo, params)
+	return nil
+}
+
+// previewTicket answers HEAD /verify, with which programs look at links: a ticket is for whoever follows it.
+func (h *Handler) previewTicket(http.ResponseWriter, *http.Request) error { return nil }
+
+func ticketParams(query string) (p auth.VerifyTicketParams, err error) {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return p, invalid("the query is malformed")
+	}
+	if p.Ticket, err = one(q, "ticket"); err != nil {
+		return p, err
+	}
+	if p.RedirectTo, err = one(q, "redirectTo"); err != nil {
+		return p, err
+	}
+	if _, err := url.Parse(p.RedirectTo); err != nil {
+		return p, invalid("query parameter redirectTo is not a URL")
+	}
+	for _, t := range q["type"] {
+		if !slices.Contains(linkTypes, t) {
+			return p, invalid("query parameter type must be one of " + strings.Join(linkTypes, ", "))
+		}
+	}
+	return p, nil
+}
+
+// one returns the value of a query parameter that must be given exactly once, because two readers of the same URL may
+// each take another.
+func one(q url.Values, name string) (string, error) {
+	switch values := q[name]; len(values) {
+	case 1:
+		return values[0], nil
+	case 0:
+		return "", invalid("query parameter " + name + " is required")
+	default:
+		return "", invalid("query parameter " + name + " is given more than once")
+	}
+}
+
+// redirectFailure tells of a failure at the place that the client named, or at the client URL where it must not be sent
+// there.
+func (h *Handler) redirectFailure(w http.ResponseWriter, redirectTo string, err error) error {
+	f := failureOf(err)
+	if f.status >= http.StatusInternalServerError || f.status == http.StatusTooManyRequests {
+		return err
+	}
+	target, refused := h.engine.RedirectTo(redirectTo)
+	if refused != nil {
+		if target, err = h.engine.RedirectTo(""); err != nil {
+			return err
+		}
+	}
+	sendTo(w, target, url.Values{"error": {string(f.code)}, "errorDescription": {f.message}})
+	return nil
+}
+
+// sendTo sends the browser to an accepted URL. Unlike [http.Redirect] it writes no page.
+func sendTo(w http.ResponseWriter, target string, params url.Values) {
+	w.Header().Set("Location", withParams(target, params))
+	w.WriteHeader(http.StatusFound)
+}
+
+// withParams returns an accepted URL with the parameters set in its query. Those that are ours to set and are not set go: with
+// one that came in redirectTo, whoever wrote the link would speak in our name.
+func withParams(target string, params url.Values) string {
+	all := url.Values{"error": nil, "errorDescription": nil, "refreshToken": nil, "type": nil}
+	maps.Copy(all, params)
+	return redirect.With(target, all)
+}
+
+// isPrefetch reports whether the browser loads a link that nobody has followed yet.
+func isPrefetch(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, value := range r.Header[name] {
+			value = strings.ToLower(value)
+			if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
+				return true
+			}
+		}
+	}
+	return false
+}
