@@ -1,0 +1,139 @@
+// Quickstart is the smallest thing that shows the authentication engine at work: a server with one page on which to sign
+// up, in and out, and to see what sessions and tokens are made of. From the root of the repository:
+//
+//	go run ./examples/quickstart
+//
+// It keeps everything in memory, and its secret is a new one each time it starts: users and sessions end with it.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/store/memstore"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 is one that is free")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *addr, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, addr string, out io.Writer) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with -addr, such as -addr 127.0.0.1:0 for a port that is free", err)
+	}
+	url := publicURL(listener.Addr())
+	engine, err := auth.New(memstore.New(), config(url))
+	if err != nil {
+		return err
+	}
+	handler, err := routes(engine)
+	if err != nil {
+		return err
+	}
+	server := httpadapter.NewServer("", handler)
+
+	loop, stopLoop := context.WithCancel(context.Background())
+	looped := make(chan error, 1)
+	go func() { looped <- engine.Run(loop) }()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+
+	fmt.Fprintf(out, "\n    Open %s\n\nUsers and sessions are kept in memory and end with this program. Ctrl-C ends it.\n", url)
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		inTime, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		err = server.Shutdown(inTime)
+	}
+	stopLoop()
+	<-looped
+	return err
+}
+
+// config is all that the engine needs to know.
+func config(url string) auth.Config {
+	secret := make(auth.Secret, 32)
+	rand.Read(secret) //nolint:errcheck // never fails; a broken source ends the program
+	return auth.Config{
+		ServerURL: url + "/v1",
+		ClientURL: url,
+		Secret:    secret,
+		Password:  &auth.PasswordConfig{},
+		Anonymous: &auth.AnonymousConfig{MaxIdle: 24 * time.Hour},
+		// There is no mail here that could prove an address.
+		Email:  auth.EmailConfig{AllowUnverified: true},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+}
+
+//go:embed page
+var files embed.FS
+
+// policy lets the page load its own files, talk to its own server, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'none'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
+
+// routes are the documented ones under /v1, and the page.
+func routes(engine *auth.Engine) (http.Handler, error) {
+	adapter, err := httpadapter.New(engine, httpadapter.Options{Logger: slog.Default()})
+	if err != nil {
+		return nil, err
+	}
+	page, err := fs.Sub(files, "page")
+	if err != nil {
+		return nil, err
+	}
+	static := http.FileServerFS(page)
+
+	mux := http.NewServeMux()
+	adapter.Mount(mux, "/v1")
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-cache")
+		if strings.HasSuffix(r.URL.Path, ".js") {
+			h.Set("Content-Type", "text/javascript; charset=utf-8") // some systems are set up to say otherwise
+		}
+		static.ServeHTTP(w, r)
+	})
+	return mux, nil
+}
+
+// publicURL is where a browser on this machine finds the server. Its host is localhost and no number where it can be:
+// passkeys belong to names.
+func publicURL(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return "http://" + a.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsLoopback() || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

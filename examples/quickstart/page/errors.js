@@ -1,0 +1,49 @@
+// What to tell a person for each code that the API can answer with.
+
+const texts = {
+  'cannot-send-sms': 'No text message could be sent to that number. Is it right?',
+  'captcha-failed': 'The check that you are a person has failed. Please try again.',
+  'default-role-must-be-in-allowed-roles': 'The default role must be one of the roles asked for.',
+  'disabled-endpoint': 'This way of signing in is switched off on this server.',
+  'disabled-mfa-totp': 'This account has no second factor.',
+  'disabled-user': 'This account has been disabled.',
+  'elevated-claim-required': 'Please confirm with your passkey that it is you.',
+  'email-already-in-use': 'There is an account with this address already. Sign in instead?',
+  'email-already-verified': 'This address has been verified already.',
+  'forbidden-anonymous': 'Guests cannot do this. Create an account first.',
+  'internal-server-error': 'Something went wrong on the server. Please try again.',
+  'invalid-email-password': 'The address or the password is wrong.',
+  'invalid-otp': 'This code is wrong or has expired.',
+  'invalid-pat': 'This personal access token is wrong or has expired.',
+  'invalid-refresh-token': 'Your session has ended. Please sign in again.',
+  'invalid-state': 'This sign-in was begun elsewhere or too long ago. Please begin again.',
+  'invalid-ticket': 'This link or code is wrong, was used before, or has expired.',
+  'invalid-totp': 'This code is wrong. Is the clock of your device right?',
+  'locale-not-allowed': 'This language is not available.',
+  'method-not-allowed': 'The server does not take this kind of request.',
+  'mfa-type-not-found': 'The server does not know this kind of second factor.',
+  'no-totp-secret': 'No authenticator app has been set up for this account.',
+  'oauth-profile-fetch-failed': 'The provider would not say who you are. Please try again.',
+  'oauth-provider-error': 'The provider reported an error. Please try again.',
+  'oauth-token-echange-failed': 'The provider did not accept the sign-in. Please try again.',
+  'password-in-hibp-database': 'Attackers try this password first. Please choose another.',
+  'password-too-short': 'This password is too short: at least 8 characters, please.',
+  'provider-account-already-linked': 'This provider account belongs to another user.',
+  'redirectTo-not-allowed': 'The page to return to is not one that this server allows.',
+  'role-not-allowed': 'This role is not available.',
+  'route-not-found': 'This does not exist, or no longer.',
+  'signup-disabled': 'This server takes no new users.',
+  'too-many-requests': 'Too many attempts. Please wait a moment and try again.',
+  'totp-already-active': 'A second factor is on already.',
+  'unauthenticated-user': 'Please sign in again.',
+  'unverified-user': 'Please verify your address first: follow the link in the letter that we sent.',
+  'user-not-anonymous': 'You have an account already.',
+
+  network: 'The server cannot be reached. Is it running?',
+};
+
+// describe says what an error means. For a request that was malformed, only the server knows what was wrong with it.
+export function describe(error) {
+  if (error.code === 'invalid-request') return `The server could not use this: ${error.message}.`;
+  return texts[error.code] ?? error.message;
+}

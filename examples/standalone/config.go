@@ -1,0 +1,320 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/store/memstore"
+)
+
+// settings are what the environment says.
+type settings struct {
+	listen   string // address to listen on
+	prefix   string // path under which the routes are mounted: empty, or with a slash before and none after it
+	store    string // see openStore
+	auth     auth.Config
+	http     httpadapter.Options
+	warnings []string // for the operator
+}
+
+// Format keeps settings out of logs. The secrets in them know how to hide, and fmt does not ask what is in unexported
+// fields.
+func (settings) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[settings]") }
+
+// parse reads the environment, lines of the form NAME=value. Logs and logged letters will go to w. Its error is the list
+// of all [mistakes] in the environment.
+func parse(environ []string, w io.Writer) (settings, error) {
+	return read(newEnvironment(environ), w)
+}
+
+func read(e *environment, w io.Writer) (settings, error) {
+	s := settings{
+		listen: listenAddress(e),
+		prefix: prefix(e),
+		store:  e.text("AUTH_STORE", ""),
+	}
+	if err := checkStore(s.store); err != nil {
+		e.wrong("AUTH_STORE", "%v", err)
+	}
+	if s.store == "memory" {
+		s.warnings = append(s.warnings, "AUTH_STORE is memory: users and sessions end with this program")
+	}
+	s.auth = auth.Config{
+		ServerURL:           e.required("AUTH_SERVER_URL", "the public URL of this server, with AUTH_API_PREFIX"),
+		ClientURL:           e.required("AUTH_CLIENT_URL", "where browsers are sent after a link was followed"),
+		AllowedRedirectURLs: e.list("AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS"),
+		Secret:              secret(e),
+		PreviousSecrets:     previousSecrets(e),
+		Password:            password(e),
+		SignUp: auth.SignUpConfig{
+			Disabled:        e.flag("AUTH_DISABLE_SIGNUP", false),
+			DisableNewUsers: e.flag("AUTH_DISABLE_NEW_USERS", false),
+		},
+		Email: auth.EmailConfig{
+			AllowUnverified:  !e.flag("AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED", true),
+			AllowedAddresses: e.list("AUTH_ACCESS_CONTROL_ALLOWED_EMAILS"),
+			AllowedDomains:   e.list("AUTH_ACCESS_CONTROL_ALLOWED_EMAIL_DOMAINS"),
+			BlockedAddresses: e.list("AUTH_ACCESS_CONTROL_BLOCKED_EMAILS"),
+			BlockedDomains:   e.list("AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS"),
+		},
+		Roles: auth.RolesConfig{
+			Default: e.text("AUTH_USER_DEFAULT_ROLE", ""),
+			Allowed: e.list("AUTH_USER_DEFAULT_ALLOWED_ROLES"),
+		},
+		Locales: auth.LocalesConfig{
+			Default: e.text("AUTH_LOCALE_DEFAULT", ""),
+			Allowed: e.list("AUTH_LOCALE_ALLOWED_LOCALES"),
+		},
+		Gravatar: gravatar(e),
+		Sessions: auth.SessionsConfig{
+			// How long a session lives without being used. How long it lives at all stays the engine's default, which is
+			// never less.
+			Idle: e.seconds("AUTH_REFRESH_TOKEN_EXPIRES_IN", 30*24*time.Hour, 10*365*24*time.Hour),
+		},
+		AccessTokens:  accessTokens(e),
+		ConcealErrors: e.flag("AUTH_CONCEAL_ERRORS", false),
+		Logger:        newLogger(w, e.flag("AUTH_DEBUG", false), e.flag("AUTH_LOG_FORMAT_TEXT", false)),
+	}
+	if e.flag("AUTH_ANONYMOUS_USERS_ENABLED", false) {
+		s.auth.Anonymous = &auth.AnonymousConfig{}
+	}
+	if e.flag("AUTH_MAIL_LOG", false) {
+		s.auth.Mail = newLogSender(w)
+		s.warnings = append(s.warnings, "AUTH_MAIL_LOG is on: letters are logged and not sent, and who reads the log can follow their links")
+	}
+	if s.auth.Mail == nil && !s.auth.Email.AllowUnverified {
+		e.wrong("AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED", "is true, its default, and this program cannot send mail yet: "+
+			"set AUTH_MAIL_LOG=true to have letters logged instead (for development only), or set this to false")
+	}
+	// The library has its say, over a store that is thrown away: nothing is opened before everything is known to be right.
+	engine, err := auth.New(memstore.New(), s.auth)
+	noteAll(e, err)
+	s.http = httpadapter.Options{
+		TrustedProxies: trustedProxies(e),
+		AllowedOrigins: allowedOrigins(e, engine),
+		Logger:         s.auth.Logger,
+	}
+	if engine == nil {
+		engine = &auth.Engine{} // only to hear what is wrong with the rest
+	}
+	_, err = httpadapter.New(engine, s.http)
+	noteAll(e, err)
+	if u, err := url.Parse(s.auth.ServerURL); err == nil && !strings.HasSuffix(strings.TrimRight(u.Path, "/"), s.prefix) {
+		s.warnings = append(s.warnings, "AUTH_SERVER_URL does not end with AUTH_API_PREFIX: links in letters work only if a proxy adds it")
+	}
+	s.warnings = append(s.warnings, unsupported(e)...)
+	if len(e.mistakes) > 0 {
+		return settings{}, e.mistakes
+	}
+	return s, nil
+}
+
+func listenAddress(e *environment) string {
+	address := ":" + strconv.Itoa(e.number("AUTH_PORT", 4000, 0, 65535))
+	address = e.text("AUTH_LISTEN", address)
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		e.wrong("AUTH_LISTEN", "%q is not an address such as 127.0.0.1:4000 or :4000", address)
+	}
+	return address
+}
+
+// pathPrefix has no character that means something else in a pattern of [http.ServeMux] or in a URL.
+var pathPrefix = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
+
+func prefix(e *environment) string {
+	p := strings.TrimRight(e.text("AUTH_API_PREFIX", ""), "/")
+	if !pathPrefix.MatchString(p) {
+		e.wrong("AUTH_API_PREFIX", "%q is not a path such as /v1", p)
+		return ""
+	}
+	return p
+}
+
+func secret(e *environment) auth.Secret {
+	const name = "AUTH_SECRET"
+	s := e.required(name, "at least 32 random bytes, such as from: openssl rand -base64 32")
+	if strings.ContainsAny(s, ", \t\r\n") {
+		e.wrong(name, "has a comma or a blank, so that it could not be listed in AUTH_PREVIOUS_SECRETS one day")
+	}
+	return auth.Secret(s)
+}
+
+func previousSecrets(e *environment) []auth.Secret {
+	var secrets []auth.Secret
+	for _, s := range e.list("AUTH_PREVIOUS_SECRETS") {
+		secrets = append(secrets, auth.Secret(s))
+	}
+	return secrets
+}
+
+func password(e *environment) *auth.PasswordConfig {
+	// The documented default of the minimum is 3. Here it is 8 (OWASP ASVS 5.0 6.2.1).
+	c := &auth.PasswordConfig{MinLength: e.number("AUTH_PASSWORD_MIN_LENGTH", 8, 1, 128)}
+	if e.flag("AUTH_PASSWORD_HIBP_ENABLED", false) {
+		c.Breached = auth.HIBP(nil)
+	}
+	return c
+}
+
+func gravatar(e *environment) *auth.GravatarConfig {
+	c := &auth.GravatarConfig{Default: e.text("AUTH_GRAVATAR_DEFAULT", ""), Rating: e.text("AUTH_GRAVATAR_RATING", "")}
+	// The documented default is on. Here it is off: everyone who sees a user's picture would see a hash from which the
+	// user's address can be guessed.
+	if !e.flag("AUTH_GRAVATAR_ENABLED", false) {
+		return nil
+	}
+	return c
+}
+
+func accessTokens(e *environment) auth.AccessTokensConfig {
+	const name = "HASURA_GRAPHQL_JWT_SECRET"
+	var c auth.AccessTokensConfig
+	// Without it, the engine derives a key from AUTH_SECRET.
+	if text := e.text(name, ""); text != "" {
+		var err error
+		if c, err = auth.ParseHasuraJWTSecret(text); err != nil {
+			e.wrong(name, "%v", err)
+			c = auth.AccessTokensConfig{}
+		}
+	}
+	c.Lifetime = e.seconds("AUTH_ACCESS_TOKEN_EXPIRES_IN", 15*time.Minute, 24*time.Hour)
+	e.object("AUTH_JWT_CUSTOM_CLAIMS", &c.CustomClaims)
+	e.object("AUTH_JWT_CUSTOM_CLAIMS_DEFAULTS", &c.CustomClaimsDefaults)
+	return c
+}
+
+func trustedProxies(e *environment) []netip.Prefix {
+	const name = "AUTH_TRUSTED_PROXIES"
+	var proxies []netip.Prefix
+	for _, text := range e.list(name) {
+		p, err := netip.ParsePrefix(text)
+		if a, notAddress := netip.ParseAddr(text); notAddress == nil && a.Zone() == "" {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			e.wrong(name, "%q is neither an address nor a network such as 10.0.0.0/8", text)
+			continue
+		}
+		proxies = append(proxies, p)
+	}
+	return proxies
+}
+
+// allowedOrigins are those whose pages may call: by default the client's.
+func allowedOrigins(e *environment, engine *auth.Engine) []string {
+	if origins := e.list("AUTH_CORS_ALLOWED_ORIGINS"); origins != nil || engine == nil {
+		return origins
+	}
+	client, err := engine.RedirectTo("") // in the form that browsers give it
+	if err != nil {
+		return nil
+	}
+	u, err := url.Parse(client)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil // an app's own scheme has no origin
+	}
+	host := u.Host
+	if port := u.Port(); port == map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		host = strings.TrimSuffix(host, ":"+port) // browsers leave it out
+	}
+	return []string{u.Scheme + "://" + host}
+}
+
+// noteAll notes what the libraries say of the settings, under the names of the environment. What has been noted of a
+// variable before is not noted again.
+func noteAll(e *environment, err error) {
+	before := e.mistakes
+	for _, m := range complaints(err) {
+		if name := variable(m.name); !before.name(name) {
+			e.wrong(name, "%s", m.reason)
+		}
+	}
+}
+
+// complaints takes an error of a library apart into the settings that it is about.
+func complaints(err error) []mistake {
+	switch err := err.(type) {
+	case nil:
+		return nil
+	case *auth.ConfigError:
+		return lines(err.Field, err.Err)
+	case *httpadapter.OptionError:
+		return lines(err.Field, err.Err)
+	case interface{ Unwrap() []error }:
+		var all []mistake
+		for _, one := range err.Unwrap() {
+			all = append(all, complaints(one)...)
+		}
+		return all
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return complaints(inner)
+	}
+	return lines("configuration", err)
+}
+
+// lines makes a mistake of every line of an error: one that is about a list has one for each entry.
+func lines(field string, err error) []mistake {
+	var all []mistake
+	for line := range strings.Lines(err.Error()) {
+		all = append(all, mistake{field, strings.TrimSpace(line)})
+	}
+	return all
+}
+
+// variable returns the name in the environment of a setting in the libraries.
+func variable(field string) string {
+	for _, known := range []struct{ begins, name string }{
+		{"ServerURL", "AUTH_SERVER_URL"},
+		{"ClientURL", "AUTH_CLIENT_URL"},
+		{"AllowedRedirectURLs", "AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS"},
+		{"PreviousSecrets", "AUTH_PREVIOUS_SECRETS"},
+		{"Secret", "AUTH_SECRET"},
+		{"Mail", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED"},
+		{"Email.AllowedAddresses", "AUTH_ACCESS_CONTROL_ALLOWED_EMAILS"},
+		{"Email.AllowedDomains", "AUTH_ACCESS_CONTROL_ALLOWED_EMAIL_DOMAINS"},
+		{"Email.BlockedAddresses", "AUTH_ACCESS_CONTROL_BLOCKED_EMAILS"},
+		{"Email.BlockedDomains", "AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS"},
+		{"Roles.Allowed", "AUTH_USER_DEFAULT_ALLOWED_ROLES"},
+		{"Locales.Allowed", "AUTH_LOCALE_ALLOWED_LOCALES"},
+		{"Gravatar.Default", "AUTH_GRAVATAR_DEFAULT"},
+		{"Gravatar.Rating", "AUTH_GRAVATAR_RATING"},
+		{"AccessTokens.CustomClaims", "AUTH_JWT_CUSTOM_CLAIMS"},
+		{"AccessTokens.Lifetime", "AUTH_ACCESS_TOKEN_EXPIRES_IN"},
+		{"AccessTokens", "HASURA_GRAPHQL_JWT_SECRET"},
+		{"AllowedOrigins", "AUTH_CORS_ALLOWED_ORIGINS"},
+		{"TrustedProxies", "AUTH_TRUSTED_PROXIES"},
+	} {
+		if strings.HasPrefix(field, known.begins) {
+			return known.name
+		}
+	}
+	return field
+}
+
+// newLogger returns the program's log.
+func newLogger(w io.Writer, debug, text bool) *slog.Logger {
+	options := &slog.HandlerOptions{}
+	if debug {
+		options.Level = slog.LevelDebug
+	}
+	if text {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}

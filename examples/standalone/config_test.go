@@ -1,0 +1,355 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ostiary/auth"
+)
+
+const testSecret = "canary-Zm9yIHRlc3RzIG9ubHksIG5vdCBmb3IgdXNl"
+
+// good is an environment with what is required, and what else a test wants in it. An empty value takes one out.
+func good(more map[string]string) []string {
+	env := map[string]string{
+		"AUTH_STORE":      "memory",
+		"AUTH_SECRET":     testSecret,
+		"AUTH_SERVER_URL": "https://auth.example.com/v1",
+		"AUTH_CLIENT_URL": "https://app.example.com",
+		"AUTH_API_PREFIX": "/v1",
+		"AUTH_MAIL_LOG":   "true",
+	}
+	maps.Copy(env, more)
+	var lines []string
+	for name, value := range env {
+		lines = append(lines, name+"="+value)
+	}
+	return lines
+}
+
+func TestEveryMistakeHasAName(t *testing.T) { // ST-15
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		want []string // name, colon, and a part of the reason
+	}{
+		"nothing is set": {
+			map[string]string{"AUTH_STORE": "", "AUTH_SECRET": "", "AUTH_SERVER_URL": "", "AUTH_CLIENT_URL": "", "AUTH_API_PREFIX": "", "AUTH_MAIL_LOG": ""},
+			[]string{"AUTH_STORE: is required", "AUTH_SECRET: is required", "AUTH_SERVER_URL: is required", "AUTH_CLIENT_URL: is required", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED: "},
+		},
+		"a short secret":                            {map[string]string{"AUTH_SECRET": "canary-short"}, []string{"AUTH_SECRET: has 12 bytes"}},
+		"a secret with a comma":                     {map[string]string{"AUTH_SECRET": testSecret + ",x"}, []string{"AUTH_SECRET: has a comma or a blank"}},
+		"a secret with a line end":                  {map[string]string{"AUTH_SECRET": testSecret + "\n"}, []string{"AUTH_SECRET: has a comma or a blank"}},
+		"a short previous secret":                   {map[string]string{"AUTH_PREVIOUS_SECRETS": strings.Repeat("a", 32) + ",canary-short"}, []string{"AUTH_PREVIOUS_SECRETS: "}},
+		"a previous secret that is the present one": {map[string]string{"AUTH_PREVIOUS_SECRETS": testSecret}, []string{"AUTH_PREVIOUS_SECRETS: is the same as another secret"}},
+		"a store that there is not yet":             {map[string]string{"AUTH_STORE": "oracle://user:canary@host"}, []string{"AUTH_STORE: is none of the stores that this program has: memory"}},
+		"a store that has no kind":                  {map[string]string{"AUTH_STORE": "host=db password=canary"}, []string{"AUTH_STORE: is none of the stores"}},
+		"a place in memory":                         {map[string]string{"AUTH_STORE": "memory:canary"}, []string{"AUTH_STORE: memory takes no further words"}},
+		"a listen address without a port":           {map[string]string{"AUTH_LISTEN": "localhost"}, []string{"AUTH_LISTEN: "}},
+		"a listen address with a port too high":     {map[string]string{"AUTH_LISTEN": ":65536"}, []string{"AUTH_LISTEN: "}},
+		"a port that is none":                       {map[string]string{"AUTH_PORT": "http"}, []string{"AUTH_PORT: "}},
+		"a port below zero":                         {map[string]string{"AUTH_PORT": "-1"}, []string{"AUTH_PORT: "}},
+		"a prefix without a slash":                  {map[string]string{"AUTH_API_PREFIX": "v1"}, []string{"AUTH_API_PREFIX: "}},
+		"a prefix with a wildcard":                  {map[string]string{"AUTH_API_PREFIX": "/{v}"}, []string{"AUTH_API_PREFIX: "}},
+		"a prefix with a dot segment":               {map[string]string{"AUTH_API_PREFIX": "/a/../b"}, []string{"AUTH_API_PREFIX: "}},
+		"a relative server URL":                     {map[string]string{"AUTH_SERVER_URL": "/v1"}, []string{"AUTH_SERVER_URL: is not an absolute http or https URL"}},
+		"a client URL that is none":                 {map[string]string{"AUTH_CLIENT_URL": "app.example.com"}, []string{"AUTH_CLIENT_URL: "}},
+		"a redirect to a whole domain":              {map[string]string{"AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS": "https://*.com"}, []string{"AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS: "}},
+		"both, and no client URL":                   {map[string]string{"AUTH_CLIENT_URL": "", "AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS": "https://*.com"}, []string{"AUTH_CLIENT_URL: is required", "AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS: "}},
+		"a switch that is neither on nor off":       {map[string]string{"AUTH_DISABLE_SIGNUP": "maybe"}, []string{`AUTH_DISABLE_SIGNUP: "maybe" is neither true nor false`}},
+		"no way to verify addresses":                {map[string]string{"AUTH_MAIL_LOG": "false"}, []string{"AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED: is true, its default"}},
+		"an allowed address that is none":           {map[string]string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAILS": "ada"}, []string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAILS: "}},
+		"an allowed domain that is none":            {map[string]string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAIL_DOMAINS": "a b"}, []string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAIL_DOMAINS: "}},
+		"a blocked address that is none":            {map[string]string{"AUTH_ACCESS_CONTROL_BLOCKED_EMAILS": "ada,eve"}, []string{"AUTH_ACCESS_CONTROL_BLOCKED_EMAILS: ", "AUTH_ACCESS_CONTROL_BLOCKED_EMAILS: "}},
+		"a blocked domain that is none":             {map[string]string{"AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS": "@evil.com"}, []string{"AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS: "}},
+		"an allow-list with nothing in it":          {map[string]string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAILS": " , "}, []string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAILS: has no entry"}},
+		"a role with a blank":                       {map[string]string{"AUTH_USER_DEFAULT_ALLOWED_ROLES": "me,the boss"}, []string{"AUTH_USER_DEFAULT_ALLOWED_ROLES: "}},
+		"a locale in capitals":                      {map[string]string{"AUTH_LOCALE_ALLOWED_LOCALES": "EN"}, []string{"AUTH_LOCALE_ALLOWED_LOCALES: "}},
+		"a picture that Gravatar has not":           {map[string]string{"AUTH_GRAVATAR_ENABLED": "true", "AUTH_GRAVATAR_DEFAULT": "cat"}, []string{"AUTH_GRAVATAR_DEFAULT: "}},
+		"a rating that Gravatar has not":            {map[string]string{"AUTH_GRAVATAR_ENABLED": "true", "AUTH_GRAVATAR_RATING": "z"}, []string{"AUTH_GRAVATAR_RATING: "}},
+		"passwords of no length":                    {map[string]string{"AUTH_PASSWORD_MIN_LENGTH": "0"}, []string{"AUTH_PASSWORD_MIN_LENGTH: "}},
+		"access tokens that live no time":           {map[string]string{"AUTH_ACCESS_TOKEN_EXPIRES_IN": "0"}, []string{"AUTH_ACCESS_TOKEN_EXPIRES_IN: "}},
+		"access tokens that live a negative one":    {map[string]string{"AUTH_ACCESS_TOKEN_EXPIRES_IN": "-900"}, []string{"AUTH_ACCESS_TOKEN_EXPIRES_IN: "}},
+		"access tokens that live two days":          {map[string]string{"AUTH_ACCESS_TOKEN_EXPIRES_IN": "172800"}, []string{"AUTH_ACCESS_TOKEN_EXPIRES_IN: "}},
+		"sessions that live no time":                {map[string]string{"AUTH_REFRESH_TOKEN_EXPIRES_IN": "0"}, []string{"AUTH_REFRESH_TOKEN_EXPIRES_IN: "}},
+		"sessions in words":                         {map[string]string{"AUTH_REFRESH_TOKEN_EXPIRES_IN": "30d"}, []string{"AUTH_REFRESH_TOKEN_EXPIRES_IN: "}},
+		"a JWT secret that is no JSON":              {map[string]string{"HASURA_GRAPHQL_JWT_SECRET": "canary"}, []string{"HASURA_GRAPHQL_JWT_SECRET: "}},
+		"an empty JWT secret":                       {map[string]string{"HASURA_GRAPHQL_JWT_SECRET": `{"type":"HS256","key":""}`}, []string{"HASURA_GRAPHQL_JWT_SECRET: "}},
+		"a short JWT secret":                        {map[string]string{"HASURA_GRAPHQL_JWT_SECRET": `{"type":"HS256","key":"canary"}`}, []string{"HASURA_GRAPHQL_JWT_SECRET: "}},
+		"an algorithm that is none":                 {map[string]string{"HASURA_GRAPHQL_JWT_SECRET": `{"type":"none","key":"canary"}`}, []string{"HASURA_GRAPHQL_JWT_SECRET: "}},
+		"a namespace that is a claim":               {map[string]string{"HASURA_GRAPHQL_JWT_SECRET": `{"type":"HS256","key":"` + testSecret + `","claims_namespace":"sub"}`}, []string{"HASURA_GRAPHQL_JWT_SECRET: "}},
+		"claims that are no JSON":                   {map[string]string{"AUTH_JWT_CUSTOM_CLAIMS": "plan=metadata.plan"}, []string{"AUTH_JWT_CUSTOM_CLAIMS: "}},
+		"a claim that is built in":                  {map[string]string{"AUTH_JWT_CUSTOM_CLAIMS": `{"user-id":"id"}`}, []string{"AUTH_JWT_CUSTOM_CLAIMS: "}},
+		"two claims that are":                       {map[string]string{"AUTH_JWT_CUSTOM_CLAIMS": `{"user-id":"id","default-role":"id"}`}, []string{"AUTH_JWT_CUSTOM_CLAIMS: ", "AUTH_JWT_CUSTOM_CLAIMS: "}},
+		"defaults that are no object":               {map[string]string{"AUTH_JWT_CUSTOM_CLAIMS_DEFAULTS": "[]"}, []string{"AUTH_JWT_CUSTOM_CLAIMS_DEFAULTS: "}},
+		"a proxy that is no network":                {map[string]string{"AUTH_TRUSTED_PROXIES": "10.0.0.0/8, proxy.internal"}, []string{`AUTH_TRUSTED_PROXIES: "proxy.internal"`}},
+		"a proxy that is everybody":                 {map[string]string{"AUTH_TRUSTED_PROXIES": "0.0.0.0/0"}, []string{"AUTH_TRUSTED_PROXIES: "}},
+		"an origin with a path":                     {map[string]string{"AUTH_CORS_ALLOWED_ORIGINS": "https://app.example.com/"}, []string{"AUTH_CORS_ALLOWED_ORIGINS: "}},
+		"an origin and no server URL":               {map[string]string{"AUTH_SERVER_URL": "", "AUTH_CORS_ALLOWED_ORIGINS": "app,web"}, []string{"AUTH_SERVER_URL: is required", "AUTH_CORS_ALLOWED_ORIGINS: ", "AUTH_CORS_ALLOWED_ORIGINS: "}},
+		"several at once": {
+			map[string]string{"AUTH_PORT": "x", "AUTH_SECRET": "canary", "AUTH_PASSWORD_MIN_LENGTH": "x", "AUTH_TRUSTED_PROXIES": "x"},
+			[]string{"AUTH_PORT: ", "AUTH_SECRET: ", "AUTH_PASSWORD_MIN_LENGTH: ", "AUTH_TRUSTED_PROXIES: "},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := parse(good(tt.env), io.Discard)
+			if err == nil {
+				t.Fatal("the environment was accepted")
+			}
+			got := strings.Split(err.Error(), "\n")
+			for _, want := range tt.want {
+				i := slices.IndexFunc(got, func(line string) bool { return strings.HasPrefix(line, want) })
+				if i < 0 {
+					t.Fatalf("no mistake begins with %q:\n%v", want, err)
+				}
+				got = slices.Delete(got, i, i+1)
+			}
+			if len(got) > 0 {
+				t.Errorf("further mistakes were found:\n%s", strings.Join(got, "\n"))
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Errorf("a secret is shown:\n%v", err)
+			}
+		})
+	}
+}
+
+func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
+	t.Parallel()
+	s, err := parse(good(map[string]string{
+		"AUTH_LISTEN":           "127.0.0.1:4001",
+		"AUTH_PREVIOUS_SECRETS": strings.Repeat("a", 32) + ", " + strings.Repeat("b", 32),
+		"AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS": "https://*.example.org, myapp://callback",
+		"AUTH_ACCESS_CONTROL_ALLOWED_EMAILS":        "ada@example.com",
+		"AUTH_ACCESS_CONTROL_ALLOWED_EMAIL_DOMAINS": "example.com",
+		"AUTH_ACCESS_CONTROL_BLOCKED_EMAILS":        "eve@example.com",
+		"AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS": "evil.com",
+		"AUTH_DISABLE_SIGNUP":                       "true",
+		"AUTH_DISABLE_NEW_USERS":                    "1",
+		"AUTH_ANONYMOUS_USERS_ENABLED":              "true",
+		"AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED": "false",
+		"AUTH_USER_DEFAULT_ROLE":                    "member",
+		"AUTH_USER_DEFAULT_ALLOWED_ROLES":           "me,member,editor",
+		"AUTH_LOCALE_DEFAULT":                       "de",
+		"AUTH_LOCALE_ALLOWED_LOCALES":               "en,fr",
+		"AUTH_GRAVATAR_ENABLED":                     "true",
+		"AUTH_GRAVATAR_DEFAULT":                     "retro",
+		"AUTH_GRAVATAR_RATING":                      "pg",
+		"AUTH_PASSWORD_MIN_LENGTH":                  "12",
+		"AUTH_PASSWORD_HIBP_ENABLED":                "true",
+		"AUTH_CONCEAL_ERRORS":                       "true",
+		"AUTH_ACCESS_TOKEN_EXPIRES_IN":              "60",
+		"AUTH_REFRESH_TOKEN_EXPIRES_IN":             "31536000",
+		"AUTH_JWT_CUSTOM_CLAIMS":                    `{"plan":"metadata.plan"}`,
+		"AUTH_JWT_CUSTOM_CLAIMS_DEFAULTS":           `{"plan":"free"}`,
+		"HASURA_GRAPHQL_JWT_SECRET":                 `{"type":"HS256","key":"` + testSecret + `","kid":"one","issuer":"me"}`,
+		"AUTH_TRUSTED_PROXIES":                      "10.0.0.0/8,192.0.2.1,2001:db8::/32",
+		"AUTH_CORS_ALLOWED_ORIGINS":                 "https://app.example.com,https://admin.example.com",
+		"AUTH_DEBUG":                                "true",
+		"AUTH_LOG_FORMAT_TEXT":                      "true",
+		"UNRELATED":                                 "x",
+	}), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type picked struct {
+		Listen, Prefix, Store    string
+		ServerURL, ClientURL     string
+		Secret                   string
+		Previous                 []string
+		Redirects                []string
+		SignUp                   auth.SignUpConfig
+		Email                    auth.EmailConfig
+		Roles                    auth.RolesConfig
+		Locales                  auth.LocalesConfig
+		Gravatar                 *auth.GravatarConfig
+		MinLength                int
+		HIBP, Anonymous, Conceal bool
+		Access, Idle, Absolute   time.Duration
+		Algorithm, KeyID, Issuer string
+		Claims                   map[string]string
+		Defaults                 map[string]any
+		Proxies                  []netip.Prefix
+		Origins                  []string
+	}
+	c := s.auth
+	got := picked{
+		Listen: s.listen, Prefix: s.prefix, Store: s.store,
+		ServerURL: c.ServerURL, ClientURL: c.ClientURL, Secret: string(c.Secret), Redirects: c.AllowedRedirectURLs,
+		SignUp: c.SignUp, Email: c.Email, Roles: c.Roles, Locales: c.Locales, Gravatar: c.Gravatar,
+		MinLength: c.Password.MinLength, HIBP: c.Password.Breached != nil, Anonymous: c.Anonymous != nil, Conceal: c.ConcealErrors,
+		Access: c.AccessTokens.Lifetime, Idle: c.Sessions.Idle, Absolute: c.Sessions.Absolute,
+		Algorithm: c.AccessTokens.Keys.Active.Algorithm, KeyID: c.AccessTokens.Keys.Active.ID, Issuer: c.AccessTokens.Issuer,
+		Claims: c.AccessTokens.CustomClaims, Defaults: c.AccessTokens.CustomClaimsDefaults,
+		Proxies: s.http.TrustedProxies, Origins: s.http.AllowedOrigins,
+	}
+	for _, p := range c.PreviousSecrets {
+		got.Previous = append(got.Previous, string(p))
+	}
+	want := picked{
+		Listen: "127.0.0.1:4001", Prefix: "/v1", Store: "memory",
+		ServerURL: "https://auth.example.com/v1", ClientURL: "https://app.example.com", Secret: testSecret,
+		Previous:  []string{strings.Repeat("a", 32), strings.Repeat("b", 32)},
+		Redirects: []string{"https://*.example.org", "myapp://callback"},
+		SignUp:    auth.SignUpConfig{Disabled: true, DisableNewUsers: true},
+		Email: auth.EmailConfig{
+			AllowUnverified:  true,
+			AllowedAddresses: []string{"ada@example.com"}, AllowedDomains: []string{"example.com"},
+			BlockedAddresses: []string{"eve@example.com"}, BlockedDomains: []string{"evil.com"},
+		},
+		Roles:     auth.RolesConfig{Default: "member", Allowed: []string{"me", "member", "editor"}},
+		Locales:   auth.LocalesConfig{Default: "de", Allowed: []string{"en", "fr"}},
+		Gravatar:  &auth.GravatarConfig{Default: "retro", Rating: "pg"},
+		MinLength: 12, HIBP: true, Anonymous: true, Conceal: true,
+		Access: time.Minute, Idle: 365 * 24 * time.Hour,
+		Algorithm: "HS256", KeyID: "one", Issuer: "me",
+		Claims: map[string]string{"plan": "metadata.plan"}, Defaults: map[string]any{"plan": "free"},
+		Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
+		Origins: []string{"https://app.example.com", "https://admin.example.com"},
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	if !c.Logger.Enabled(t.Context(), slog.LevelDebug) {
+		t.Error("AUTH_DEBUG has no effect")
+	}
+	if _, isText := c.Logger.Handler().(*slog.TextHandler); !isText {
+		t.Error("AUTH_LOG_FORMAT_TEXT has no effect")
+	}
+}
+
+func TestDefaultsAreTheSafeOnes(t *testing.T) {
+	t.Parallel()
+	s, err := parse(good(nil), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.auth
+	if s.listen != ":4000" || c.Email.AllowUnverified || c.Anonymous != nil || c.Gravatar != nil || c.ConcealErrors ||
+		c.Password.MinLength != 8 || c.AccessTokens.Lifetime != 15*time.Minute || c.Sessions.Idle != 30*24*time.Hour {
+		t.Errorf("defaults: listen %s, %+v", s.listen, c)
+	}
+	if diff := cmp.Diff([]string{"https://app.example.com"}, s.http.AllowedOrigins); diff != "" {
+		t.Errorf("origins (-want +got):\n%s", diff)
+	}
+	if c.Logger.Enabled(t.Context(), slog.LevelDebug) {
+		t.Error("debug messages are logged")
+	}
+}
+
+func TestThePortIsForThoseWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		want string
+	}{
+		"port alone":       {map[string]string{"AUTH_PORT": "5000"}, ":5000"},
+		"port and address": {map[string]string{"AUTH_PORT": "5000", "AUTH_LISTEN": "127.0.0.1:0"}, "127.0.0.1:0"},
+	} {
+		if s, err := parse(good(tt.env), io.Discard); err != nil || s.listen != tt.want {
+			t.Errorf("%s: %q, %v, want %q", name, s.listen, err, tt.want)
+		}
+	}
+}
+
+func TestTheClientsOriginMayCall(t *testing.T) {
+	t.Parallel()
+	for client, want := range map[string][]string{
+		"https://App.Example.com:443/a/b": {"https://app.example.com"},
+		"http://localhost:3000":           {"http://localhost:3000"},
+		"myapp://home":                    nil,
+	} {
+		s, err := parse(good(map[string]string{"AUTH_CLIENT_URL": client}), io.Discard)
+		if diff := cmp.Diff(want, s.http.AllowedOrigins); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", client, err, diff)
+		}
+	}
+}
+
+func TestWhatHasNoEffectIsSaid(t *testing.T) {
+	t.Parallel()
+	always := []string{"AUTH_STORE is memory", "AUTH_MAIL_LOG is on"}
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		want []string
+	}{
+		"nothing else":                      {nil, nil},
+		"a capability that is not yet":      {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_PROVIDER_GITHUB_CLIENT_SECRET": "canary"}, []string{"AUTH_PROVIDER_GITHUB_CLIENT_SECRET is not supported yet", "AUTH_WEBAUTHN_ENABLED is not supported yet"}},
+		"the same, switched off":            {map[string]string{"AUTH_WEBAUTHN_ENABLED": "false", "AUTH_RATE_LIMIT_ENABLE": "false", "AUTH_REQUIRE_ELEVATED_CLAIM": "disabled"}, nil},
+		"a name with a mistake":             {map[string]string{"AUTH_DISABLE_SIGNUPS": "true"}, []string{"AUTH_DISABLE_SIGNUPS is no variable of this program"}},
+		"a route that will not come":        {map[string]string{"AUTH_ENABLE_CHANGE_ENV": "true"}, []string{"AUTH_ENABLE_CHANGE_ENV has no effect: this program has no route"}}, // LG-14
+		"a database of the documented kind": {map[string]string{"POSTGRES_CONNECTION": "postgres://u:canary@h/db"}, []string{"POSTGRES_CONNECTION is not supported yet"}},
+		"a server URL without the prefix":   {map[string]string{"AUTH_SERVER_URL": "https://auth.example.com"}, []string{"AUTH_SERVER_URL does not end with AUTH_API_PREFIX"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := parse(good(tt.env), io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := slices.Concat(always, tt.want)
+			if len(s.warnings) != len(want) {
+				t.Fatalf("warnings = %q, want %q", s.warnings, want)
+			}
+			for i, w := range s.warnings {
+				if !strings.HasPrefix(w, want[i]) || strings.Contains(w, "canary") {
+					t.Errorf("warning %q, want %q", w, want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestSettingsDoNotShowSecrets(t *testing.T) { // LG-10
+	t.Parallel()
+	s, err := parse(good(map[string]string{
+		"AUTH_PREVIOUS_SECRETS":     strings.Repeat(testSecret, 2),
+		"HASURA_GRAPHQL_JWT_SECRET": `{"type":"HS256","key":"` + testSecret + `"}`,
+	}), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(verb, s); strings.Contains(text, "canary") {
+			t.Errorf("%s shows a secret: %s", verb, text)
+		}
+	}
+}
+
+// The table in the README and the program know the same variables.
+func TestTheReadmeListsEveryVariable(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := make(map[string]bool)
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)`").FindAllStringSubmatch(string(readme), -1) {
+		listed[m[1]] = true
+	}
+	e := newEnvironment(good(nil))
+	if _, err := read(e, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for name := range e.asked {
+		if !listed[name] {
+			t.Errorf("README.md does not list %s", name)
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("README.md lists %s, which the program does not read", name)
+	}
+}

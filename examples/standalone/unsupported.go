@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// notYet are the documented variables, or what they begin with, that this program does not read yet.
+var notYet = []string{
+	"AUTH_EMAIL_PASSWORDLESS_ENABLED",
+	"AUTH_EMAIL_TEMPLATES_PATH",
+	"AUTH_MFA_",
+	"AUTH_OTP_EMAIL_ENABLED",
+	"AUTH_PROVIDER_",
+	"AUTH_RATE_LIMIT_",
+	"AUTH_REQUIRE_ELEVATED_CLAIM",
+	"AUTH_SMS_",
+	"AUTH_SMTP_",
+	"AUTH_TURNSTILE_SECRET",
+	"AUTH_WEBAUTHN_",
+	"HASURA_GRAPHQL_ADMIN_SECRET",
+	"HASURA_GRAPHQL_DATABASE_URL",
+	"HASURA_GRAPHQL_GRAPHQL_URL",
+	"POSTGRES_CONNECTION",
+	"POSTGRES_MIGRATIONS_CONNECTION",
+}
+
+// never are documented variables that this program will not read, and why.
+var never = map[string]string{
+	"AUTH_ENABLE_CHANGE_ENV": "this program has no route that changes its environment",
+}
+
+// unsupported says which variables were set and have no effect. A protection among them is a mistake.
+func unsupported(e *environment) []string {
+	var warnings []string
+	for _, name := range slices.Sorted(maps.Keys(e.values)) {
+		documented := slices.ContainsFunc(notYet, func(begins string) bool { return strings.HasPrefix(name, begins) })
+		switch value := strings.ToLower(strings.TrimSpace(e.values[name])); {
+		case e.asked[name], !documented && !strings.HasPrefix(name, "AUTH_"):
+		case value == "false" || value == "0" || value == "disabled":
+			// It asks for nothing.
+		case documented:
+			warnings = append(warnings, name+" is not supported yet and has no effect")
+		case never[name] != "":
+			warnings = append(warnings, fmt.Sprintf("%s has no effect: %s", name, never[name]))
+		default:
+			warnings = append(warnings, name+" is no variable of this program and has no effect")
+		}
+	}
+	return warnings
+}
