@@ -208,6 +208,10 @@ func TestUsersForTheService(t *testing.T) {
 	wantErr(t, err, auth.ErrNotFound)
 	_, err = e.FindUser(t.Context(), auth.UserBy{Email: "nobody"})
 	wantErr(t, err, auth.ErrInvalidRequest)
+	_, err = e.FindUser(t.Context(), auth.UserBy{Phone: "0123"})
+	wantErr(t, err, auth.ErrInvalidRequest)
+	_, err = e.FindUser(t.Context(), auth.UserBy{Phone: "+41 79 123 45 67"})
+	wantErr(t, err, auth.ErrNotFound)
 	_, err = e.UpdateUser(t.Context(), uuid.New(), auth.UserUpdate{Roles: []string{"user"}})
 	wantErr(t, err, auth.ErrNotFound)
 	french, editor := "fr", "editor"

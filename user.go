@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/internal/phone"
 	"github.com/ostiary/auth/internal/strictjson"
 	"github.com/ostiary/auth/store"
 )
@@ -256,15 +257,20 @@ func (e *Engine) account(ctx context.Context, principal *Principal, with store.W
 type UserBy struct {
 	ID    uuid.UUID
 	Email string // in any spelling
-	Phone string // E.164
+	Phone string // in international form: "+" and digits, visual separators allowed
 }
 
 // FindUser returns any account, for the service: the caller is trusted and no state is checked.
 //
-// Errors: [ErrNotFound]; [ErrInvalidRequest] if Email is not an address.
+// Errors: [ErrNotFound]; [ErrInvalidRequest] if Email is not an address or Phone not a number.
 func (e *Engine) FindUser(ctx context.Context, by UserBy) (_ *User, err error) {
 	defer e.settle(&err)
-	q := store.UserQuery{ID: by.ID, Phone: by.Phone, Now: e.now()}
+	q := store.UserQuery{ID: by.ID, Now: e.now()}
+	if by.Phone != "" {
+		if q.Phone, err = phone.Parse(by.Phone); err != nil {
+			return nil, ErrInvalidRequest.saying("phone is not a number in international form").because(err)
+		}
+	}
 	if by.Email != "" {
 		a, err := emailaddr.Parse(by.Email)
 		if err != nil {
