@@ -272,29 +272,21 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	if c.Mail == nil && !c.Email.AllowUnverified {
 		m.add("Mail", "is required because addresses are verified; set it, or set Email.AllowUnverified")
 	}
-	m.acl("Email.AllowedAddresses", c.Email.AllowedAddresses, nil)
-	m.acl("Email.AllowedDomains", nil, c.Email.AllowedDomains)
-	m.acl("Email.BlockedAddresses", c.Email.BlockedAddresses, nil)
-	m.acl("Email.BlockedDomains", nil, c.Email.BlockedDomains)
+	m.acl("Email.AllowedAddresses", c.Email.AllowedAddresses, nil, nil, nil)
+	m.acl("Email.AllowedDomains", nil, c.Email.AllowedDomains, nil, nil)
+	m.acl("Email.BlockedAddresses", nil, nil, c.Email.BlockedAddresses, nil)
+	m.acl("Email.BlockedDomains", nil, nil, nil, c.Email.BlockedDomains)
 	r.acl, _ = emailaddr.CompileACL(c.Email.AllowedAddresses, c.Email.AllowedDomains, c.Email.BlockedAddresses, c.Email.BlockedDomains)
 
 	def(&c.Roles.Default, "user")
 	if c.Roles.Allowed == nil {
 		c.Roles.Allowed = []string{"me"}
 	}
+	m.each("Roles", c.Roles.Default, c.Roles.Allowed, isRole, "is empty or has blanks")
 	c.Roles.Allowed = with(c.Roles.Allowed, c.Roles.Default)
-	for i, role := range c.Roles.Allowed {
-		if role == "" || strings.ContainsFunc(role, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			m.add(fmt.Sprintf("Roles.Allowed[%d]", i), "%q is not a role: it is empty or has blanks", role)
-		}
-	}
 	def(&c.Locales.Default, "en")
+	m.each("Locales", c.Locales.Default, c.Locales.Allowed, isLocale, "is not two or three lower-case letters")
 	c.Locales.Allowed = with(c.Locales.Allowed, c.Locales.Default)
-	for i, l := range c.Locales.Allowed {
-		if !isLocale(l) {
-			m.add(fmt.Sprintf("Locales.Allowed[%d]", i), "%q is not two or three lower-case letters", l)
-		}
-	}
 	if c.Gravatar != nil {
 		g := *c.Gravatar
 		def(&g.Default, "blank")
@@ -374,15 +366,23 @@ func (m *mistakes) add(field, format string, args ...any) {
 	*m = append(*m, &ConfigError{field, fmt.Errorf(format, args...)})
 }
 
+// url checks the URL that links are made of. The rules for redirects leave nothing in it that two readers could take
+// differently.
 func (m *mistakes) url(field, s string) {
 	u, err := url.Parse(s)
 	switch {
 	case s == "":
 		m.add(field, "is required")
+		return
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		m.add(field, "is not an absolute http or https URL")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return
+	case u.User != nil || strings.ContainsAny(s, "?#"):
 		m.add(field, "must have neither user, query nor fragment")
+		return
+	}
+	if _, err := redirect.Compile(s, nil); err != nil {
+		m.add(field, "%w", errors.Unwrap(err))
 	}
 }
 
@@ -393,9 +393,21 @@ func (m *mistakes) secret(field string, s Secret) {
 }
 
 // acl checks one of the access lists by itself, so that a mistake in it has its name.
-func (m *mistakes) acl(field string, emails, domains []string) {
-	if _, err := emailaddr.CompileACL(emails, domains, nil, nil); err != nil {
+func (m *mistakes) acl(field string, allowed, allowedDomains, blocked, blockedDomains []string) {
+	if _, err := emailaddr.CompileACL(allowed, allowedDomains, blocked, blockedDomains); err != nil {
 		m.add(field, "%w", err)
+	}
+}
+
+// each checks the default and every entry of a list.
+func (m *mistakes) each(section, first string, list []string, ok func(string) bool, wrong string) {
+	if !ok(first) {
+		m.add(section+".Default", "%q %s", first, wrong)
+	}
+	for i, v := range list {
+		if !ok(v) {
+			m.add(fmt.Sprintf("%s.Allowed[%d]", section, i), "%q %s", v, wrong)
+		}
 	}
 }
 
@@ -437,6 +449,10 @@ func with(list []string, v string) []string {
 		return slices.Clone(list)
 	}
 	return append(slices.Clone(list), v)
+}
+
+func isRole(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
 }
 
 func isLocale(s string) bool {

@@ -13,7 +13,8 @@ import (
 // that panics has failed. A hook gets the context of the call and should heed it.
 type Hooks struct {
 	// BeforeSignUp is called on every path that creates a user, before anything is written. It may refuse by returning
-	// an error, and it may amend what it is given; the roles that it leaves must still be allowed ones.
+	// an error, and it may amend what it is given, within what the user was given: it can take roles away and add
+	// none.
 	BeforeSignUp func(context.Context, *SignUp) error
 
 	// UserCreated is called on every path that creates a user, in the transaction that creates it where the store has

@@ -116,15 +116,18 @@ func TestHooksSeeAndAmend(t *testing.T) {
 func TestAHookCannotGrantRoles(t *testing.T) {
 	t.Parallel()
 	for name, amend := range map[string]func(*auth.SignUp){
-		"a role that is not allowed":    func(s *auth.SignUp) { s.Roles = append(s.Roles, "admin") },
-		"a default role outside of its": func(s *auth.SignUp) { s.DefaultRole = "admin" },
-		"no roles":                      func(s *auth.SignUp) { s.Roles = nil },
-		"metadata that is no object":    func(s *auth.SignUp) { s.Metadata = []byte(`[]`) },
+		"a role that was not asked for":  func(s *auth.SignUp) { s.Roles = append(s.Roles, "editor") },
+		"a display name with a line end": func(s *auth.SignUp) { s.DisplayName = "a\nb" },
+		"a role that is not allowed":     func(s *auth.SignUp) { s.Roles = append(s.Roles, "admin") },
+		"a default role outside of its":  func(s *auth.SignUp) { s.DefaultRole = "admin" },
+		"no roles":                       func(s *auth.SignUp) { s.Roles = nil },
+		"metadata that is no object":     func(s *auth.SignUp) { s.Metadata = []byte(`[]`) },
 	} {
 		e := authtest.New(t, unverified, func(c *auth.Config) {
+			c.Roles.Allowed = []string{"editor"}
 			c.Hooks.BeforeSignUp = func(_ context.Context, s *auth.SignUp) error { amend(s); return nil }
 		})
-		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err == nil || userCount(t, e.Store) != 0 {
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{AllowedRoles: []string{"user"}}); err == nil || userCount(t, e.Store) != 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -180,6 +183,17 @@ func TestAnonymousUsers(t *testing.T) {
 	wantErr(t, err, auth.ErrDisabledEndpoint)
 }
 
+// A caller without a principal is nobody, and no reason to panic.
+func TestNobodyIsNotAuthenticated(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	_, err := e.User(t.Context(), nil)
+	wantErr(t, err, auth.ErrUnauthenticated)
+	_, err = e.ListSessions(t.Context(), nil)
+	wantErr(t, err, auth.ErrUnauthenticated)
+	wantErr(t, e.RevokeSession(t.Context(), nil, uuid.New()), auth.ErrUnauthenticated)
+}
+
 func TestUsersForTheService(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, unverified)
@@ -223,7 +237,9 @@ func TestUsersForTheService(t *testing.T) {
 	wantErr(t, err, auth.ErrDefaultRoleNotAllowed)
 	_, err = e.UpdateUser(t.Context(), all[0].ID, auth.UserUpdate{Metadata: []byte("1")})
 	wantErr(t, err, auth.ErrInvalidRequest)
-	u, err := e.UpdateUser(t.Context(), all[0].ID, auth.UserUpdate{Metadata: []byte(`{"a":1}`), Roles: []string{"user", "editor"}})
+	_, err = e.UpdateUser(t.Context(), all[0].ID, auth.UserUpdate{Roles: []string{"user", "a b"}})
+	wantErr(t, err, auth.ErrInvalidRequest)
+	u, err := e.UpdateUser(t.Context(), all[0].ID, auth.UserUpdate{Metadata: []byte(`{"a":1}`), Roles: []string{"user", "editor", "user"}})
 	if err != nil || string(u.Metadata) != `{"a":1}` || len(u.Roles) != 2 {
 		t.Errorf("%s, %v", asJSON(u), err)
 	}

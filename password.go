@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,14 +96,84 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 		return nil, err
 	}
 	_, err = e.create(ctx, n, methodPassword)
-	if errors.Is(err, store.ErrConflict{Field: store.FieldEmail}) && e.config.ConcealErrors {
-		return &SignInResult{}, e.tellOwner(ctx, u)
+	if errors.Is(err, store.ErrConflict{Field: store.FieldEmail}) {
+		return e.signUpAgain(ctx, n, password, redirectTo)
 	}
 	if err != nil {
-		return nil, taken(err)
+		return nil, err
 	}
 	e.deliver(ctx, letter)
 	return &SignInResult{}, nil
+}
+
+// signUpAgain is a sign-up with an address that has an account.
+//
+// If nobody has verified the address yet, whoever signed up with it first has no claim to it: the later sign-up takes its
+// place, with its own password and link, and the earlier link is void. So a stranger cannot lie in wait with a password of
+// theirs for the owner to verify it. The same password again is the same person, who has their letter already.
+func (e *Engine) signUpAgain(ctx context.Context, n store.NewUser, password, redirectTo string) (*SignInResult, error) {
+	a, err := e.store.User(ctx, store.UserQuery{EmailKey: n.User.EmailKey, Now: e.now()})
+	if err != nil {
+		return nil, fmt.Errorf("find pending sign-up: %w", err)
+	}
+	pending := !a.EmailVerified && !a.Disabled
+	if pending {
+		_, err := e.checkPassword(ctx, a.PasswordHash, password)
+		if err != nil && !errors.Is(err, ErrInvalidEmailPassword) {
+			return nil, err
+		}
+		pending = err != nil
+	}
+	switch {
+	case pending:
+		return e.replaceSignUp(ctx, a.User, n, redirectTo)
+	case !e.config.ConcealErrors:
+		return nil, ErrEmailAlreadyInUse
+	case !a.EmailVerified:
+		return &SignInResult{}, nil
+	}
+	if err := e.tellOwner(ctx, a.User); err != nil {
+		// The answer must not depend on it: who asks would learn that the address has an owner.
+		e.config.Logger.ErrorContext(ctx, "tell the owner of an address", slog.Any("error", err))
+	}
+	return &SignInResult{}, nil
+}
+
+// replaceSignUp puts a sign-up in the place of one that nobody has verified.
+func (e *Engine) replaceSignUp(ctx context.Context, old store.User, n store.NewUser, redirectTo string) (*SignInResult, error) {
+	n.User.ID, n.Messages = old.ID, nil
+	letter, err := e.verifyEmail(&n, redirectTo)
+	if err != nil {
+		return nil, err
+	}
+	u := &n.User
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: old.ID, Now: e.now(), If: store.Conditions{Epoch: old.Epoch},
+		Set: store.UserSet{
+			Email: &store.Email{Typed: u.Email, Key: u.EmailKey}, PasswordHash: &u.PasswordHash,
+			DisplayName: &u.DisplayName, AvatarURL: &u.AvatarURL, Locale: &u.Locale,
+			DefaultRole: &u.DefaultRole, Roles: u.Roles, Metadata: orEmpty(u.Metadata),
+		},
+		Drop:   store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
+		Ticket: n.Ticket, Messages: n.Messages,
+	})
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) {
+		return nil, ErrEmailAlreadyInUse.because(err) // verified, or signed up with again, a moment ago
+	}
+	if err != nil {
+		return nil, fmt.Errorf("replace pending sign-up: %w", err)
+	}
+	e.emit(ctx, Event{Type: EventUserUpdated, UserID: old.ID, Method: methodPassword, Detail: "a pending sign-up was replaced"})
+	e.deliver(ctx, letter)
+	return &SignInResult{}, nil
+}
+
+// orEmpty is for a change of metadata, in which nil leaves what is there.
+func orEmpty(metadata json.RawMessage) json.RawMessage {
+	if metadata == nil {
+		return json.RawMessage("{}")
+	}
+	return metadata
 }
 
 // taken translates the store's word that an address is taken.
@@ -114,23 +185,16 @@ func taken(err error) error {
 }
 
 // tellOwner writes to the owner of a taken address, in place of the letter that a new user would have got.
-func (e *Engine) tellOwner(ctx context.Context, attempt store.User) error {
-	a, err := e.store.User(ctx, store.UserQuery{EmailKey: attempt.EmailKey, Now: e.now()})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // deleted a moment ago
-	}
-	if err != nil {
-		return fmt.Errorf("find owner: %w", err)
-	}
-	letter, err := e.letter("signup-attempt", &a.User, nil)
+func (e *Engine) tellOwner(ctx context.Context, owner store.User) error {
+	letter, err := e.letter("signup-attempt", &owner, nil)
 	if err != nil {
 		return err
 	}
 	_, err = e.store.ChangeUser(ctx, store.UserChange{
-		UserID: a.ID, Now: e.now(), If: store.Conditions{Disabled: true}, Messages: []store.Message{letter.row},
+		UserID: owner.ID, Now: e.now(), If: store.Conditions{Disabled: true}, Messages: []store.Message{letter.row},
 	})
 	if err != nil {
-		return fmt.Errorf("write to owner: %w", err)
+		return err
 	}
 	e.deliver(ctx, letter)
 	return nil
@@ -325,9 +389,10 @@ func (e *Engine) checkPassword(ctx context.Context, hash, password string) (stal
 		return false, ErrInvalidEmailPassword
 	}
 	ok, stale, err := e.hasher.Verify(ctx, hash, normal)
-	if err == nil && !ok && normal != password && !strings.HasPrefix(hash, "$argon2id$") {
-		// A hash from elsewhere may have been made of the password as it was typed.
-		ok, stale, err = e.hasher.Verify(ctx, hash, password)
+	if err == nil && !ok && !strings.HasPrefix(hash, "$argon2id$") {
+		// A cheap hash from elsewhere must not tell by its speed that there is an account. (A dear one does, until its
+		// user has signed in.)
+		err = e.hasher.VerifyNothing(ctx, normal)
 	}
 	switch {
 	case errors.Is(err, passhash.ErrUnsupported):

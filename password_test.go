@@ -287,6 +287,76 @@ func TestConcealedSignUpDoesNotTellThatAnAddressIsTaken(t *testing.T) {
 	}
 }
 
+// PH-08, PH-10, W4: until an address is verified, whoever signs up with it last has the claim, with their own password and link.
+func TestALaterSignUpReplacesAPendingOne(t *testing.T) {
+	t.Parallel()
+	for name, conceal := range map[string]bool{"open": false, "concealed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = conceal })
+			options := auth.SignUpOptions{DisplayName: "Mallory", Metadata: json.RawMessage(`{"by":"mallory"}`)}
+			if _, err := signUp(t, e, "victim@example.com", "mallorys-own-password", options); err != nil {
+				t.Fatal(err)
+			}
+			older := e.Mailbox.Last(t, "victim@example.com").Ticket()
+			in, err := signUp(t, e, "Victim@example.com", authtest.Password, auth.SignUpOptions{})
+			if err != nil || in.Session != nil {
+				t.Fatalf("the owner's sign-up: %v, %v", in, err)
+			}
+			newest := e.Mailbox.Last(t, "victim@example.com").Ticket()
+			_, err = e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: older})
+			if err == nil {
+				t.Error("the older link works")
+			}
+			v, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: newest})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u := v.Session.User; u.Email != "Victim@example.com" || u.DisplayName != "Victim@example.com" || string(u.Metadata) != "{}" {
+				t.Errorf("left of the first sign-up: %s", asJSON(u))
+			}
+			if _, err := signIn(t, e, "victim@example.com", "mallorys-own-password"); err == nil {
+				t.Error("the first password works")
+			}
+			if _, err := signIn(t, e, "victim@example.com", authtest.Password); err != nil {
+				t.Errorf("the owner's password: %v", err)
+			}
+			if n := userCount(t, e.Store); n != 1 {
+				t.Errorf("%d users", n)
+			}
+			// Verified is verified: nobody takes the address over by signing up.
+			letters := len(e.Mailbox.To("victim@example.com"))
+			_, err = signUp(t, e, "victim@example.com", "mallorys-own-password", auth.SignUpOptions{})
+			if conceal != (err == nil) {
+				t.Errorf("sign-up with a verified address: %v", err)
+			}
+			if _, err := signIn(t, e, "victim@example.com", authtest.Password); err != nil {
+				t.Errorf("the owner's password afterwards: %v", err)
+			}
+			if got := len(e.Mailbox.To("victim@example.com")) - letters; conceal != (got == 1) {
+				t.Errorf("%d further letters", got)
+			}
+		})
+	}
+}
+
+// The same password again is the same person, who has a letter already.
+func TestSigningUpAgainWithTheSamePasswordSendsNoSecondLetter(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]error{"open": auth.ErrEmailAlreadyInUse, "concealed": nil} {
+		e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = want == nil })
+		for i := range 3 {
+			_, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
+			if i > 0 && !errors.Is(err, want) || i == 0 && err != nil {
+				t.Errorf("%s, time %d: %v", name, i+1, err)
+			}
+		}
+		if n := len(e.Mailbox.All()); n != 1 {
+			t.Errorf("%s: %d letters", name, n)
+		}
+	}
+}
+
 // Contract §2.2: with concealment, what would tell about an account says invalid-request, and cannot be matched underneath.
 func TestConcealedErrors(t *testing.T) {
 	t.Parallel()

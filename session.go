@@ -157,6 +157,9 @@ func (e *Engine) Refresh(ctx context.Context, p RefreshParams) (_ *Session, err 
 	defer e.settle(&err)
 	var candidates []store.SessionGeneration
 	for _, c := range e.tokens.Decode(p.RefreshToken) {
+		if c.Generation == refreshtoken.MaxGeneration {
+			continue // a session ends with its last token, after 16 million rotations
+		}
 		candidates = append(candidates, store.SessionGeneration{ID: c.Session, Generation: c.Generation})
 	}
 	if len(candidates) == 0 {

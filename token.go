@@ -98,11 +98,15 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, elev
 	if err != nil {
 		return "", fmt.Errorf("sign access token: %w", err)
 	}
+	if len(token) > maxToken {
+		return "", ErrInvalidRequest.saying("the user's custom claims are too large for an access token")
+	}
 	return token, nil
 }
 
 const (
-	maxToken = 16 << 10 // bytes
+	// maxToken is the largest access token in bytes, issued or verified: what fits in a header line everywhere.
+	maxToken = 16 << 10
 	// maxClaim bounds the instants in a token: beyond the year 9999 arithmetic on them is nonsense.
 	maxClaim = 253402300799
 )

@@ -80,7 +80,9 @@ type SignUpOptions struct {
 
 var displayName = regexp.MustCompile(`^[\p{L}\p{N}\p{S} ,.'-]+$`)
 
-const maxDisplayName = 32 // characters
+func isDisplayName(s string) bool {
+	return utf8.RuneCountInString(s) <= 32 && displayName.MatchString(s)
+}
 
 // newUser makes the user that o asks for. fallbackName is taken as it is.
 func (e *Engine) newUser(o SignUpOptions, fallbackName string) (store.User, error) {
@@ -108,7 +110,7 @@ func (e *Engine) newUser(o SignUpOptions, fallbackName string) (store.User, erro
 		return u, ErrDefaultRoleNotAllowed
 	}
 	if o.DisplayName != "" {
-		if utf8.RuneCountInString(o.DisplayName) > maxDisplayName || !displayName.MatchString(o.DisplayName) {
+		if !isDisplayName(o.DisplayName) {
 			return u, ErrInvalidRequest.saying("options.displayName must be at most 32 letters, digits, symbols, spaces or ,.'-")
 		}
 		u.DisplayName = o.DisplayName
@@ -192,12 +194,15 @@ func (e *Engine) signUp(ctx context.Context, u store.User, method string) (store
 	}
 	// A hook can narrow what a user gets and never widen it.
 	for _, role := range s.Roles {
-		if !slices.Contains(e.config.Roles.Allowed, role) && !slices.Contains(u.Roles, role) {
+		if !slices.Contains(u.Roles, role) {
 			return u, fmt.Errorf("hook BeforeSignUp: %w", ErrRoleNotAllowed)
 		}
 	}
 	if !slices.Contains(s.Roles, s.DefaultRole) {
 		return u, fmt.Errorf("hook BeforeSignUp: %w", ErrDefaultRoleNotAllowed)
+	}
+	if s.DisplayName != u.DisplayName && !isDisplayName(s.DisplayName) {
+		return u, fmt.Errorf("hook BeforeSignUp: display name: %w", ErrInvalidRequest)
 	}
 	var err error
 	u.DisplayName, u.AvatarURL, u.Locale = s.DisplayName, s.AvatarURL, e.locale(s.Locale)
@@ -237,6 +242,9 @@ func (e *Engine) User(ctx context.Context, principal *Principal) (_ *User, err e
 // account reads the account of a principal whose session lives and who may come in. A principal whose token names no
 // session is taken at their word.
 func (e *Engine) account(ctx context.Context, principal *Principal, with store.With) (store.Account, error) {
+	if principal == nil {
+		return store.Account{}, ErrUnauthenticated
+	}
 	q := store.UserQuery{SessionID: principal.SessionID, With: with, Now: e.now()}
 	if principal.SessionID == uuid.Nil {
 		q.ID = principal.UserID
@@ -325,11 +333,14 @@ type UserUpdate struct {
 // they expire, unless Config.Sessions.CheckOnVerify is set. Enabling again ends all sessions from before.
 //
 // Errors: [ErrNotFound]; [ErrLocaleNotAllowed]; [ErrDefaultRoleNotAllowed]; [ErrInvalidRequest] for metadata that is no
-// object.
+// object and for a role that is empty or has blanks.
 func (e *Engine) UpdateUser(ctx context.Context, id uuid.UUID, p UserUpdate) (_ *User, err error) {
 	defer e.settle(&err)
 	if p.Locale != nil && !slices.Contains(e.config.Locales.Allowed, *p.Locale) {
 		return nil, ErrLocaleNotAllowed
+	}
+	if slices.ContainsFunc(p.Roles, func(role string) bool { return !isRole(role) }) {
+		return nil, ErrInvalidRequest.saying("a role is empty or has blanks")
 	}
 	metadata, err := e.metadata(p.Metadata)
 	if err != nil {
@@ -339,7 +350,7 @@ func (e *Engine) UpdateUser(ctx context.Context, id uuid.UUID, p UserUpdate) (_ 
 		UserID: id, Now: e.now(), If: store.Conditions{Disabled: true},
 		Set: store.UserSet{
 			DisplayName: p.DisplayName, AvatarURL: p.AvatarURL, Locale: p.Locale,
-			DefaultRole: p.DefaultRole, Roles: p.Roles, Metadata: metadata,
+			DefaultRole: p.DefaultRole, Roles: unique(p.Roles), Metadata: metadata,
 			EmailVerified: p.EmailVerified, Disabled: p.Disabled,
 		},
 		Drop: store.Drop{Sessions: p.Disabled != nil && !*p.Disabled},
@@ -382,8 +393,11 @@ func (e *Engine) checkRoles(ctx context.Context, c *store.UserChange) error {
 	return nil
 }
 
-// unique returns list without repetitions, in its order.
+// unique returns list without repetitions, in its order; nil is nil.
 func unique(list []string) []string {
+	if list == nil {
+		return nil
+	}
 	out := make([]string, 0, len(list))
 	for _, s := range list {
 		if !slices.Contains(out, s) {
