@@ -191,7 +191,7 @@ func (e *Engine) Refresh(ctx context.Context, p RefreshParams) (_ *Session, err 
 		}
 	}
 	if r.Outcome == store.Rotated {
-		e.unrotate(ctx, r.Session)
+		e.unrotate(ctx, r)
 	}
 	return nil, err
 }
@@ -201,12 +201,11 @@ const clockSkew = time.Minute
 
 // unrotate takes back a rotation whose answer cannot be given, so that the client's token stays good. If that fails
 // too, the client is left with the grace period. The client may be gone; this must happen nevertheless.
-func (e *Engine) unrotate(ctx context.Context, s store.Session) {
+func (e *Engine) unrotate(ctx context.Context, r store.RotatedSession) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := e.store.UnrotateSession(ctx, store.SessionGeneration{ID: s.ID, Generation: s.Generation - 1})
-	if err != nil {
-		e.config.Logger.ErrorContext(ctx, "take back rotation", slog.Any("error", err), slog.String("session", s.ID.String()))
+	if err := e.store.UnrotateSession(ctx, r); err != nil {
+		e.config.Logger.ErrorContext(ctx, "take back rotation", slog.Any("error", err), slog.String("session", r.Session.ID.String()))
 	}
 }
 

@@ -410,6 +410,8 @@ func TestFollowingALink(t *testing.T) {
 		wantHeaders(t, w.Header(), "Cache-Control", "no-store")
 		for _, header := range [][2]string{
 			{"Sec-Purpose", "prefetch"},
+			{"Sec-Fetch-Dest", "image"},
+			{"Sec-Fetch-Dest", "iframe"},
 			{"Sec-Purpose", "prefetch;prerender"},
 			{"Purpose", "prefetch"},
 			{"Purpose", "Preview"},

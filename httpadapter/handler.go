@@ -155,6 +155,12 @@ func (h *Handler) Mount(mux *http.ServeMux, prefix string) {
 	}
 }
 
+// NotFound answers any request as an unknown route is answered: for the rest of a mux on which nothing else is.
+func (h *Handler) NotFound(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
+	h.fail(w, r, errRouteNotFound)
+}
+
 // withClient returns the context of a request, in which the engine finds who calls.
 func (h *Handler) withClient(r *http.Request) context.Context {
 	return auth.WithClient(r.Context(), auth.Client{

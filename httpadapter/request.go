@@ -43,7 +43,13 @@ func refused(err error) error {
 
 // body reads the body of a request, empty if there is none. Nothing but plain JSON is let through: a form or a text,
 // which any page can post across origins without a preflight, is not (RFC 9110 §15.5.16).
+//
+// A content type without a body is looked at all the same: a page's form can be empty.
 func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	types := r.Header["Content-Type"]
+	if len(types) > 1 || len(types) == 1 && !isJSON(types[0]) {
+		return nil, errNotJSON
+	}
 	if r.ContentLength == 0 || r.Body == nil {
 		return nil, nil
 	}
@@ -64,7 +70,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		w.Header().Set("Accept-Encoding", "identity")
 		return nil, errEncoded
 	}
-	if types := r.Header["Content-Type"]; len(types) != 1 || !isJSON(types[0]) {
+	if len(types) == 0 {
 		return nil, errNotJSON
 	}
 	return body, nil

@@ -107,8 +107,14 @@ func withParams(target string, params url.Values) string {
 	return redirect.With(target, all)
 }
 
-// isPrefetch reports whether the browser loads a link that nobody has followed yet.
+// isPrefetch reports whether the browser loads a link that nobody has followed yet, or not to go there: as an image of
+// some page, say.
 func isPrefetch(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "", "document", "empty": // a program's fetch has no destination
+	default:
+		return true
+	}
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		for _, value := range r.Header[name] {
 			value = strings.ToLower(value)

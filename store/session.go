@@ -61,4 +61,13 @@ type RotatedSession struct {
 	Outcome Outcome
 	Session Session
 	User    User
+	Before  SessionState // as it was before it was Rotated; zero for any other outcome
+}
+
+// SessionState is what a rotation changes of a session.
+type SessionState struct {
+	Generation uint32
+	RotatedAt  time.Time
+	ExpiresAt  time.Time
+	Address    string
 }

@@ -74,9 +74,10 @@ type Store interface {
 	// one is removed, so that a clock set back does not revive it.
 	RotateSession(ctx context.Context, r SessionRotation) (RotatedSession, error)
 
-	// UnrotateSession takes back a rotation whose answer could not be given: if the session is still at the generation
-	// g.Generation+1 it returns to g.Generation. Otherwise nothing happens, and that is no error.
-	UnrotateSession(ctx context.Context, g SessionGeneration) error
+	// UnrotateSession takes back the rotation that had this answer, because it cannot be given on: if the session is
+	// still at r.Session.Generation it becomes again what r.Before says, so that a refusal neither lengthens its life nor
+	// reopens the grace period of an older token. Otherwise nothing happens, and that is no error.
+	UnrotateSession(ctx context.Context, r RotatedSession) error
 
 	// EndSessions removes the sessions with these ids and returns how many there were. If owner is not the zero UUID,
 	// sessions of other users are not touched.

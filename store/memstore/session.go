@@ -25,9 +25,15 @@ func (s *Store) RotateSession(ctx context.Context, r store.SessionRotation) (sto
 			continue
 		}
 		outcome, after := s.rotate(v, candidate.Generation, &r)
-		return store.RotatedSession{
+		answer := store.RotatedSession{
 			Outcome: outcome, Session: cloneSession(after), User: cloneUser(s.users[v.UserID]),
-		}, nil
+		}
+		if outcome == store.Rotated {
+			answer.Before = store.SessionState{
+				Generation: v.Generation, RotatedAt: v.RotatedAt, ExpiresAt: v.ExpiresAt, Address: v.Address,
+			}
+		}
+		return answer, nil
 	}
 	return store.RotatedSession{}, store.ErrNotFound
 }
@@ -60,15 +66,16 @@ func (s *Store) rotate(v *store.Session, presented uint32, r *store.SessionRotat
 }
 
 // UnrotateSession implements [store.Store].
-func (s *Store) UnrotateSession(ctx context.Context, g store.SessionGeneration) error {
+func (s *Store) UnrotateSession(ctx context.Context, r store.RotatedSession) error {
 	w, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.leave(w)
-	if v, ok := s.sessions[g.ID]; ok && v.Generation == g.Generation+1 {
+	if v, ok := s.sessions[r.Session.ID]; ok && v.Generation == r.Session.Generation {
 		previous := *v
-		previous.Generation = g.Generation
+		previous.Generation, previous.RotatedAt = r.Before.Generation, r.Before.RotatedAt
+		previous.ExpiresAt, previous.Address = r.Before.ExpiresAt, r.Before.Address
 		s.replaceSession(&previous)
 	}
 	return nil

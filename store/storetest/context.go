@@ -47,7 +47,9 @@ func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(conte
 			return err
 		},
 		"UnrotateSession": func(ctx context.Context) error {
-			return s.UnrotateSession(ctx, store.SessionGeneration{ID: p.through.ID, Generation: p.through.Generation - 1})
+			return s.UnrotateSession(ctx, store.RotatedSession{
+				Outcome: store.Rotated, Session: p.through, Before: store.SessionState{Generation: p.through.Generation - 1},
+			})
 		},
 		"EndSessions": func(ctx context.Context) error {
 			_, err := s.EndSessions(ctx, uuid.Nil, p.Session.ID)

@@ -41,6 +41,7 @@ type life struct {
 	tickets  []*store.Ticket  // live ones
 	opened   []store.Session  // all that ever were
 	issued   []store.Ticket
+	rotated  []store.RotatedSession // answers that may be taken back
 }
 
 func (l *life) step() {
@@ -151,6 +152,7 @@ func (l *life) rotate() {
 	case want.User.Disabled:
 		want.Outcome = store.UserDisabled
 	case presented >= v.Generation:
+		want.Before = stateOf(*v)
 		v.Generation, v.RotatedAt, v.ExpiresAt = presented+1, l.now, l.now.Add(idle)
 		if v.EndsAt.Before(v.ExpiresAt) {
 			v.ExpiresAt = v.EndsAt
@@ -164,15 +166,22 @@ func (l *life) rotate() {
 	got, err := l.s.RotateSession(l.t.Context(), r)
 	wants(l.t, err, nil)
 	equal(l.t, "the answer", got, want)
+	if got.Outcome == store.Rotated {
+		l.rotated = append(l.rotated, got)
+	}
 }
 
 func (l *life) unrotate() {
-	id, v := l.session()
-	g := store.SessionGeneration{ID: id, Generation: l.rand.Uint32N(3)}
-	if v != nil && v.Generation == g.Generation+1 {
-		v.Generation--
+	if len(l.rotated) == 0 {
+		return
 	}
-	wants(l.t, l.s.UnrotateSession(l.t.Context(), g), nil)
+	r := pick(l.rand, l.rotated[max(0, len(l.rotated)-3):]...)
+	for _, v := range l.sessions {
+		if v.ID == r.Session.ID && v.Generation == r.Session.Generation {
+			v.Generation, v.RotatedAt, v.ExpiresAt = r.Before.Generation, r.Before.RotatedAt, r.Before.ExpiresAt
+		}
+	}
+	wants(l.t, l.s.UnrotateSession(l.t.Context(), r), nil)
 }
 
 func (l *life) end() {

@@ -32,6 +32,10 @@ func rotate(t *testing.T, s store.Store, r store.SessionRotation) store.RotatedS
 	return got
 }
 
+func stateOf(v store.Session) store.SessionState {
+	return store.SessionState{Generation: v.Generation, RotatedAt: v.RotatedAt, ExpiresAt: v.ExpiresAt, Address: v.Address}
+}
+
 // refusesRotation checks that there is no session to rotate.
 func refusesRotation(t *testing.T, s store.Store, r store.SessionRotation) {
 	t.Helper()
@@ -86,6 +90,7 @@ var sessionTests = []test{
 					want.Session.RotatedAt = r.Now
 					want.Session.ExpiresAt = r.Now.Add(idle)
 					want.Session.Address = "198.51.100.7"
+					want.Before = stateOf(v)
 					left = []store.Session{want.Session}
 				case store.Reused:
 					left = nil
@@ -268,11 +273,11 @@ var sessionTests = []test{
 		v.Generation = 3
 		v = signIn(t, s, u.ID, v)
 		now := base.Add(time.Minute)
-		rotated := rotate(t, s, present(v.ID, 3, now)).Session
-		wants(t, s.UnrotateSession(t.Context(), store.SessionGeneration{ID: v.ID, Generation: 3}), nil)
-		want := rotated
-		want.Generation = 3
-		equal(t, "the session", find(t, s, u.ID).Sessions, []store.Session{want})
+		r := present(v.ID, 3, now)
+		r.Address = "198.51.100.7"
+		wants(t, s.UnrotateSession(t.Context(), rotate(t, s, r)), nil)
+		// RT-07: nothing is left of it; above all, the session lives no longer for it.
+		equal(t, "the session", find(t, s, u.ID).Sessions, []store.Session{v})
 		// The token presented is good again.
 		got := rotate(t, s, present(v.ID, 3, now.Add(30*time.Minute)))
 		if got.Outcome != store.Rotated || got.Session.Generation != 4 {
@@ -283,18 +288,32 @@ var sessionTests = []test{
 		u := someone(t, s)
 		v := newSession()
 		v.Generation = 5
-		signIn(t, s, u.ID, v)
+		v = signIn(t, s, u.ID, v)
+		other := signIn(t, s, u.ID, newSession())
+		first := rotate(t, s, present(v.ID, 5, base))
+		rotate(t, s, present(v.ID, 6, base.Add(time.Second)))
 		before := look(t, s)
-		for _, g := range []store.SessionGeneration{
-			{ID: v.ID, Generation: 5},
-			{ID: v.ID, Generation: 6},
-			{ID: v.ID, Generation: 3},
-			{ID: v.ID, Generation: 0},
-			{ID: uuid.New(), Generation: 4},
-		} {
-			wants(t, s.UnrotateSession(t.Context(), g), nil)
+		elsewhere, nowhere := first, first
+		elsewhere.Session.ID, nowhere.Session.ID = other.ID, uuid.New()
+		for _, r := range []store.RotatedSession{first, elsewhere, nowhere, {}} {
+			wants(t, s.UnrotateSession(t.Context(), r), nil)
 			unchanged(t, s, before)
 		}
+	}},
+	{"a rotation that is taken back opens no grace period", func(t *testing.T, s store.Store) { // RT-03, RT-26
+		v := signIn(t, s, someone(t, s).ID, newSession())
+		rotate(t, s, present(v.ID, 0, base))
+		later := base.Add(30 * time.Minute)
+		wants(t, s.UnrotateSession(t.Context(), rotate(t, s, present(v.ID, 1, later))), nil)
+		if got := rotate(t, s, present(v.ID, 0, later.Add(tick))); got.Outcome != store.Reused {
+			t.Errorf("got outcome %d", got.Outcome)
+		}
+	}},
+	{"a rotation to a generation further on is taken back", func(t *testing.T, s store.Store) {
+		u := someone(t, s)
+		v := signIn(t, s, u.ID, newSession())
+		wants(t, s.UnrotateSession(t.Context(), rotate(t, s, present(v.ID, 7, base))), nil)
+		equal(t, "the session", find(t, s, u.ID).Sessions, []store.Session{v})
 	}},
 
 	{"sessions are ended by id", func(t *testing.T, s store.Store) { // RT-14

@@ -47,8 +47,8 @@ func (w *wrapped) RotateSession(ctx context.Context, r store.SessionRotation) (v
 	return zeroUnless(v, err), err
 }
 
-func (w *wrapped) UnrotateSession(ctx context.Context, g store.SessionGeneration) error {
-	return w.around(ctx, "UnrotateSession", func() error { return w.store.UnrotateSession(ctx, g) })
+func (w *wrapped) UnrotateSession(ctx context.Context, r store.RotatedSession) error {
+	return w.around(ctx, "UnrotateSession", func() error { return w.store.UnrotateSession(ctx, r) })
 }
 
 func (w *wrapped) EndSessions(ctx context.Context, owner uuid.UUID, ids ...uuid.UUID) (n int, err error) {
