@@ -71,6 +71,34 @@ func TestAFailingHookSendsNoLetter(t *testing.T) {
 	}
 }
 
+// What a hook causes in the transaction is no more certain than the transaction: its letter waits for a loop.
+func TestALetterCausedInATransactionWaits(t *testing.T) {
+	t.Parallel()
+	var e *authtest.Engine
+	e = authtest.New(t, func(c *auth.Config) {
+		c.Hooks.UserCreated = func(ctx context.Context, u *auth.User) error {
+			if u.Email != "ada@example.com" {
+				return nil
+			}
+			_, err := e.SignUpPassword(ctx, auth.SignUpPasswordParams{Email: "companion@example.com", Password: authtest.Password})
+			if n := len(e.Mailbox.To("companion@example.com")); n != 0 {
+				t.Errorf("%d letters have come before the commit", n)
+			}
+			return err
+		}
+	})
+	if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	e.Mailbox.Last(t, "ada@example.com")
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- e.Run(ctx) }()
+	e.Mailbox.Next(t, "companion@example.com")
+	stop()
+	<-done
+}
+
 func TestHooksSeeAndAmend(t *testing.T) {
 	t.Parallel()
 	var seen *auth.SignUp

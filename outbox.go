@@ -46,7 +46,7 @@ type letter struct {
 }
 
 // letter writes a letter to a user, in their language. vars are added to the variables that every letter has.
-func (e *Engine) letter(template string, to *store.User, vars map[string]string) (letter, error) {
+func (e *Engine) letter(ctx context.Context, template string, to *store.User, vars map[string]string) (letter, error) {
 	all := map[string]string{
 		"displayName": to.DisplayName,
 		"email":       to.Email,
@@ -72,8 +72,8 @@ func (e *Engine) letter(template string, to *store.User, vars map[string]string)
 	}
 	id, now := uuid.New(), e.now()
 	row := store.Message{ID: id, Channel: channelMail, Body: e.box.Seal("message", id[:], body), CreatedAt: now, NextAt: now}
-	if e.outbox.loops.Load() == 0 {
-		// This process will deliver it as soon as it is written; no other should try meanwhile.
+	if e.deliversItself(ctx) {
+		// This call will deliver it as soon as it is written; no other should try meanwhile.
 		row.Attempts, row.NextAt = 1, now.Add(2*deliveryTime)
 	}
 	return letter{row, m}, nil
@@ -86,10 +86,16 @@ func (e *Engine) verifyLink(ticket, linkType, redirectTo string) string {
 	}.Encode()
 }
 
-// deliver sends a letter whose row has been written. Where a loop runs in this process it is left to the loop. A
-// failure is no failure of the call: the row stays, and a loop tries again.
+// deliversItself reports whether a call delivers its letters before it returns: where no loop of this process does, and
+// not in a transaction of the service's, which may yet be rolled back.
+func (e *Engine) deliversItself(ctx context.Context) bool {
+	return e.outbox.loops.Load() == 0 && !e.store.Joined(ctx)
+}
+
+// deliver sends a letter whose row has been written, or leaves it to a loop. A failure is no failure of the call: the row
+// stays, and a loop tries again.
 func (e *Engine) deliver(ctx context.Context, l letter) {
-	if e.outbox.loops.Load() > 0 {
+	if l.row.Attempts == 0 {
 		select {
 		case e.outbox.wake <- struct{}{}:
 		default:
@@ -141,7 +147,8 @@ func backOff(attempts int) time.Duration {
 // ctx's error. Faults of the store are logged and tried again.
 //
 // Without a running loop, messages are delivered before the call that causes them returns, and one that fails waits for
-// a loop.
+// a loop. So does one that is caused within a transaction of the service's own: a service that uses those must run a loop
+// somewhere.
 func (e *Engine) Run(ctx context.Context) error {
 	e.outbox.loops.Add(1)
 	defer e.outbox.loops.Add(-1)

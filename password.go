@@ -91,7 +91,7 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 		return in, taken(err)
 	}
 	n := store.NewUser{User: u}
-	letter, err := e.verifyEmail(&n, redirectTo)
+	letter, err := e.verifyEmail(ctx, &n, redirectTo)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (e *Engine) signUpAgain(ctx context.Context, n store.NewUser, password, red
 // replaceSignUp puts a sign-up in the place of one that nobody has verified.
 func (e *Engine) replaceSignUp(ctx context.Context, old store.User, n store.NewUser, redirectTo string) (*SignInResult, error) {
 	n.User.ID, n.Messages = old.ID, nil
-	letter, err := e.verifyEmail(&n, redirectTo)
+	letter, err := e.verifyEmail(ctx, &n, redirectTo)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func taken(err error) error {
 
 // tellOwner writes to the owner of a taken address, in place of the letter that a new user would have got.
 func (e *Engine) tellOwner(ctx context.Context, owner store.User) error {
-	letter, err := e.letter("signup-attempt", &owner, nil)
+	letter, err := e.letter(ctx, "signup-attempt", &owner, nil)
 	if err != nil {
 		return err
 	}

@@ -500,6 +500,44 @@ func TestARefusedRefreshLeavesTheTokenGood(t *testing.T) {
 	})
 }
 
+// RT-03, RT-07: a refresh that is refused leaves the session as it was. It opens no grace period for a token that was rotated long
+// ago, and it does not make an idle session live longer.
+func TestARefusedRefreshLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	fail := false
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Hooks.Claims = func(context.Context, *auth.User) (map[string]any, error) {
+			if fail {
+				return nil, errors.New("no claims today")
+			}
+			return nil, nil
+		}
+	})
+	stolen := e.SignUp(t, "ada@example.com")
+	owner := mustRefresh(t, e, stolen.RefreshToken)
+	e.Clock.Advance(30 * time.Minute)
+	fail = true
+	_, err := refresh(t, e, owner.RefreshToken)
+	wantErr(t, err, auth.ErrInternal)
+	fail = false
+	e.Clock.Advance(time.Second)
+	_, err = refresh(t, e, stolen.RefreshToken)
+	wantErr(t, err, auth.ErrInvalidRefreshToken)
+	if n := len(e.Events.Of(auth.EventRefreshTokenReused)); n != 1 {
+		t.Errorf("%d events", n)
+	}
+
+	idle := e.SignIn(t, "ada@example.com")
+	fail = true
+	for range 3 {
+		e.Clock.Advance(14 * 24 * time.Hour)
+		_, _ = refresh(t, e, idle.RefreshToken)
+	}
+	fail = false
+	_, err = refresh(t, e, idle.RefreshToken)
+	wantErr(t, err, auth.ErrInvalidRefreshToken)
+}
+
 // RT-21, WA-30: what one engine did, every other over the same store knows at once.
 func TestReplicasBehaveAsOne(t *testing.T) {
 	t.Parallel()

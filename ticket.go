@@ -87,12 +87,12 @@ type verifyEmailTicket struct {
 }
 
 // verifyEmail adds to a sign-up the ticket that verifies its address and the letter that carries it.
-func (e *Engine) verifyEmail(n *store.NewUser, redirectTo string) (letter, error) {
+func (e *Engine) verifyEmail(ctx context.Context, n *store.NewUser, redirectTo string) (letter, error) {
 	ticket, secret, err := e.issue(kindVerifyEmail, n.User.ID, e.config.Tickets.VerifyEmail, verifyEmailTicket{n.User.EmailKey})
 	if err != nil {
 		return letter{}, err
 	}
-	l, err := e.letter("email-verify", &n.User, map[string]string{
+	l, err := e.letter(ctx, "email-verify", &n.User, map[string]string{
 		"link":       e.verifyLink(secret, "emailVerify", redirectTo),
 		"ticket":     secret,
 		"redirectTo": redirectTo,

@@ -194,6 +194,8 @@ func TestRoutesRefuseMalformedRequests(t *testing.T) {
 		{"a link of an unknown type", "GET", "/verify?ticket=a&redirectTo=https://app.test&type=x", "", nil, 400, auth.CodeInvalidRequest, "type"},
 		{"a link with a malformed query", "GET", "/verify?ticket=%zz&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "query"},
 		{"a link with 20000 parameters", "GET", "/verify?ticket=a&redirectTo=https://app.test" + strings.Repeat("&a=b", 20000), "", nil, 400, auth.CodeInvalidRequest, "query"}, // TK-17
+		{"an empty form", "POST", "/signin/anonymous", "", []string{"Content-Type", "text/plain;charset=UTF-8"}, 415, auth.CodeInvalidRequest, "Content-Type"},                  // SU-17, LG-02
+		{"a link that is loaded as an image", "GET", "/verify?ticket=a&redirectTo=https://app.test", "", []string{"Sec-Fetch-Dest", "image"}, 400, auth.CodeInvalidRequest, "prefetch"},
 		{"a link that is only prefetched", "GET", "/verify?ticket=a&redirectTo=https://app.test", "", []string{"Sec-Purpose", "prefetch;prerender"}, 400, auth.CodeInvalidRequest, "prefetch"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

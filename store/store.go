@@ -127,6 +127,11 @@ type Store interface {
 	// p.Limit are removed.
 	Purge(ctx context.Context, p Purge) (int, error)
 
+	// Joined reports whether calls made with ctx are part of a transaction that is not the store's to commit: the
+	// caller's own, or one of a NewUser.Within that is running. What depends on the commit must then wait for it. It
+	// asks nothing of the database.
+	Joined(ctx context.Context) bool
+
 	// Ping reports whether the store can be reached.
 	Ping(ctx context.Context) error
 }

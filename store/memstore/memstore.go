@@ -100,6 +100,9 @@ func New() *Store {
 // Ping implements [store.Store]. It fails only where ctx is done.
 func (s *Store) Ping(ctx context.Context) error { return ctx.Err() }
 
+// Joined implements [store.Store].
+func (s *Store) Joined(ctx context.Context) bool { return ctx.Value(withinKey{s}) != nil }
+
 // within is a NewUser.Within callback that is running.
 type within struct {
 	mu   sync.Mutex // one call of the callback's goroutines at a time

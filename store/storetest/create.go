@@ -151,7 +151,13 @@ var createTests = []test{
 	{"Within sees the user with the context that it gets", func(t *testing.T, s store.Store) {
 		n := newPerson()
 		calls := 0
+		if s.Joined(t.Context()) {
+			t.Error("a context like any other is said to carry a transaction")
+		}
 		n.Within = func(ctx context.Context, u store.User) error {
+			if !s.Joined(ctx) {
+				t.Error("the context does not say that it carries a transaction")
+			}
 			calls++
 			want := n.User
 			want.Epoch = 1

@@ -103,6 +103,9 @@ func (w *wrapped) Purge(ctx context.Context, p store.Purge) (n int, err error) {
 	return zeroUnless(n, err), err
 }
 
+// Joined is no call to a database and neither counts nor fails.
+func (w *wrapped) Joined(ctx context.Context) bool { return w.store.Joined(ctx) }
+
 func (w *wrapped) Ping(ctx context.Context) error {
 	return w.around(ctx, "Ping", func() error { return w.store.Ping(ctx) })
 }
