@@ -1,0 +1,602 @@
+package openapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/conformance/openapi"
+	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
+)
+
+const prefix = "/v1"
+
+// realm is a server with the routes of an engine under a prefix, and a client whose every exchange is checked.
+type realm struct {
+	*authtest.Engine
+	url    string
+	client *http.Client
+	store  *faultyStore
+}
+
+// setup is how a realm differs from the default.
+type setup struct {
+	config  func(*auth.Config)
+	options httpadapter.Options
+	tls     bool // and a cookie jar
+}
+
+func newRealm(t *testing.T, document func(http.RoundTripper) http.RoundTripper, s setup) *realm {
+	t.Helper()
+	r := &realm{store: &faultyStore{Store: memstore.New()}}
+	if s.config == nil {
+		s.config = func(*auth.Config) {}
+	}
+	r.Engine = authtest.NewWithStore(t, r.store, s.config)
+	handler, err := httpadapter.New(r.Engine.Engine, s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	handler.Mount(mux, prefix)
+	server := httptest.NewUnstartedServer(mux)
+	if s.tls {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	r.url = server.URL + prefix
+	r.client = &http.Client{
+		Transport:     document(server.Client().Transport),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if s.tls {
+		if r.client.Jar, err = cookiejar.New(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// faultyStore fails every operation that a route needs from the moment that fail is called.
+type faultyStore struct {
+	store.Store
+	fault atomic.Pointer[error]
+}
+
+func (s *faultyStore) fail(err error) { s.fault.Store(&err) }
+
+func (s *faultyStore) err() error {
+	if err := s.fault.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (s *faultyStore) CreateUser(ctx context.Context, n store.NewUser) (store.User, error) {
+	if err := s.err(); err != nil {
+		return store.User{}, err
+	}
+	return s.Store.CreateUser(ctx, n)
+}
+
+func (s *faultyStore) User(ctx context.Context, q store.UserQuery) (store.Account, error) {
+	if err := s.err(); err != nil {
+		return store.Account{}, err
+	}
+	return s.Store.User(ctx, q)
+}
+
+func (s *faultyStore) RotateSession(ctx context.Context, r store.SessionRotation) (store.RotatedSession, error) {
+	if err := s.err(); err != nil {
+		return store.RotatedSession{}, err
+	}
+	return s.Store.RotateSession(ctx, r)
+}
+
+func (s *faultyStore) EndSessions(ctx context.Context, owner uuid.UUID, ids ...uuid.UUID) (int, error) {
+	if err := s.err(); err != nil {
+		return 0, err
+	}
+	return s.Store.EndSessions(ctx, owner, ids...)
+}
+
+func (s *faultyStore) CheckTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, store.User, error) {
+	if err := s.err(); err != nil {
+		return store.Ticket{}, store.User{}, err
+	}
+	return s.Store.CheckTicket(ctx, q)
+}
+
+func (s *faultyStore) Ping(ctx context.Context) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	return s.Store.Ping(ctx)
+}
+
+// request is what is sent; method and path are those of the document.
+type request struct {
+	method, path string
+	body         string
+	bearer       string
+	header       map[string]string
+}
+
+func get(path string) request        { return request{method: http.MethodGet, path: path} }
+func head(path string) request       { return request{method: http.MethodHead, path: path} }
+func post(path, body string) request { return request{method: http.MethodPost, path: path, body: body} }
+
+func (q request) as(s *auth.Session) request { q.bearer = s.AccessToken; return q }
+
+func (q request) with(name, value string) request {
+	header := map[string]string{name: value}
+	for n, v := range q.header {
+		header[n] = v
+	}
+	q.header = header
+	return q
+}
+
+// answer is what comes back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r *realm) send(t *testing.T, q request) answer {
+	t.Helper()
+	httpRequest, err := http.NewRequestWithContext(t.Context(), q.method, r.url+q.path, strings.NewReader(q.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.body != "" {
+		httpRequest.Header.Set("Content-Type", "application/json")
+	}
+	if q.bearer != "" {
+		httpRequest.Header.Set("Authorization", "Bearer "+q.bearer)
+	}
+	for name, value := range q.header {
+		httpRequest.Header.Set(name, value)
+	}
+	response, err := r.client.Do(httpRequest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, body}
+}
+
+const (
+	email    = "ada@example.com"
+	stranger = "eve@example.com"
+)
+
+func credentialsOf(email, password string) string {
+	return `{"email":"` + email + `","password":"` + password + `"}`
+}
+
+// Configurations that make a route refuse.
+var (
+	unverified      = setup{config: func(c *auth.Config) { c.Email.AllowUnverified = true }}
+	concealed       = setup{config: func(c *auth.Config) { c.ConcealErrors = true }}
+	noSignUps       = setup{config: func(c *auth.Config) { c.SignUp.Disabled = true }}
+	disabledSignUps = setup{config: func(c *auth.Config) { c.SignUp.DisableNewUsers = true }}
+	nothingOn       = setup{config: func(c *auth.Config) { c.Password, c.Anonymous = nil, nil }}
+	checked         = setup{config: func(c *auth.Config) { c.Sessions.CheckOnVerify = true }}
+	cookieMode      = setup{
+		config:  func(c *auth.Config) { c.Email.AllowUnverified = true },
+		options: httpadapter.Options{Cookies: &httpadapter.CookieOptions{}}, tls: true,
+	}
+)
+
+// signUp makes the user ada@example.com and returns their session.
+func (r *realm) signUp(t *testing.T) *auth.Session { return r.SignUp(t, email) }
+
+// disabled makes a user and disables them.
+func (r *realm) disabled(t *testing.T) *auth.Session {
+	s := r.signUp(t)
+	yes := true
+	if _, err := r.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// link signs a user up whose address is not verified and returns the query of the link in their letter.
+func (r *realm) link(t *testing.T) string {
+	t.Helper()
+	_, err := r.SignUpPassword(t.Context(), auth.SignUpPasswordParams{Email: email, Password: authtest.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := url.Parse(r.Mailbox.Last(t, email).Link())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/verify?" + link.RawQuery
+}
+
+// A call is a request and what it is answered with.
+type call struct {
+	name    string
+	setup   setup
+	request func(*testing.T, *realm) request
+	status  int
+	code    auth.Code // of a failure; in a redirect, of what the query says
+}
+
+// of is a request that needs no preparation.
+func of(q request) func(*testing.T, *realm) request {
+	return func(*testing.T, *realm) request { return q }
+}
+
+var calls = []call{
+	{"signing up sends a letter", setup{}, of(post("/signup/email-password", credentialsOf(email, authtest.Password))), 200, ""},
+	{"signing up without verification opens a session", unverified, of(post("/signup/email-password", credentialsOf(email, authtest.Password))), 200, ""},
+	{"signing up with all options opens a session", unverified, of(post("/signup/email-password", `{"email":"`+email+`","password":"`+authtest.Password+`","options":{
+		"allowedRoles":["me"],"defaultRole":"me","displayName":"Ada","locale":"en","metadata":{"a":[1,null]},"redirectTo":"`+authtest.ClientURL+`/in"}}`)), 200, ""},
+	{"null options are absent ones", unverified, of(post("/signup/email-password", `{"email":"`+email+`","password":"`+authtest.Password+`","options":{
+		"allowedRoles":null,"defaultRole":null,"displayName":null,"locale":null,"metadata":null,"redirectTo":null}}`)), 200, ""},
+	{"signing up needs a body", setup{}, of(post("/signup/email-password", "")), 400, auth.CodeInvalidRequest},
+	{"signing up needs JSON", setup{}, of(post("/signup/email-password", "{")), 400, auth.CodeInvalidRequest},
+	{"signing up knows no other member", setup{}, of(post("/signup/email-password", `{"email":"`+email+`","password":"`+authtest.Password+`","role":"admin"}`)), 400, auth.CodeInvalidRequest},
+	{"signing up needs a password", setup{}, of(post("/signup/email-password", `{"email":"`+email+`"}`)), 400, auth.CodeInvalidRequest},
+	{"signing up needs an address", setup{}, of(post("/signup/email-password", credentialsOf("ada", authtest.Password))), 400, auth.CodeInvalidRequest},
+	{"a short password is refused", setup{}, of(post("/signup/email-password", credentialsOf(email, "short"))), 400, auth.CodePasswordTooShort},
+	{"a common password is refused", setup{}, of(post("/signup/email-password", credentialsOf(email, "password123"))), 400, auth.CodePasswordBreached},
+	{"another role is refused", setup{}, of(post("/signup/email-password", `{"email":"`+email+`","password":"`+authtest.Password+`","options":{"allowedRoles":["admin"]}}`)), 400, auth.CodeRoleNotAllowed},
+	{"another default role is refused", setup{}, of(post("/signup/email-password", `{"email":"`+email+`","password":"`+authtest.Password+`","options":{"defaultRole":"admin"}}`)), 400, auth.CodeDefaultRoleNotAllowed},
+	{"another place to go to is refused", setup{}, of(post("/signup/email-password", `{"email":"`+email+`","password":"`+authtest.Password+`","options":{"redirectTo":"https://evil.example"}}`)), 400, auth.CodeRedirectNotAllowed},
+	{
+		"an address that is not admitted is refused",
+		setup{config: func(c *auth.Config) { c.Email.BlockedAddresses = []string{email} }},
+		of(post("/signup/email-password", credentialsOf(email, authtest.Password))), 401, auth.CodeInvalidEmailPassword,
+	},
+	{"new users may be disabled", disabledSignUps, of(post("/signup/email-password", credentialsOf(email, authtest.Password))), 401, auth.CodeDisabledUser},
+	{"signing up may be disabled", noSignUps, of(post("/signup/email-password", credentialsOf(email, authtest.Password))), 403, auth.CodeSignUpDisabled},
+	{"a taken address is refused", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/signup/email-password", credentialsOf(email, authtest.Password))
+	}, 409, auth.CodeEmailAlreadyInUse},
+	{"signing up needs passwords to be on", nothingOn, of(post("/signup/email-password", credentialsOf(email, authtest.Password))), 409, auth.CodeDisabledEndpoint},
+
+	{"signing in opens a session", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/signin/email-password", credentialsOf(email, authtest.Password))
+	}, 200, ""},
+	{"signing in needs a body", setup{}, of(post("/signin/email-password", "")), 400, auth.CodeInvalidRequest},
+	{"a wrong password is refused", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/signin/email-password", credentialsOf(email, "not the password"))
+	}, 401, auth.CodeInvalidEmailPassword},
+	{"an unknown address is refused", setup{}, of(post("/signin/email-password", credentialsOf(stranger, authtest.Password))), 401, auth.CodeInvalidEmailPassword},
+	{"an unknown address is refused without a word where errors are concealed", concealed, of(post("/signin/email-password", credentialsOf(stranger, authtest.Password))), 400, auth.CodeInvalidRequest},
+	{"an address that is not verified is refused", setup{}, func(t *testing.T, r *realm) request {
+		r.link(t)
+		return post("/signin/email-password", credentialsOf(email, authtest.Password))
+	}, 401, auth.CodeUnverifiedUser},
+	{"a disabled user is refused", setup{}, func(t *testing.T, r *realm) request {
+		r.disabled(t)
+		return post("/signin/email-password", credentialsOf(email, authtest.Password))
+	}, 401, auth.CodeDisabledUser},
+	{"signing in needs passwords to be on", nothingOn, of(post("/signin/email-password", credentialsOf(email, authtest.Password))), 409, auth.CodeDisabledEndpoint},
+
+	{"a guest needs no body", setup{}, of(post("/signin/anonymous", "")), 200, ""},
+	{"a guest may say who they are", setup{}, of(post("/signin/anonymous", `{"displayName":"Guest","locale":"en","metadata":{"a":1}}`)), 200, ""},
+	{"a guest may say nothing at length", setup{}, of(post("/signin/anonymous", `{"displayName":null,"locale":null,"metadata":null}`)), 200, ""},
+	{"a guest with a number for a name is refused", setup{}, of(post("/signin/anonymous", `{"displayName":7}`)), 400, auth.CodeInvalidRequest},
+	{"guests may be created disabled", disabledSignUps, of(post("/signin/anonymous", "")), 401, auth.CodeDisabledUser},
+	{"guests are new users", noSignUps, of(post("/signin/anonymous", "")), 403, auth.CodeSignUpDisabled},
+	{"guests may be off", nothingOn, of(post("/signin/anonymous", "")), 409, auth.CodeDisabledEndpoint},
+
+	{"refreshing returns a session", setup{}, func(t *testing.T, r *realm) request {
+		return post("/token", `{"refreshToken":"`+r.signUp(t).RefreshToken+`"}`)
+	}, 200, ""},
+	{"refreshing needs a token", setup{}, of(post("/token", `{}`)), 400, auth.CodeInvalidRequest},
+	{"an unknown token is refused", setup{}, of(post("/token", `{"refreshToken":"2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24"}`)), 401, auth.CodeInvalidRefreshToken},
+	{"a disabled user cannot refresh", setup{}, func(t *testing.T, r *realm) request {
+		return post("/token", `{"refreshToken":"`+r.disabled(t).RefreshToken+`"}`)
+	}, 401, auth.CodeDisabledUser},
+
+	{"a token in the body is verified", setup{}, func(t *testing.T, r *realm) request {
+		return post("/token/verify", `{"token":"`+r.signUp(t).AccessToken+`"}`)
+	}, 200, ""},
+	{"a token in the header is verified", setup{}, func(t *testing.T, r *realm) request {
+		return post("/token/verify", "").as(r.signUp(t))
+	}, 200, ""},
+	{"a bad token in the body is refused", setup{}, of(post("/token/verify", `{"token":"nonsense"}`)), 400, auth.CodeInvalidRequest},
+	{"a bad token in the header is refused", setup{}, of(post("/token/verify", "").with("Authorization", "Bearer nonsense")), 401, auth.CodeUnauthenticated},
+
+	{"signing out ends a session", setup{}, func(t *testing.T, r *realm) request {
+		return post("/signout", `{"refreshToken":"`+r.signUp(t).RefreshToken+`","somethingElse":true}`)
+	}, 200, ""},
+	{"signing out everywhere ends all", setup{}, func(t *testing.T, r *realm) request {
+		return post("/signout", `{"all":true}`).as(r.signUp(t))
+	}, 200, ""},
+	{"signing out needs a token", setup{}, of(post("/signout", `{}`)), 400, auth.CodeInvalidRequest},
+	{"signing out everywhere needs a user", setup{}, of(post("/signout", `{"all":true}`)), 401, auth.CodeUnauthenticated},
+
+	{"the user is returned", setup{}, func(t *testing.T, r *realm) request { return get("/user").as(r.signUp(t)) }, 200, ""},
+	{"a guest is returned", setup{}, func(t *testing.T, r *realm) request {
+		in, err := r.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{Metadata: json.RawMessage(`{"a":1}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return get("/user").as(in.Session)
+	}, 200, ""},
+	{"HEAD stands for GET without a body", setup{}, func(t *testing.T, r *realm) request { return head("/user").as(r.signUp(t)) }, 200, ""},
+	{"nobody has no user", setup{}, of(get("/user")), 401, auth.CodeUnauthenticated},
+	{"a disabled user is told", setup{}, func(t *testing.T, r *realm) request { return get("/user").as(r.disabled(t)) }, 401, auth.CodeDisabledUser},
+	{
+		"a disabled user is told nothing where errors are concealed", concealed,
+		func(t *testing.T, r *realm) request { return get("/user").as(r.disabled(t)) }, 400, auth.CodeInvalidRequest,
+	},
+
+	{"sessions are listed", setup{}, func(t *testing.T, r *realm) request { return get("/user/sessions").as(r.signUp(t)) }, 200, ""},
+	{"nobody has no sessions", setup{}, of(get("/user/sessions")), 401, auth.CodeUnauthenticated},
+	{"a session is revoked", setup{}, func(t *testing.T, r *realm) request {
+		s, other := r.signUp(t), r.SignIn(t, email)
+		return request{method: "DELETE", path: "/user/sessions/" + other.RefreshTokenID.String()}.as(s)
+	}, 200, ""},
+	{"nobody revokes nothing", setup{}, func(t *testing.T, r *realm) request {
+		return request{method: "DELETE", path: "/user/sessions/" + r.signUp(t).RefreshTokenID.String()}
+	}, 401, auth.CodeUnauthenticated},
+	{"another's session is not found", setup{}, func(t *testing.T, r *realm) request {
+		return request{method: "DELETE", path: "/user/sessions/" + r.SignUp(t, stranger).RefreshTokenID.String()}.as(r.signUp(t))
+	}, 404, auth.CodeRouteNotFound},
+
+	{"a link signs in", setup{}, func(t *testing.T, r *realm) request { return get(r.link(t)) }, 302, ""},
+	{"a used link says so where it leads", setup{}, func(t *testing.T, r *realm) request {
+		link := r.link(t)
+		r.send(t, get(link))
+		return get(link)
+	}, 302, auth.CodeInvalidTicket},
+	{"a link that leads elsewhere leads home", setup{}, of(get("/verify?ticket=verifyEmail:x&redirectTo=https://evil.example")), 302, auth.CodeRedirectNotAllowed},
+	{"a link without a ticket is broken", setup{}, of(get("/verify?redirectTo=" + authtest.ClientURL)), 400, auth.CodeInvalidRequest},
+	{"a prefetch is refused", setup{}, func(t *testing.T, r *realm) request {
+		return get(r.link(t)).with("Sec-Purpose", "prefetch")
+	}, 400, auth.CodeInvalidRequest},
+	{"a look at a link is free", setup{}, func(t *testing.T, r *realm) request { return head(r.link(t)) }, 200, ""},
+
+	{"the key set is public", setup{}, of(get("/.well-known/jwks.json")), 200, ""},
+	{"the key set need not be sent twice", setup{}, func(t *testing.T, r *realm) request {
+		return get("/.well-known/jwks.json").with("If-None-Match", r.send(t, get("/.well-known/jwks.json")).header.Get("ETag"))
+	}, 304, ""},
+	{"the version is public", setup{}, of(get("/version")), 200, ""},
+	{"the server is healthy", setup{}, of(get("/healthz")), 200, ""},
+	{"the server is healthy in few words", setup{}, of(head("/healthz")), 200, ""},
+	{"the document describes itself", setup{}, of(get("/openapi.yaml")), 200, ""},
+	{"the document need not be sent twice", setup{}, of(get("/openapi.yaml").with("If-None-Match", "*")), 304, ""},
+
+	{"an unknown path is not found", setup{}, of(get("/nowhere")), 404, auth.CodeRouteNotFound},
+	{"a slash at the end is another path", setup{}, of(post("/token/", `{}`)), 404, auth.CodeRouteNotFound},
+	{"the root is not found", setup{}, of(get("/")), 404, auth.CodeRouteNotFound},
+	{"another method is not allowed", setup{}, of(get("/token")), 405, auth.CodeMethodNotAllowed},
+	{"another method of an item is not allowed", setup{}, of(post("/user/sessions/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "{}")), 405, auth.CodeMethodNotAllowed},
+}
+
+// unsafeRoutes are all routes that take a body or change something, with a body that is good for each.
+func unsafeRoutes(s *auth.Session) []request {
+	return []request{
+		post("/signup/email-password", credentialsOf(stranger, authtest.Password)),
+		post("/signin/email-password", credentialsOf(email, authtest.Password)),
+		post("/signin/anonymous", `{}`),
+		post("/token", `{"refreshToken":"`+s.RefreshToken+`"}`),
+		post("/token/verify", `{"token":"`+s.AccessToken+`"}`),
+		post("/signout", `{"refreshToken":"`+s.RefreshToken+`"}`),
+		{method: http.MethodDelete, path: "/user/sessions/" + s.RefreshTokenID.String(), bearer: s.AccessToken},
+	}
+}
+
+// TestEveryAnswerIsAsDocumented drives every route through success and every failure that the document names, and checks
+// each exchange against it. An answer that is documented and that nothing here brings about fails the test.
+func TestEveryAnswerIsAsDocumented(t *testing.T) {
+	t.Parallel()
+	document := served(t)
+	t.Run("calls", func(t *testing.T) {
+		newRealm := func(t *testing.T, s setup) *realm {
+			return newRealm(t, func(next http.RoundTripper) http.RoundTripper { return document.Transport(t, next) }, s)
+		}
+		for _, c := range calls {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				r := newRealm(t, c.setup)
+				check(t, r.send(t, c.request(t, r)), c.status, c.code)
+			})
+		}
+		t.Run("a body that is too large is refused", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, setup{})
+			for _, q := range unsafeRoutes(r.signUp(t)) {
+				if q.body != "" {
+					q.body = `{"x":"` + strings.Repeat("x", 64<<10) + `"}`
+					check(t, r.send(t, q), 413, auth.CodeInvalidRequest)
+				}
+			}
+		})
+		t.Run("a body of another type is refused", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, setup{})
+			for _, q := range unsafeRoutes(r.signUp(t)) {
+				if q.body != "" {
+					check(t, r.send(t, q.with("Content-Type", "text/plain")), 415, auth.CodeInvalidRequest)
+				}
+			}
+		})
+		t.Run("with cookies the tokens are not in the body", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, cookieMode)
+			for _, q := range []request{
+				post("/signup/email-password", credentialsOf(email, authtest.Password)),
+				post("/signin/email-password", credentialsOf(email, authtest.Password)),
+				post("/token", ""), post("/token/verify", ""), get("/user"), get("/user/sessions"),
+				post("/signout", ""), post("/signin/anonymous", ""), post("/signout", `{"all":true}`),
+			} {
+				got := r.send(t, q)
+				check(t, got, 200, "")
+				var body struct {
+					auth.Session
+					In *auth.Session `json:"session"`
+				}
+				// Some bodies are no objects: they have no tokens.
+				if json.Unmarshal(got.body, &body) == nil && body.In != nil {
+					body.Session = *body.In
+				}
+				if body.AccessToken != "" || body.RefreshToken != "" {
+					t.Errorf("%s: %s", q.path, got.body)
+				}
+			}
+			check(t, r.send(t, get("/user")), 401, auth.CodeUnauthenticated)
+		})
+		t.Run("with cookies a link has no token", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, setup{options: cookieMode.options, tls: true})
+			got := r.send(t, get(r.link(t)))
+			check(t, got, 302, "")
+			if strings.Contains(got.header.Get("Location"), "refreshToken") {
+				t.Error(got.header.Get("Location"))
+			}
+		})
+		t.Run("with cookies another site is refused", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, cookieMode)
+			for _, q := range unsafeRoutes(r.signUp(t)) {
+				check(t, r.send(t, q.with("Origin", "https://evil.example")), 403, auth.CodeInvalidRequest)
+			}
+		})
+		t.Run("too much is refused", func(t *testing.T) {
+			t.Parallel()
+			var enough atomic.Bool
+			r := newRealm(t, setup{config: func(c *auth.Config) {
+				// A service's own limit.
+				c.Hooks.BeforeSession = func(context.Context, *auth.User, []string) error {
+					if enough.Load() {
+						return auth.ErrTooManyRequests
+					}
+					return nil
+				}
+				c.Hooks.BeforeSignUp = func(ctx context.Context, _ *auth.SignUp) error { return c.Hooks.BeforeSession(ctx, nil, nil) }
+				c.Hooks.Claims = func(ctx context.Context, _ *auth.User) (map[string]any, error) {
+					return nil, c.Hooks.BeforeSession(ctx, nil, nil)
+				}
+			}})
+			session := r.SignUp(t, email)
+			_, err := r.SignUpPassword(t.Context(), auth.SignUpPasswordParams{Email: stranger, Password: authtest.Password})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticket := url.QueryEscape(r.Mailbox.Last(t, stranger).Ticket())
+			enough.Store(true)
+			for _, q := range []request{
+				post("/signup/email-password", credentialsOf("new@example.com", authtest.Password)),
+				post("/signin/email-password", credentialsOf(email, authtest.Password)),
+				post("/signin/anonymous", `{}`),
+				post("/token", `{"refreshToken":"`+session.RefreshToken+`"}`),
+				get("/verify?redirectTo=&ticket=" + ticket),
+			} {
+				check(t, r.send(t, q), 429, auth.CodeTooManyRequests)
+			}
+		})
+		for status, fault := range map[int]error{500: errors.New("the disk is full"), 503: context.DeadlineExceeded} {
+			t.Run("a fault of the store is answered with "+http.StatusText(status), func(t *testing.T) {
+				t.Parallel()
+				r := newRealm(t, checked)
+				link, session := r.link(t), r.SignUp(t, stranger)
+				r.store.fail(fault)
+				for _, q := range append(unsafeRoutes(session), get(link), get("/user").as(session), get("/user/sessions").as(session)) {
+					check(t, r.send(t, q), status, auth.CodeInternal)
+				}
+				if status == 503 {
+					check(t, r.send(t, get("/healthz")), status, auth.CodeInternal)
+					check(t, r.send(t, head("/healthz")), status, "")
+				}
+				if log := r.Logs.String(); log != "" {
+					t.Errorf("the engine logs what it returns: %s", log)
+				}
+			})
+		}
+	})
+	unseen := document.Unseen()
+	for e := range unlimited {
+		if !slices.Contains(unseen, e) {
+			t.Errorf("%s was seen; it is no exception any more", e)
+		}
+	}
+	unseen = slices.DeleteFunc(unseen, func(e openapi.Exchange) bool { return unlimited[e] })
+	for _, e := range unseen {
+		t.Errorf("%s is documented, and no call has brought it about", e)
+	}
+}
+
+// unlimited are the answers that only a limit on requests could give, on routes that have none: they are documented so that
+// clients are prepared for one.
+var unlimited = map[openapi.Exchange]bool{
+	{Method: "POST", Path: "/token/verify", Status: 429}:         true,
+	{Method: "POST", Path: "/signout", Status: 429}:              true,
+	{Method: "GET", Path: "/user", Status: 429}:                  true,
+	{Method: "GET", Path: "/user/sessions", Status: 429}:         true,
+	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}: true,
+}
+
+// check compares an answer with what was expected of it. The body has been checked against the document.
+func check(t *testing.T, got answer, status int, code auth.Code) {
+	t.Helper()
+	if got.status != status {
+		t.Errorf("the status is %d, want %d: %s", got.status, status, got.body)
+		return
+	}
+	if code == "" {
+		return
+	}
+	if status == http.StatusFound {
+		location, err := url.Parse(got.header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in := location.Query().Get("error"); in != string(code) {
+			t.Errorf("the redirect to %s has the error %q, want %q", location, in, code)
+		}
+		return
+	}
+	var failure struct{ Error auth.Code }
+	if err := json.Unmarshal(got.body, &failure); err != nil {
+		t.Fatal(err)
+	}
+	if failure.Error != code {
+		t.Errorf("the error is %q, want %q: %s", failure.Error, code, got.body)
+	}
+}
+
+// served is the document that a server serves of itself.
+func served(t *testing.T) *openapi.Document {
+	t.Helper()
+	r := newRealm(t, func(next http.RoundTripper) http.RoundTripper { return next }, setup{})
+	text := r.send(t, get("/openapi.yaml"))
+	document, err := openapi.Load(text.body, prefix)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text.body)
+	}
+	return document
+}
