@@ -129,8 +129,6 @@ func (e *Engine) signUpAgain(ctx context.Context, n store.NewUser, password, red
 		return e.replaceSignUp(ctx, a.User, n, redirectTo)
 	case !e.config.ConcealErrors:
 		return nil, ErrEmailAlreadyInUse
-	case !a.EmailVerified:
-		return &SignInResult{}, nil
 	}
 	if err := e.tellOwner(ctx, a.User); err != nil {
 		// The answer must not depend on it: who asks would learn that the address has an owner.
