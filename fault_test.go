@@ -219,7 +219,7 @@ func TestNothingLoggedOrEmittedHasASecretInIt(t *testing.T) {
 	e := authtest.New(t, func(c *auth.Config) {
 		c.Hooks.Claims = func(context.Context, *auth.User) (map[string]any, error) {
 			if fail {
-				panic("claims")
+				panic("canary-plum-tractor")
 			}
 			return nil, nil
 		}

@@ -122,6 +122,26 @@ func TestSeveralLoopsDeliverEachLetterOnce(t *testing.T) {
 	}
 }
 
+// While a call delivers its own letter, no loop tries the same.
+func TestALetterThatIsBeingDeliveredIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	s := memstore.New()
+	sends := 0
+	e := authtest.NewWithStore(t, s, func(c *auth.Config) {
+		c.Mail = sendFunc(func(ctx context.Context, _ mail.Message) error {
+			sends++
+			due, err := s.ClaimMessages(ctx, c.Now(), c.Now().Add(time.Minute), 10)
+			if err != nil || len(due) != 0 {
+				t.Errorf("a loop gets %d letters, %v", len(due), err)
+			}
+			return nil
+		})
+	})
+	if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil || sends != 1 {
+		t.Errorf("%d letters, %v", sends, err)
+	}
+}
+
 // A sender that hangs holds up neither the caller for ever nor the loop, and one that panics is one that failed.
 func TestASenderThatHangsOrPanics(t *testing.T) {
 	t.Parallel()

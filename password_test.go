@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -337,6 +338,94 @@ func TestALaterSignUpReplacesAPendingOne(t *testing.T) {
 				t.Errorf("%d further letters", got)
 			}
 		})
+	}
+}
+
+// PH-03, ST-06: nothing that hung on the first sign-up comes over to the second, and the second does not overtake a proof.
+func TestWhatAPendingSignUpIsReplacedBy(t *testing.T) {
+	t.Parallel()
+	pending := func(t *testing.T, e *authtest.Engine) uuid.UUID {
+		if _, err := signUp(t, e, "victim@example.com", "mallorys-own-password", auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		u, err := e.FindUser(t.Context(), auth.UserBy{Email: "victim@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.ID
+	}
+	t.Run("without its credentials", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		id, now := pending(t, e), e.Clock.Now()
+		for _, c := range []store.UserChange{
+			{Identity: &store.Identity{Provider: "github", Subject: "1", CreatedAt: now}},
+			{SecurityKey: &store.SecurityKey{ID: uuid.New(), CredentialID: []byte("key"), PublicKey: []byte("key"), CreatedAt: now}},
+			{PAT: &store.PAT{ID: uuid.New(), Hash: make([]byte, 32), CreatedAt: now, ExpiresAt: now.Add(time.Hour)}},
+		} {
+			c.UserID, c.Now = id, now
+			if _, err := e.Store.ChangeUser(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := signUp(t, e, "victim@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		a, err := e.Store.User(t.Context(), store.UserQuery{ID: id, Now: now, With: store.WithIdentities | store.WithSecurityKeys | store.WithPATs})
+		if err != nil || len(a.Identities)+len(a.SecurityKeys)+len(a.PATs) != 0 {
+			t.Errorf("left: %v %v %v, %v", a.Identities, a.SecurityKeys, a.PATs, err)
+		}
+	})
+	t.Run("not where it is disabled", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		yes := true
+		if _, err := e.UpdateUser(t.Context(), pending(t, e), auth.UserUpdate{Disabled: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := signUp(t, e, "victim@example.com", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrEmailAlreadyInUse)
+	})
+	t.Run("not where it is verified meanwhile", func(t *testing.T) {
+		t.Parallel()
+		s := memstore.New()
+		owner := authtest.NewWithStore(t, s)
+		if _, err := signUp(t, owner, "victim@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		ticket := owner.Mailbox.Last(t, "victim@example.com").Ticket()
+		mallory := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "User", After: true, Do: func(ctx context.Context) {
+			if _, err := owner.VerifyTicket(ctx, auth.VerifyTicketParams{Ticket: ticket}); err != nil {
+				t.Error(err)
+			}
+		}}))
+		_, err := signUp(t, mallory, "victim@example.com", "mallorys-own-password", auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrEmailAlreadyInUse)
+		owner.SignIn(t, "victim@example.com")
+	})
+}
+
+// EN-02, PW-24: a cheap hash from elsewhere does not tell by its speed that there is an account: a wrong password costs a hash of
+// today's cost besides, which shows in the memory that it takes.
+func TestAnImportedHashIsNotTheFasterAnswer(t *testing.T) {
+	const cost = 32 << 20
+	e := authtest.New(t, func(c *auth.Config) { c.Password.Argon2 = auth.Argon2{MemoryKiB: cost >> 10, Time: 1} })
+	old, err := bcrypt.GenerateFromPassword([]byte(authtest.Password), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com", EmailVerified: true, PasswordHash: string(old)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := signIn(t, e, email, "not the password")
+		wantErr(t, err, auth.ErrInvalidEmailPassword)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got < cost {
+			t.Errorf("%s: the answer took %d bytes", email, got)
+		}
 	}
 }
 
@@ -721,6 +810,21 @@ func TestVerificationLinks(t *testing.T) {
 			ticket + "0", strings.ToUpper(ticket), ticket[:len(ticket)-1], "mfaTotp:" + ticket, strings.Repeat("verifyEmail:", 1<<16),
 		} {
 			wantErr(t, verify(e, other, ""), auth.ErrInvalidTicket)
+		}
+	})
+	t.Run("are not what a ticket of another kind is", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		s := e.SignUp(t, "ada@example.com")
+		ticket, secret, err := auth.Issue(e.Engine, "mfaTotp", s.User.ID, map[string]string{"email": "ada@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Store.PutTicket(t.Context(), *ticket); err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{secret, "verifyEmail" + strings.TrimPrefix(secret, "mfaTotp")} {
+			wantErr(t, verify(e, secret, ""), auth.ErrInvalidTicket)
 		}
 	})
 	t.Run("do nothing for a disabled user", func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/internal/refreshtoken"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
@@ -636,6 +637,31 @@ func TestCheckOnVerifyTellsAFaultFromARefusal(t *testing.T) {
 	e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "User"}), func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 	_, err := e.Authenticate(t.Context(), session.AccessToken)
 	wantErr(t, err, auth.ErrInternal)
+}
+
+// A session ends with its last token, and not with a failure of the service at every attempt.
+func TestTheLastTokenOfASession(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s := e.SignUp(t, "ada@example.com")
+	for generation, want := range map[uint32]error{refreshtoken.MaxGeneration - 1: nil, refreshtoken.MaxGeneration: auth.ErrInvalidRefreshToken} {
+		token, err := auth.RefreshToken(e.Engine, s.RefreshTokenID, generation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := refresh(t, e, token); !errors.Is(err, want) {
+			t.Errorf("generation %d: %v", generation, err)
+		}
+	}
+}
+
+// A principal is who its session belongs to, or nobody.
+func TestAPrincipalOfAnothersSessionIsNobody(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	ada, bob := e.SignUp(t, "ada@example.com"), e.SignUp(t, "bob@example.com")
+	_, err := e.User(t.Context(), &auth.Principal{UserID: ada.User.ID, SessionID: bob.RefreshTokenID})
+	wantErr(t, err, auth.ErrUnauthenticated)
 }
 
 // LG-10

@@ -146,7 +146,12 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 	u.EmailVerified = true
 	in, err := e.enter(ctx, entry{
 		user: u, method: "email", amr: []string{"email"},
-		change: &store.UserChange{Redeem: t.ID, Set: store.UserSet{EmailVerified: &verified}},
+		change: &store.UserChange{
+			Redeem: t.ID,
+			Set:    store.UserSet{EmailVerified: &verified},
+			// Which is also what tells a sign-up that would replace a pending one that it comes too late.
+			Drop: store.Drop{Tickets: []string{kindVerifyEmail}},
+		},
 	})
 	if err != nil {
 		return nil, spent(overtaken(err))

@@ -1,0 +1,19 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/store"
+)
+
+// RefreshToken makes a refresh token that only a session of great age would have.
+func RefreshToken(e *Engine, session uuid.UUID, generation uint32) (string, error) {
+	return e.tokens.Encode(session, generation)
+}
+
+// Issue makes a ticket of any kind.
+func Issue(e *Engine, kind string, userID uuid.UUID, data any) (*store.Ticket, string, error) {
+	return e.issue(kind, userID, time.Hour, data)
+}
