@@ -41,8 +41,8 @@ type database struct {
 
 func newDatabase() *database { return &database{profiles: make(map[uuid.UUID]profile)} }
 
-// createProfile is the engine's hook for a new user. With a store that has transactions, its row would come and go with
-// the user's: the context carries the transaction.
+// createProfile is the engine's hook for a new user. Where rows and users are in one database, they come and go together:
+// examples/embedtx shows how.
 func (db *database) createProfile(_ context.Context, u *auth.User) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()

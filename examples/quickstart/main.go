@@ -3,13 +3,14 @@
 //
 //	go run ./examples/quickstart
 //
-// It keeps everything in memory, and its secret is a new one each time it starts: users and sessions end with it.
+// Users and sessions are kept in quickstart.db, a SQLite database in the working directory, or where -db says; the secret
+// that protects what is in it lies beside it. With -memory nothing is written and all ends with the program.
 package main
 
 import (
 	"context"
-	"crypto/rand"
 	"embed"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,28 +25,38 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
-	"github.com/ostiary/auth/store/memstore"
 )
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 is one that is free")
+	db := flag.String("db", "quickstart.db", "`file` with the users and sessions, made if it is not there")
+	memory := flag.Bool("memory", false, "keep users and sessions in memory, and write no file")
 	flag.Parse()
+	if *memory {
+		*db = ""
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *addr, os.Stdout); err != nil {
+	if err := run(ctx, *addr, *db, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends.
-func run(ctx context.Context, addr string, out io.Writer) error {
+// run serves until ctx ends. It keeps users in the file db, or in memory if that is empty.
+func run(ctx context.Context, addr, db string, out io.Writer) (err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with -addr, such as -addr 127.0.0.1:0 for a port that is free", err)
 	}
+	defer listener.Close()
+	kept, err := open(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.close()) }()
 	url := publicURL(listener.Addr())
-	engine, err := auth.New(memstore.New(), config(url))
+	engine, err := auth.New(kept.store, config(url, kept.secret))
 	if err != nil {
 		return err
 	}
@@ -61,7 +72,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
-	fmt.Fprintf(out, "\n    Open %s\n\nUsers and sessions are kept in memory and end with this program. Ctrl-C ends it.\n", url)
+	fmt.Fprintf(out, "\n    Open %s\n\n%s Ctrl-C ends it.\n", url, kept.where)
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -75,9 +86,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 }
 
 // config is all that the engine needs to know.
-func config(url string) auth.Config {
-	secret := make(auth.Secret, 32)
-	rand.Read(secret) //nolint:errcheck // never fails; a broken source ends the program
+func config(url string, secret auth.Secret) auth.Config {
 	return auth.Config{
 		ServerURL: url + "/v1",
 		ClientURL: url,

@@ -3,13 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -145,36 +149,161 @@ func TestThePageHasWordsForEveryCode(t *testing.T) {
 	}
 }
 
-func TestTheProgramServesFromStartToEnd(t *testing.T) {
-	t.Parallel()
+// program is the program on a free port.
+type program struct {
+	url   string
+	said  string // at start
+	stop  context.CancelFunc
+	ended chan error
+}
+
+func start(t *testing.T, db string) program {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	out, words := io.Pipe()
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, "127.0.0.1:0", words) }()
-	said := make([]byte, 256)
+	p := program{stop: stop, ended: make(chan error, 1)}
+	go func() {
+		err := run(ctx, "127.0.0.1:0", db, words)
+		words.CloseWithError(err)
+		p.ended <- err
+	}()
+	said := make([]byte, 1024)
 	n, err := out.Read(said)
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := regexp.MustCompile(`http://localhost:\d+`).FindString(string(said[:n]))
+	p.said = string(said[:n])
+	url := regexp.MustCompile(`http://localhost:\d+`).FindString(p.said)
 	if url == "" {
-		t.Fatalf("the program said %q, which has no URL", said[:n])
+		t.Fatalf("the program said %q, which has no URL", p.said)
 	}
-	url = strings.Replace(url, "localhost", "127.0.0.1", 1)
+	p.url = strings.Replace(url, "localhost", "127.0.0.1", 1)
+	return p
+}
 
-	response, err := http.Post(url+"/v1/signup/email-password", "application/json",
-		strings.NewReader(`{"email":"ada@example.com","password":"`+authtest.Password+`"}`))
+func (p program) end(t *testing.T) {
+	t.Helper()
+	p.stop()
+	if err := <-p.ended; err != nil {
+		t.Errorf("the program ended with %v", err)
+	}
+}
+
+// post sends a request and reads the answer into v.
+func (p program) post(t *testing.T, path, body string, v any) (status int) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Post(p.url+path, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var in auth.SignInResult
-	if err := json.NewDecoder(response.Body).Decode(&in); err != nil || in.Session == nil {
-		t.Errorf("sign up: %s, %v, %v", response.Status, in.Session, err)
+	if err := json.NewDecoder(response.Body).Decode(v); err != nil {
+		t.Fatal(err)
 	}
-	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("the program ended with %v", err)
+	return response.StatusCode
+}
+
+const ada = `{"email":"ada@example.com","password":"` + authtest.Password + `"}`
+
+func TestUsersAndSessionsSurviveARestart(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "quickstart.db")
+	p := start(t, db)
+	var in auth.SignInResult
+	if status := p.post(t, "/v1/signup/email-password", ada, &in); in.Session == nil {
+		t.Fatalf("sign up: %d, no session", status)
+	}
+	p.end(t)
+
+	p = start(t, db)
+	defer p.end(t)
+	if !strings.Contains(p.said, db+" ") || !strings.Contains(p.said, db+".secret") {
+		t.Errorf("the program said %q, want the files in it", p.said)
+	}
+	var next auth.Session
+	if status := p.post(t, "/v1/token", `{"refreshToken":"`+in.Session.RefreshToken+`"}`, &next); status != http.StatusOK {
+		t.Errorf("refresh: %d", status)
+	}
+	// Only the same secret makes a key that signs with the same identity.
+	if before, after := header(t, in.Session.AccessToken), header(t, next.AccessToken); before != after {
+		t.Errorf("the header of an access token was %s, and is %s", before, after)
+	}
+	if status := p.post(t, "/v1/signin/email-password", ada, &in); status != http.StatusOK {
+		t.Errorf("sign in: %d", status)
+	}
+}
+
+// header is that of a JWT.
+func header(t *testing.T, token string) string {
+	t.Helper()
+	encoded, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestMemoryIsForgottenAndWritesNoFile(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	p := start(t, "")
+	var in auth.SignInResult
+	if status := p.post(t, "/v1/signup/email-password", ada, &in); in.Session == nil {
+		t.Fatalf("sign up: %d, no session", status)
+	}
+	p.end(t)
+	p = start(t, "")
+	var refused auth.Error
+	if status := p.post(t, "/v1/signin/email-password", ada, &refused); status != http.StatusUnauthorized {
+		t.Errorf("sign in after a restart: %d, want 401", status)
+	}
+	p.end(t)
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("files were written: %v, %v", files, err)
+	}
+}
+
+func TestTheSecretIsItsOwnersAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret")
+	first, err := loadSecret(path)
+	if err != nil || len(first) < 32 {
+		t.Fatalf("%d bytes, %v, want 32", len(first), err)
+	}
+	if stat, err := os.Stat(path); err != nil || stat.Mode().Perm() != 0o600 {
+		t.Errorf("permissions %v, %v, want 0600", stat.Mode(), err)
+	}
+	if again, err := loadSecret(path); err != nil || !bytes.Equal(again, first) {
+		t.Errorf("the secret that is read is not the one that was written: %v", err)
+	}
+	if other, err := loadSecret(path + "2"); err != nil || bytes.Equal(other, first) {
+		t.Errorf("two files have the same secret: %v", err)
+	}
+	if err := writeSecret(path, newSecret()); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("write over a secret: %v, want %v", err, fs.ErrExist)
+	}
+}
+
+func TestASecretThatIsNoneIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"an empty file": "",
+		"a short one":   base64.StdEncoding.EncodeToString([]byte("canary")) + "\n",
+		"no base64":     "canary",
+	} {
+		db := filepath.Join(t.TempDir(), "quickstart.db")
+		if err := os.WriteFile(db+".secret", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := run(t.Context(), "127.0.0.1:0", db, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), db+".secret") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v, want an error that names the file and not what is in it", name, err)
+		}
+		if _, err := os.Stat(db); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: there is a database: %v", name, err)
+		}
 	}
 }
 
@@ -185,7 +314,7 @@ func TestATakenPortIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	err = run(t.Context(), l.Addr().String(), io.Discard)
+	err = run(t.Context(), l.Addr().String(), "", io.Discard)
 	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(err.Error(), "-addr 127.0.0.1:0") {
 		t.Errorf("err = %v, want the address and the way to choose another", err)
 	}

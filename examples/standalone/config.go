@@ -22,7 +22,7 @@ import (
 type settings struct {
 	listen   string // address to listen on
 	prefix   string // path under which the routes are mounted: empty, or with a slash before and none after it
-	store    string // see openStore
+	store    place
 	auth     auth.Config
 	http     httpadapter.Options
 	warnings []string // for the operator
@@ -42,14 +42,8 @@ func read(e *environment, w io.Writer) (settings, error) {
 	s := settings{
 		listen: listenAddress(e),
 		prefix: prefix(e),
-		store:  e.text("AUTH_STORE", ""),
 	}
-	if err := checkStore(s.store); err != nil {
-		e.wrong("AUTH_STORE", "%v", err)
-	}
-	if s.store == "memory" {
-		s.warnings = append(s.warnings, "AUTH_STORE is memory: users and sessions end with this program")
-	}
+	s.store, s.warnings = storePlace(e)
 	s.auth = auth.Config{
 		ServerURL:           e.required("AUTH_SERVER_URL", "the public URL of this server, with AUTH_API_PREFIX"),
 		ClientURL:           e.required("AUTH_CLIENT_URL", "where browsers are sent after a link was followed"),

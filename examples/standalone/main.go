@@ -1,8 +1,7 @@
 // Standalone is the authentication engine as a program: the documented API, configured by environment variables of the
 // documented names.
 //
-//	AUTH_LISTEN=127.0.0.1:4000 AUTH_STORE=memory \
-//	AUTH_SECRET="$(openssl rand -base64 32)" \
+//	AUTH_LISTEN=127.0.0.1:4000 AUTH_STORE=memory AUTH_SECRET="$(openssl rand -base64 32)" \
 //	AUTH_SERVER_URL=http://127.0.0.1:4000 AUTH_CLIENT_URL=http://localhost:3000 \
 //	AUTH_MAIL_LOG=true \
 //	go run ./examples/standalone
@@ -22,6 +21,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path"
 	"syscall"
 	"time"
 
@@ -57,13 +57,13 @@ func run(environ []string, stdout, stderr io.Writer) int {
 const drain = 40 * time.Second
 
 // serve runs the server and the engine's loop until ctx ends.
-func serve(ctx context.Context, s settings) error {
+func serve(ctx context.Context, s settings) (err error) {
 	log := s.auth.Logger
 	db, closeStore, err := openStore(ctx, s.store)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer func() { err = errors.Join(err, closeStore()) }()
 	engine, err := auth.New(db, s.auth)
 	if err != nil {
 		return err
@@ -85,7 +85,8 @@ func serve(ctx context.Context, s settings) error {
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	log.Info("listening", slog.String("address", listener.Addr().String()), slog.String("prefix", s.prefix))
+	log.Info("listening", slog.String("address", listener.Addr().String()),
+		slog.String("prefix", s.prefix), slog.String("store", s.store.kind))
 
 	select {
 	case err = <-served:
@@ -103,6 +104,9 @@ func serve(ctx context.Context, s settings) error {
 	return err
 }
 
+// pingTime is how long the database may take to answer before the program counts as not healthy.
+const pingTime = 5 * time.Second
+
 // routes are the documented ones, under the prefix.
 func routes(engine *auth.Engine, s settings) (http.Handler, error) {
 	adapter, err := httpadapter.New(engine, s.http)
@@ -117,13 +121,22 @@ func routes(engine *auth.Engine, s settings) (http.Handler, error) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Cache-Control", "no-store")
 			status, body := http.StatusOK, `{"status":"ok"}`
-			if err := engine.Health(r.Context()); err != nil {
+			ctx, cancel := context.WithTimeout(r.Context(), pingTime)
+			defer cancel()
+			if err := engine.Health(ctx); err != nil {
 				s.auth.Logger.Error("not healthy", slog.Any("error", err))
 				status, body = http.StatusServiceUnavailable, `{"status":"unavailable"}`
 			}
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, body+"\n")
 		})
+		mux.HandleFunc("/", adapter.NotFound)
 	}
-	return mux, nil
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean(r.URL.Path) != r.URL.Path {
+			adapter.NotFound(w, r) // the mux would send the client, and the ticket in its URL, elsewhere
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}), nil
 }

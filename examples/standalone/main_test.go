@@ -49,6 +49,7 @@ func start(t *testing.T, env map[string]string) *program {
 	}
 	p := &program{cmd: exec.Command(os.Args[0]), more: make(chan struct{})}
 	p.cmd.Env = append(environ, beTheProgram+"=1")
+	p.cmd.Dir = t.TempDir()
 	p.cmd.Stderr = &p.stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

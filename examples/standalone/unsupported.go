@@ -21,10 +21,7 @@ var notYet = []string{
 	"AUTH_TURNSTILE_SECRET",
 	"AUTH_WEBAUTHN_",
 	"HASURA_GRAPHQL_ADMIN_SECRET",
-	"HASURA_GRAPHQL_DATABASE_URL",
 	"HASURA_GRAPHQL_GRAPHQL_URL",
-	"POSTGRES_CONNECTION",
-	"POSTGRES_MIGRATIONS_CONNECTION",
 }
 
 // never are documented variables that this program will not read, and why.
