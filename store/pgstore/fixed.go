@@ -78,12 +78,12 @@ func newFixed(tables *strings.Replacer) fixed {
 
 		// A session that was rotated since it was last looked at gets its new place in the queue, and likewise an
 		// anonymous user who came back. Only the purge pays for this, and once in the idle life of a row.
-		requeueSessions: `UPDATE {schema}.sessions SET purge_at = expires_at WHERE id IN (
-			SELECT id FROM {schema}.sessions WHERE purge_at <= $1::timestamptz AND expires_at > $1::timestamptz
+		requeueSessions: `UPDATE {schema}.sessions SET purge_at = expires_at WHERE expires_at > $1::timestamptz AND id IN (
+			SELECT id FROM {schema}.sessions WHERE purge_at <= $1::timestamptz
 			ORDER BY purge_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED
 		)`,
-		requeueUsers: `UPDATE {schema}.users SET idle_since = last_seen_at WHERE id IN (
-			SELECT id FROM {schema}.users WHERE anonymous AND idle_since < $1::timestamptz AND last_seen_at >= $1::timestamptz
+		requeueUsers: `UPDATE {schema}.users SET idle_since = last_seen_at WHERE last_seen_at >= $1::timestamptz AND id IN (
+			SELECT id FROM {schema}.users WHERE anonymous AND idle_since < $1::timestamptz
 			ORDER BY idle_since LIMIT $2::bigint FOR UPDATE SKIP LOCKED
 		)`,
 		purge: sqlPurge,
@@ -116,11 +116,14 @@ func newFixed(tables *strings.Replacer) fixed {
 	return f
 }
 
-// sqlPurge chooses what goes, up to the limit in all, and removes it. $1 is now, $2 the limit and $3 AnonymousBefore. The
+// sqlPurge chooses what goes, up to the limit in all, and removes it. $1 is now, $2 the limit and $3 AnonymousBefore. Of a
+// queue it looks at no more rows than the limit, so that a batch costs the same however long the queue is. The
 // sessions of a token go with it without being counted, and so does what belongs to a user, by the foreign keys.
 const sqlPurge = `WITH s AS (
-	SELECT id FROM {schema}.sessions WHERE purge_at <= $1::timestamptz AND expires_at <= $1::timestamptz
-	ORDER BY purge_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+	SELECT id FROM (
+		SELECT id, expires_at FROM {schema}.sessions WHERE purge_at <= $1::timestamptz
+		ORDER BY purge_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+	) AS due WHERE expires_at <= $1::timestamptz
 ), t AS (
 	SELECT id FROM {schema}.tickets WHERE expires_at <= $1::timestamptz
 	ORDER BY expires_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED
@@ -131,8 +134,10 @@ const sqlPurge = `WITH s AS (
 	SELECT id FROM {schema}.signing_keys WHERE expires_at <= $1::timestamptz
 	ORDER BY expires_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED
 ), u AS (
-	SELECT id FROM {schema}.users WHERE anonymous AND idle_since < $3::timestamptz AND last_seen_at < $3::timestamptz
-	ORDER BY idle_since LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+	SELECT id FROM (
+		SELECT id, last_seen_at FROM {schema}.users WHERE anonymous AND idle_since < $3::timestamptz
+		ORDER BY idle_since LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+	) AS due WHERE last_seen_at < $3::timestamptz
 ), gone AS MATERIALIZED (
 	SELECT * FROM (
 		SELECT 's' AS kind, id, '' AS name FROM s

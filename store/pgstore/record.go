@@ -177,16 +177,22 @@ func (s *Store) Events(ctx context.Context, q store.EventQuery) ([]store.Event, 
 // Purge implements [store.Store]. Rows that others have locked are left for the next time, so that a purge holds up
 // nobody and is held up by nobody.
 func (s *Store) Purge(ctx context.Context, p store.Purge) (int, error) {
-	var n int64
-	limit := max(p.Limit, 0)
 	before := pgtype.Timestamptz{Time: p.AnonymousBefore, Valid: !p.AnonymousBefore.IsZero()}
-	err := s.run(ctx, write,
-		statement{sql: s.fixed.requeueSessions, args: []any{p.Now, limit}},
-		statement{sql: s.fixed.requeueUsers, args: []any{before, limit}},
-		statement{s.fixed.purge, []any{p.Now, limit, before}, scanCount(&n)},
-	)
-	if err != nil {
-		return 0, wrap("purge", err)
+	for removed := 0; ; {
+		limit := max(p.Limit-removed, 0)
+		var sessions, users, n int64
+		err := s.run(ctx, write,
+			statement{s.fixed.requeueSessions, []any{p.Now, limit}, scanAffected(&sessions)},
+			statement{s.fixed.requeueUsers, []any{before, limit}, scanAffected(&users)},
+			statement{s.fixed.purge, []any{p.Now, limit, before}, scanCount(&n)},
+		)
+		if err != nil {
+			return removed, wrap("purge", err)
+		}
+		// What only got a new place in its queue may have hidden what has ended: fewer than the limit would be taken for
+		// all that there are.
+		if removed += int(n); removed >= p.Limit || sessions+users == 0 {
+			return removed, nil
+		}
 	}
-	return int(n), nil
 }

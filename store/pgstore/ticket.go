@@ -52,10 +52,12 @@ func (s *Store) PutTicket(ctx context.Context, t store.Ticket) error {
 	return nil
 }
 
-// The look-ups of tickets come in four forms, by what the ticket is known by. $1 is the kind, $2 is now, and $3 the hashes
-// or the owner.
+// The look-ups of tickets come in these forms, by what the ticket is known by. $1 is the kind, $2 is now, and $3 the hash,
+// the hashes or the owner. One hash, which is what an engine with one secret asks for, is a form of its own: of a list the
+// planner does not know how long it is, and may think it better to look through all that have not expired.
 const (
 	bySecretAlone = iota
+	bySecretsAlone
 	byOwnerID
 	byOwnerEmail
 	byOwnerPhone
@@ -63,11 +65,15 @@ const (
 )
 
 var ticketKnownBy = [ticketForms]string{
-	bySecretAlone: "t.hash = ANY ($3::bytea[])",
-	byOwnerID:     "t.user_id = $3::uuid",
-	byOwnerEmail:  "t.user_id = (SELECT o.id FROM {schema}.users o WHERE o.email_key = $3::text)",
-	byOwnerPhone:  "t.user_id = (SELECT o.id FROM {schema}.users o WHERE o.phone = $3::text)",
+	bySecretAlone:  "t.hash = $3::bytea",
+	bySecretsAlone: "t.hash = ANY ($3::bytea[])",
+	byOwnerID:      "t.user_id = $3::uuid",
+	byOwnerEmail:   "t.user_id = (SELECT o.id FROM {schema}.users o WHERE o.email_key = $3::text)",
+	byOwnerPhone:   "t.user_id = (SELECT o.id FROM {schema}.users o WHERE o.phone = $3::text)",
 }
+
+// withoutOwner says whether a form knows the ticket by its secret alone.
+func withoutOwner(form int) bool { return form == bySecretAlone || form == bySecretsAlone }
 
 // presentable is what a ticket must be to be presented.
 const presentable = `t.kind = $1::text AND t.tries <> 0 AND t.expires_at > $2::timestamptz`
@@ -76,7 +82,7 @@ const presentable = `t.kind = $1::text AND t.tries <> 0 AND t.expires_at > $2::t
 // for the first and finds it gone, or finds it changed and asks anew what must hold.
 func sqlTake(form int) string {
 	which := ticketKnownBy[form] + " AND " + presentable
-	if form != bySecretAlone {
+	if !withoutOwner(form) {
 		which += " AND t.hash = ANY ($4::bytea[])"
 	}
 	return `WITH picked AS (SELECT t.id FROM {schema}.tickets AS t WHERE ` + which + ` LIMIT 1)
@@ -91,7 +97,7 @@ RETURNING ` + ticketColumns
 func sqlCheck(form int) string {
 	which := ticketKnownBy[form] + " AND " + presentable
 	picked, from, join := "", "", ""
-	if form == bySecretAlone {
+	if withoutOwner(form) {
 		picked = `picked AS (SELECT t.id FROM {schema}.tickets AS t WHERE ` + which + ` LIMIT 1), `
 		from, join = "FROM picked", "JOIN picked ON picked.id = t.id"
 		which += " AND t.id = picked.id"
@@ -121,7 +127,10 @@ func ticketQuery(q *store.TicketQuery) (form int, args []any, possible bool) {
 	case q.Phone != "":
 		return byOwnerPhone, append(args, q.Phone), storable(q.Kind) && storable(q.Phone)
 	}
-	return bySecretAlone, append(args, q.Hashes), storable(q.Kind)
+	if len(q.Hashes) == 1 {
+		return bySecretAlone, append(args, full(q.Hashes[0])), storable(q.Kind)
+	}
+	return bySecretsAlone, append(args, q.Hashes), storable(q.Kind)
 }
 
 // TakeTicket implements [store.Store].
@@ -130,7 +139,7 @@ func (s *Store) TakeTicket(ctx context.Context, q store.TicketQuery) (store.Tick
 	if !possible {
 		return store.Ticket{}, absent(ctx)
 	}
-	if form != bySecretAlone {
+	if !withoutOwner(form) {
 		args = append(args, q.Hashes)
 	}
 	var t store.Ticket

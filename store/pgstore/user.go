@@ -65,6 +65,7 @@ const (
 	byIdentity
 	byCredential
 	byPAT
+	byPATs
 	bySession
 )
 
@@ -81,6 +82,8 @@ var find = map[by]struct {
 	byCredential: {"", `{schema}.security_keys k JOIN {schema}.users u ON u.id = k.user_id
 		WHERE k.credential_id = $1::bytea`, 2},
 	byPAT: {", " + patColumns, `{schema}.pats p JOIN {schema}.users u ON u.id = p.user_id
+		WHERE p.hash = $1::bytea AND p.expires_at > $2::timestamptz`, 2},
+	byPATs: {", " + patColumns, `{schema}.pats p JOIN {schema}.users u ON u.id = p.user_id
 		WHERE p.hash = ANY ($1::bytea[]) AND p.expires_at > $2::timestamptz LIMIT 1`, 2},
 	bySession: {", " + sessionColumns, `{schema}.sessions s JOIN {schema}.users u ON u.id = s.user_id
 		WHERE s.id = $1::uuid AND s.expires_at > $2::timestamptz`, 2},
@@ -123,12 +126,14 @@ func (s *Store) User(ctx context.Context, q store.UserQuery) (store.Account, err
 		possible = storable(q.Identity.Provider) && storable(q.Identity.Subject)
 	case len(q.CredentialID) > 0:
 		l.by, args = byCredential, []any{q.CredentialID}
-	case len(q.PATHashes) > 0:
-		l.by, args = byPAT, []any{q.PATHashes}
+	case len(q.PATHashes) == 1: // see bySecretAlone
+		l.by, args = byPAT, []any{full(q.PATHashes[0])}
+	case len(q.PATHashes) > 1:
+		l.by, args = byPATs, []any{q.PATHashes}
 	default:
 		l.by, args = bySession, []any{ref(q.SessionID)}
 	}
-	if l.by == byPAT || l.by == bySession || l.with&(store.WithSessions|store.WithPATs) != 0 {
+	if l.by == byPAT || l.by == byPATs || l.by == bySession || l.with&(store.WithSessions|store.WithPATs) != 0 {
 		args = append(args, q.Now)
 	}
 
@@ -156,7 +161,7 @@ func (s *Store) User(ctx context.Context, q store.UserQuery) (store.Account, err
 func scanAccount(rows pgx.Rows, l lookup, a *store.Account) error {
 	row := userRow(&a.User)
 	switch l.by {
-	case byPAT:
+	case byPAT, byPATs:
 		a.PAT = &store.PAT{}
 		row = append(row, patRow(a.PAT)...)
 	case bySession:
