@@ -111,7 +111,9 @@ func TestClientsNoticeWhatIsLost(t *testing.T) {
 			return s.ChangeUser(ctx, c)
 		}}, want: "a link is spent and its address not verified"},
 		"that a link is spent": {store: saboteur{change: func(ctx context.Context, s store.Store, c store.UserChange) (store.User, error) {
-			c.Redeem = uuid.Nil
+			if c.Redeem != uuid.Nil {
+				c.Redeem, c.Drop, c.If.Epoch = uuid.Nil, store.Drop{}, 0
+			}
 			return s.ChangeUser(ctx, c)
 		}}, want: "simultaneous calls for one link 3 succeeded"},
 		"5xx": {store: saboteur{change: func() func(ctx context.Context, s store.Store, c store.UserChange) (store.User, error) {
