@@ -155,8 +155,11 @@ func (e *Engine) replaceSignUp(ctx context.Context, old store.User, n store.NewU
 		Drop:   store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
 		Ticket: n.Ticket, Messages: n.Messages,
 	})
-	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) {
-		return nil, ErrEmailAlreadyInUse.because(err) // verified, or signed up with again, a moment ago
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) { // verified, or signed up with again, a moment ago
+		if e.config.ConcealErrors {
+			return &SignInResult{}, nil
+		}
+		return nil, ErrEmailAlreadyInUse.because(err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("replace pending sign-up: %w", err)

@@ -403,6 +403,20 @@ func TestWhatAPendingSignUpIsReplacedBy(t *testing.T) {
 		wantErr(t, err, auth.ErrEmailAlreadyInUse)
 		owner.SignIn(t, "victim@example.com")
 	})
+	t.Run("without a word of it where errors are concealed", func(t *testing.T) {
+		t.Parallel()
+		s := memstore.New()
+		id := pending(t, authtest.NewWithStore(t, s))
+		mallory := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "User", After: true, Do: func(ctx context.Context) {
+			_, err := s.ChangeUser(ctx, store.UserChange{UserID: id, Now: time.Now(), Drop: store.Drop{Sessions: true}})
+			if err != nil {
+				t.Error(err)
+			}
+		}}), func(c *auth.Config) { c.ConcealErrors = true })
+		if _, err := signUp(t, mallory, "victim@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // EN-02, PW-24: a cheap hash from elsewhere does not tell by its speed that there is an account: a wrong password costs a hash of
