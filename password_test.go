@@ -470,7 +470,7 @@ func TestSigningUpAgainWithTheSamePasswordSendsNoSecondLink(t *testing.T) {
 	}
 }
 
-// Contract §2.2: with concealment, what would tell about an account says invalid-request, and cannot be matched underneath.
+// With concealment, what would tell about an account says invalid-request, and cannot be matched underneath.
 func TestConcealedErrors(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = true })

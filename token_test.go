@@ -60,7 +60,7 @@ func authenticate(t *testing.T, e *authtest.Engine, token string) (*auth.Princip
 	return e.Authenticate(t.Context(), token)
 }
 
-// Contract §3.2, and the claims that this library adds.
+// The documented claims, and those that this library adds.
 func TestAccessTokenClaims(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, hs256, unverified, func(c *auth.Config) {
@@ -617,7 +617,7 @@ func TestAKeyThatFails(t *testing.T) {
 	}
 }
 
-// Contract §3.5, Appendix A; JW-21.
+// The documented encodings; JW-21.
 func TestCustomClaims(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, unverified, func(c *auth.Config) {
@@ -661,7 +661,7 @@ func TestBuiltInClaimsCannotBeReplaced(t *testing.T) {
 	}
 }
 
-// Contract §3.1
+// The key configuration that Hasura and the documented server share.
 func TestParseHasuraJWTSecret(t *testing.T) {
 	t.Parallel()
 	k := testKeys()
