@@ -41,6 +41,9 @@ func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // (Config.Email.AllowUnverified is unset) the result has no session: a letter with a link is on its way, and following
 // it signs the user in. It costs one round trip, and one more for the letter.
 //
+// Until the address is verified, signing up with it again and another password replaces the first attempt with all that
+// belongs to it and voids its link, at the price of a few more round trips. With the same password nothing changes.
+//
 // Errors: [ErrDisabledEndpoint] without Config.Password; [ErrSignUpDisabled]; [ErrInvalidRequest] for an address,
 // display name, metadata or password of the wrong form; [ErrInvalidEmailPassword] if the access lists refuse the
 // address; [ErrPasswordTooShort] and [ErrPasswordBreached], the latter also for a password that is among the most common
