@@ -683,7 +683,7 @@ func TestAnAccountThatChangesDuringSignIn(t *testing.T) {
 		e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{
 			Method: "User", Call: 1, After: true,
 			Do: func(ctx context.Context) {
-				if err := s.DeleteUser(ctx, id, nil); err != nil {
+				if err := s.DeleteUser(ctx, store.UserDeletion{UserID: id}); err != nil {
 					t.Error(err)
 				}
 			},

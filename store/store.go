@@ -64,9 +64,12 @@ type Store interface {
 	// that whoever does not meet them learns nothing about other users.
 	ChangeUser(ctx context.Context, c UserChange) (User, error)
 
-	// DeleteUser removes a user and all that belongs to it; its events stay. Messages are written in the same step: the
-	// last letter to the owner. It returns [ErrNotFound] where there is no such user.
-	DeleteUser(ctx context.Context, id uuid.UUID, messages []Message) error
+	// DeleteUser removes a user and all that belongs to it, and writes the messages, or does nothing; the events of the
+	// user stay. It is one of the changes of the user, which happen one after the other.
+	//
+	// It returns [ErrNotFound] where there is no such user, [ErrUnmet] with the first condition that does not hold, and
+	// [ErrConflict] where the id of a message is taken.
+	DeleteUser(ctx context.Context, d UserDeletion) error
 
 	// RotateSession presents a refresh token, as the session and generation that it decodes to, and says what becomes
 	// of it; see [Outcome] for the rules. Of any number of simultaneous presentations of the current generation exactly
@@ -165,7 +168,7 @@ func (e ErrConflict) Error() string { return "store: " + string(e.Field) + " is 
 // A Condition is something that must hold for a change to happen.
 type Condition string
 
-// The conditions of a [UserChange], in the order in which a store checks them.
+// The conditions of a [UserChange] and a [UserDeletion], in the order in which a store checks them.
 const (
 	ConditionEnabled        Condition = "enabled"          // the user is not disabled
 	ConditionSession        Condition = "session"          // If.Session is live and the user's
@@ -173,6 +176,7 @@ const (
 	ConditionEpoch          Condition = "epoch"            // nothing was revoked since the user was read
 	ConditionAnonymous      Condition = "anonymous"        // the user is anonymous
 	ConditionNoSecurityKeys Condition = "no-security-keys" // the user has no security key
+	ConditionSecurityKey    Condition = "security-key"     // If.SecurityKey is the user's
 	ConditionTOTPStep       Condition = "totp-step"        // the step is later than the last accepted one
 	ConditionRecoveryCode   Condition = "recovery-code"    // the code is one of those left
 	ConditionSignCount      Condition = "sign-count"       // the key's counter is the one that was read

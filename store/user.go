@@ -60,6 +60,7 @@ type SecurityKey struct {
 	UserID            uuid.UUID
 	CredentialID      []byte // unique in the realm
 	PublicKey         []byte // COSE_Key
+	UserHandle        []byte // what the authenticator was told that the user is; empty: the 16 bytes of UserID
 	SignCount         uint32
 	BackupEligible    bool
 	BackupState       bool
@@ -182,14 +183,27 @@ type UserChange struct {
 	RemoveIdentity IdentityKey
 }
 
-// Conditions guard a change against what happened since the user was read. A user must also be enabled, unless Disabled
-// allows otherwise.
+// UserDeletion is the end of a user.
+type UserDeletion struct {
+	UserID uuid.UUID
+	Now    time.Time // decides what is live
+
+	// If must hold, or nothing happens.
+	If Conditions
+	// Messages are the last letters to the owner.
+	Messages []Message
+}
+
+// Conditions guard a change or a deletion against what happened since the user was read. They are about the user as it
+// is before: what the change itself adds or takes away makes no difference to them. A user must also be enabled, unless
+// Disabled allows otherwise.
 type Conditions struct {
 	Disabled       bool      // the user may be disabled
 	Session        uuid.UUID // this session of the user is live
 	Epoch          int64     // User.Epoch is this; 0 is any
 	Anonymous      bool      // the user is anonymous
 	NoSecurityKeys bool      // the user has none
+	SecurityKey    uuid.UUID // the user has this security key
 }
 
 // UserSet are new values of a user's fields. Nil leaves a field as it is.

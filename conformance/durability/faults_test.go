@@ -263,7 +263,7 @@ func trips(t *testing.T, s store.Store, f flow) int {
 func empty(t *testing.T, s store.Store) {
 	t.Helper()
 	for _, u := range users(t, s) {
-		if err := s.DeleteUser(t.Context(), u.ID, nil); err != nil {
+		if err := s.DeleteUser(t.Context(), store.UserDeletion{UserID: u.ID, If: store.Conditions{Disabled: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/sqlitestore"
 )
 
@@ -215,7 +216,7 @@ func TestAProfileComesAndGoesWithItsUser(t *testing.T) {
 		}
 		f.wants("after another one with the same address", counts{users: 1, sessions: 1, profiles: 1, invitations: 1})
 
-		if err := f.db.users().DeleteUser(t.Context(), in.Session.User.ID, nil); err != nil {
+		if err := f.db.users().DeleteUser(t.Context(), store.UserDeletion{UserID: in.Session.User.ID}); err != nil {
 			t.Fatal(err)
 		}
 		f.wants("after the user has gone", counts{invitations: 1})

@@ -70,6 +70,11 @@ func (s *Store) unmet(u *store.User, c *store.UserChange) store.Condition {
 	if c.If.NoSecurityKeys && len(s.keysOf[u.ID]) > 0 {
 		return store.ConditionNoSecurityKeys
 	}
+	if c.If.SecurityKey != uuid.Nil {
+		if k, ok := s.keys[c.If.SecurityKey]; !ok || k.UserID != u.ID {
+			return store.ConditionSecurityKey
+		}
+	}
 	if c.TOTPStep != 0 && c.TOTPStep <= u.TOTPStep {
 		return store.ConditionTOTPStep
 	}

@@ -193,7 +193,7 @@ func TestContextOfWithinEndsWithIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteUser(kept, u.ID, nil); !errors.Is(err, errOver) {
+	if err := s.DeleteUser(kept, store.UserDeletion{UserID: u.ID}); !errors.Is(err, errOver) {
 		t.Errorf("got %v, want %v", err, errOver)
 	}
 	if got := emails(t, s); len(got) != 1 {

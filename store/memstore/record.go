@@ -243,6 +243,7 @@ func cloneKey(k *store.SecurityKey) store.SecurityKey {
 	c := *k
 	c.CredentialID = bytes.Clone(k.CredentialID)
 	c.PublicKey = bytes.Clone(k.PublicKey)
+	c.UserHandle = bytes.Clone(k.UserHandle)
 	c.Transports = slices.Clone(k.Transports)
 	return c
 }

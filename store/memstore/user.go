@@ -187,18 +187,21 @@ func (s *Store) Users(ctx context.Context, after uuid.UUID, limit int) ([]store.
 func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 // DeleteUser implements [store.Store].
-func (s *Store) DeleteUser(ctx context.Context, id uuid.UUID, messages []store.Message) error {
+func (s *Store) DeleteUser(ctx context.Context, d store.UserDeletion) error {
 	w, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.leave(w)
+	u, ok := s.users[d.UserID]
+	if !ok {
+		return store.ErrNotFound
+	}
+	if condition := s.unmet(u, &store.UserChange{Now: d.Now, If: d.If}); condition != "" {
+		return store.ErrUnmet{Condition: condition}
+	}
 	return s.atomically(func() error {
-		u, ok := s.users[id]
-		if !ok {
-			return store.ErrNotFound
-		}
 		s.removeUser(u)
-		return s.addMessages(messages)
+		return s.addMessages(d.Messages)
 	})
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // A change of a user is a small number of statements, sent in one round trip, that depend only on its shape: on which of
-// its parts are there. For each shape that occurs the statements are put together once and kept; see [Store.plan].
+// its parts are there. For each shape that occurs the statements are put together once and kept; see [Store.plan]. The
+// creation of a user and the deletion are changes, too, with an INSERT or a DELETE in the place of the UPDATE.
 //
 // The first of them that does anything is
 //
@@ -36,8 +37,10 @@ import (
 //
 //	SELECT … FROM users WHERE id = … FOR NO KEY UPDATE
 //
-// which waits, and whose lock makes sure that the next statement does not. Inserting a session, ticket or message and
-// noting the use of a token are not such parts; thus a sign-in needs no lock before its update.
+// which waits, and whose lock makes sure that the next statement does not. (A deletion takes the stronger lock that it
+// needs in the end, FOR UPDATE: to wait for more while it has less could be a deadlock.) Inserting a session, ticket or
+// message and noting the use of a token are not such parts; thus a sign-in needs no lock before its update. Nor are the
+// rows that go with a user by the foreign keys, for which the server looks in a snapshot of its own.
 //
 // # Rows that change without their user's lock
 //
@@ -57,6 +60,7 @@ type shape uint64
 
 const (
 	isCreation shape = 1 << iota // not a change of a user but a new one
+	isDeletion                   // or the end of one
 
 	allowsDisabled
 	ifSession
@@ -64,6 +68,7 @@ const (
 	ifEpoch
 	ifAnonymous
 	ifNoSecurityKeys
+	ifSecurityKey
 	ifTOTPStep
 	ifRecoveryCode
 	ifSignCount
@@ -109,7 +114,7 @@ const (
 
 const (
 	// readsOthers are the conditions on other tables than users.
-	readsOthers = ifSession | ifTicket | ifNoSecurityKeys | ifSignCount
+	readsOthers = ifSession | ifTicket | ifNoSecurityKeys | ifSecurityKey | ifSignCount
 	// takesAway are the parts that make the epoch grow, be there something to take away or not.
 	takesAway = dropsSessions | dropsPATs | dropsSecurityKeys | dropsIdentities | dropsTickets | dropsAllTickets |
 		removesKey | removesPAT | removesIdentity
@@ -122,6 +127,7 @@ func (sh shape) has(parts shape) bool { return sh&parts != 0 }
 type subject struct {
 	change *store.UserChange
 	user   *store.User // where it is a creation; then change says what comes with the user
+	gone   bool        // where it is a deletion; then change says on what conditions, and what is written
 	number int64       // of the change
 }
 
@@ -134,12 +140,14 @@ func shapeOf(s *subject) shape {
 		there bool
 	}{
 		{isCreation, s.user != nil},
+		{isDeletion, s.gone},
 		{allowsDisabled, c.If.Disabled},
 		{ifSession, c.If.Session != uuid.Nil},
 		{ifTicket, c.Redeem != uuid.Nil},
 		{ifEpoch, c.If.Epoch != 0},
 		{ifAnonymous, c.If.Anonymous},
 		{ifNoSecurityKeys, c.If.NoSecurityKeys},
+		{ifSecurityKey, c.If.SecurityKey != uuid.Nil},
 		{ifTOTPStep, c.TOTPStep != 0},
 		{ifRecoveryCode, len(c.RecoveryCode) > 0},
 		{ifSignCount, c.UseKey != nil},
@@ -205,6 +213,9 @@ var conditions = []struct {
 	{store.ConditionAnonymous, ifAnonymous, false, `u.anonymous`},
 	{store.ConditionNoSecurityKeys, ifNoSecurityKeys, false, `NOT EXISTS (
 		SELECT 1 FROM {schema}.security_keys AS k WHERE k.user_id = u.id
+	)`},
+	{store.ConditionSecurityKey, ifSecurityKey, false, `EXISTS (
+		SELECT 1 FROM {schema}.security_keys AS k WHERE k.id = @if_security_key AND k.user_id = u.id
 	)`},
 	{store.ConditionTOTPStep, ifTOTPStep, false, `u.totp_step < @totp_step`},
 	{store.ConditionRecoveryCode, ifRecoveryCode, false, `@recovery_code = ANY (u.recovery_codes)`},
@@ -279,10 +290,10 @@ var parts = []part{
 	{addsIdentity, "identities", false, always(identityUpsert)},
 	{addsSecurityKey, "security_keys", false, always(`INSERT INTO {schema}.security_keys
 		(id, user_id, aaguid, created_at, last_used_at, sign_count, backup_eligible, backup_state, user_verified,
-		credential_id, public_key, transports, attestation_format, attachment, nickname)
+		credential_id, public_key, user_handle, transports, attestation_format, attachment, nickname)
 		SELECT @k_id, u.id, @k_aaguid, @k_created_at, @k_last_used_at, @k_sign_count, @k_backup_eligible, @k_backup_state,
-		@k_user_verified, @k_credential_id, @k_public_key, @k_transports, @k_attestation_format, @k_attachment, @k_nickname
-		FROM u`)},
+		@k_user_verified, @k_credential_id, @k_public_key, @k_user_handle, @k_transports, @k_attestation_format,
+		@k_attachment, @k_nickname FROM u`)},
 	{addsMessages, "messages", false, always(`INSERT INTO {schema}.messages
 		(id, created_at, next_at, attempts, dead, channel, body)
 		SELECT m.* FROM u CROSS JOIN unnest(@m_ids, @m_created_at, @m_next_at, @m_attempts, @m_dead, @m_channels, @m_bodies) AS m`)},
@@ -370,7 +381,11 @@ func newPlan(sh shape, tables *strings.Replacer) *plan {
 	var p plan
 	add := func(sql string) { p.steps = append(p.steps, compile(tables.Replace(sql))) }
 	if lock {
-		add(`SELECT u.id FROM {schema}.users AS u WHERE u.id = @user FOR NO KEY UPDATE`)
+		strength := "NO KEY UPDATE"
+		if sh.has(isDeletion) {
+			strength = "UPDATE"
+		}
+		add(`SELECT u.id FROM {schema}.users AS u WHERE u.id = @user FOR ` + strength)
 	}
 	p.result = len(p.steps)
 	for i, list := range ctes {
@@ -418,7 +433,7 @@ func creation(sh shape) string {
 	)`
 }
 
-// update is the CTE u of a change, and before it the CTEs for conditions on other tables.
+// update is the CTE u of a change or a deletion, and before it the CTEs for conditions on other tables.
 func update(sh shape, numbered bool) string {
 	where := []string{"u.id = @user"}
 	for _, c := range conditions {
@@ -427,11 +442,14 @@ func update(sh shape, numbered bool) string {
 			where = append(where, c.sql)
 		}
 	}
-	set := assignments(sh)
-	if numbered || len(set) == 0 {
-		set = append(set, "change = @number")
+	change, from := `DELETE FROM {schema}.users AS u`, ` USING `
+	if !sh.has(isDeletion) {
+		set := assignments(sh)
+		if numbered || len(set) == 0 {
+			set = append(set, "change = @number")
+		}
+		change, from = `UPDATE {schema}.users AS u SET `+strings.Join(set, ", "), ` FROM `
 	}
-	change := `UPDATE {schema}.users AS u SET ` + strings.Join(set, ", ")
 	if !sh.has(readsOthers) {
 		return `WITH u AS (` + change + ` WHERE ` + strings.Join(where, " AND ") + ` RETURNING ` + userReturning + `)`
 	}
@@ -452,7 +470,7 @@ func update(sh shape, numbered bool) string {
 		), `
 		last = "redeemed"
 	}
-	return sql + `u AS (` + change + ` FROM ` + last + ` WHERE u.id = @user RETURNING ` + userReturning + `)`
+	return sql + `u AS (` + change + from + last + ` WHERE u.id = @user RETURNING ` + userReturning + `)`
 }
 
 // assignments are what a change sets of the user's own fields.
@@ -537,21 +555,33 @@ func compile(sql string) step {
 
 // ChangeUser implements [store.Store].
 func (s *Store) ChangeUser(ctx context.Context, c store.UserChange) (store.User, error) {
-	sub := subject{change: &c}
-	p := s.plan(shapeOf(&sub))
+	return s.carryOut(ctx, "change user", &subject{change: &c})
+}
+
+// DeleteUser implements [store.Store].
+func (s *Store) DeleteUser(ctx context.Context, d store.UserDeletion) error {
+	c := store.UserChange{UserID: d.UserID, Now: d.Now, If: d.If, Messages: d.Messages}
+	_, err := s.carryOut(ctx, "delete user", &subject{change: &c, gone: true})
+	return err
+}
+
+// carryOut carries out a change or a deletion, or finds out which condition it does not meet. It returns the user as the
+// change left them, or as they were.
+func (s *Store) carryOut(ctx context.Context, doing string, sub *subject) (store.User, error) {
+	p := s.plan(shapeOf(sub))
 	for range attempts {
 		var u store.User
-		changed := false
-		if err := s.run(ctx, write, p.statements(&sub, scanUser(&u, &changed))...); err != nil {
-			return store.User{}, wrap("change user", err)
+		done := false
+		if err := s.run(ctx, write, p.statements(sub, scanUser(&u, &done))...); err != nil {
+			return store.User{}, wrap(doing, err)
 		}
-		if changed {
+		if done {
 			return u, nil
 		}
 
 		found := false
 		var unmet store.Condition
-		why := p.why.statement(&sub)
+		why := p.why.statement(sub)
 		why.scan = func(rows pgx.Rows) error {
 			if found = rows.Next(); !found {
 				return nil
@@ -559,7 +589,7 @@ func (s *Store) ChangeUser(ctx context.Context, c store.UserChange) (store.User,
 			return rows.Scan((*string)(&unmet))
 		}
 		if err := s.run(ctx, read, why); err != nil {
-			return store.User{}, wrap("change user", err)
+			return store.User{}, wrap(doing, err)
 		}
 		switch {
 		case !found:
@@ -569,7 +599,7 @@ func (s *Store) ChangeUser(ctx context.Context, c store.UserChange) (store.User,
 		}
 		// What did not hold then does so now.
 	}
-	return store.User{}, wrap("change user", errUnsettled)
+	return store.User{}, wrap(doing, errUnsettled)
 }
 
 // parameter is a named parameter of a plan: its type in the database and what it is of a subject.
@@ -583,16 +613,17 @@ var parameters = map[string]parameter{
 	"now":    {"timestamptz", func(s *subject) any { return s.change.Now }},
 	"number": {"bigint", func(s *subject) any { return s.number }},
 
-	"if_session":     {"uuid", func(s *subject) any { return ref(s.change.If.Session) }},
-	"redeem":         {"uuid", func(s *subject) any { return ref(s.change.Redeem) }},
-	"epoch":          {"bigint", func(s *subject) any { return s.change.If.Epoch }},
-	"totp_step":      {"bigint", func(s *subject) any { return s.change.TOTPStep }},
-	"recovery_code":  {"bytea", func(s *subject) any { return s.change.RecoveryCode }},
-	"use_key":        {"uuid", func(s *subject) any { return ref(s.change.UseKey.ID) }},
-	"was_sign_count": {"bigint", func(s *subject) any { return int64(s.change.UseKey.WasSignCount) }},
-	"sign_count":     {"bigint", func(s *subject) any { return int64(s.change.UseKey.SignCount) }},
-	"backup_state":   {"boolean", func(s *subject) any { return s.change.UseKey.BackupState }},
-	"user_verified":  {"boolean", func(s *subject) any { return s.change.UseKey.UserVerified }},
+	"if_session":      {"uuid", func(s *subject) any { return ref(s.change.If.Session) }},
+	"if_security_key": {"uuid", func(s *subject) any { return ref(s.change.If.SecurityKey) }},
+	"redeem":          {"uuid", func(s *subject) any { return ref(s.change.Redeem) }},
+	"epoch":           {"bigint", func(s *subject) any { return s.change.If.Epoch }},
+	"totp_step":       {"bigint", func(s *subject) any { return s.change.TOTPStep }},
+	"recovery_code":   {"bytea", func(s *subject) any { return s.change.RecoveryCode }},
+	"use_key":         {"uuid", func(s *subject) any { return ref(s.change.UseKey.ID) }},
+	"was_sign_count":  {"bigint", func(s *subject) any { return int64(s.change.UseKey.WasSignCount) }},
+	"sign_count":      {"bigint", func(s *subject) any { return int64(s.change.UseKey.SignCount) }},
+	"backup_state":    {"boolean", func(s *subject) any { return s.change.UseKey.BackupState }},
+	"user_verified":   {"boolean", func(s *subject) any { return s.change.UseKey.UserVerified }},
 
 	"email":          {"text", func(s *subject) any { return s.change.Set.Email.Typed }},
 	"email_key":      {"text", func(s *subject) any { return text(s.change.Set.Email.Key) }},
@@ -691,6 +722,7 @@ var parameters = map[string]parameter{
 	"k_user_verified":      {"boolean", func(s *subject) any { return s.change.SecurityKey.UserVerified }},
 	"k_credential_id":      {"bytea", func(s *subject) any { return full(s.change.SecurityKey.CredentialID) }},
 	"k_public_key":         {"bytea", func(s *subject) any { return full(s.change.SecurityKey.PublicKey) }},
+	"k_user_handle":        {"bytea", func(s *subject) any { return full(s.change.SecurityKey.UserHandle) }},
 	"k_transports":         {"text[]", func(s *subject) any { return full(s.change.SecurityKey.Transports) }},
 	"k_attestation_format": {"text", func(s *subject) any { return s.change.SecurityKey.AttestationFormat }},
 	"k_attachment":         {"text", func(s *subject) any { return s.change.SecurityKey.Attachment }},

@@ -7,7 +7,7 @@ import (
 
 // fixed are the statements that are always the same, with the schema's name in them.
 type fixed struct {
-	users, deleteUser string
+	users string
 
 	rotate, rotateAny, present, presentAny string
 	unrotate, endSessions, endSessionsOf   string
@@ -25,17 +25,6 @@ type fixed struct {
 func newFixed(tables *strings.Replacer) fixed {
 	f := fixed{
 		users: `SELECT ` + userColumns + ` FROM {schema}.users AS u WHERE u.id > $1::uuid ORDER BY u.id LIMIT $2::bigint`,
-
-		// What belongs to the user goes by the foreign keys, each of which has an index.
-		deleteUser: `WITH u AS (
-			DELETE FROM {schema}.users WHERE id = $1::uuid RETURNING id
-		), posted AS (
-			INSERT INTO {schema}.messages (id, created_at, next_at, attempts, dead, channel, body)
-			SELECT m.* FROM u CROSS JOIN unnest(
-				$2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::boolean[], $7::text[], $8::bytea[]
-			) AS m
-		)
-		SELECT count(*) FROM u`,
 
 		rotate:     fmt.Sprintf(sqlRotate, oneCandidate),
 		rotateAny:  fmt.Sprintf(sqlRotate, allCandidates),
@@ -104,7 +93,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		f.take[form], f.check[form] = tables.Replace(sqlTake(form)), tables.Replace(sqlCheck(form))
 	}
 	for _, sql := range []*string{
-		&f.users, &f.deleteUser,
+		&f.users,
 		&f.rotate, &f.rotateAny, &f.present, &f.presentAny, &f.unrotate, &f.endSessions, &f.endSessionsOf,
 		&f.putTicket,
 		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.claimMessages, &f.settle, &f.resettle,

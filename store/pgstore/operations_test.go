@@ -38,6 +38,15 @@ func change(of func(n store.NewUser) store.UserChange, want error) func(testing.
 
 var aTicket = uuid.UUID{0: 1}
 
+// deletion is a call of DeleteUser.
+func deletion(on func(n store.NewUser) store.Conditions, want error) func(testing.TB, store.Store) (func(context.Context) error, error) {
+	return func(t testing.TB, s store.Store) (func(context.Context) error, error) {
+		n := create(t, s)
+		d := store.UserDeletion{UserID: n.User.ID, Now: base, If: on(n), Messages: []store.Message{newMessage()}}
+		return func(ctx context.Context) error { return s.DeleteUser(ctx, d) }, want
+	}
+}
+
 // operations are the calls that an engine makes, those on every request first.
 var operations = []operation{
 	{"RotateSession", 1, func(t testing.TB, s store.Store) (func(context.Context) error, error) {
@@ -142,10 +151,16 @@ var operations = []operation{
 			return err
 		}, nil
 	}},
-	{"DeleteUser", 1, func(t testing.TB, s store.Store) (func(context.Context) error, error) {
-		n := create(t, s)
-		return func(ctx context.Context) error { return s.DeleteUser(ctx, n.User.ID, []store.Message{newMessage()}) }, nil
-	}},
+	{"DeleteUser", 1, deletion(func(store.NewUser) store.Conditions { return store.Conditions{} }, nil)},
+	{"DeleteUser on conditions about the user", 1, deletion(func(store.NewUser) store.Conditions {
+		return store.Conditions{Disabled: true, Epoch: 1}
+	}, nil)},
+	{"DeleteUser on conditions about what is the user's", 1, deletion(func(n store.NewUser) store.Conditions {
+		return store.Conditions{Session: n.Session.ID, Epoch: 1, SecurityKey: n.SecurityKey.ID}
+	}, nil)},
+	{"DeleteUser: a condition does not hold", 2, deletion(func(store.NewUser) store.Conditions {
+		return store.Conditions{Epoch: 9}
+	}, store.ErrUnmet{Condition: store.ConditionEpoch})},
 
 	{"ChangeUser: sign in", 1, change(func(store.NewUser) store.UserChange {
 		return store.UserChange{If: store.Conditions{Epoch: 1}, Session: newSession(), MaxSessions: 100}
@@ -167,6 +182,12 @@ var operations = []operation{
 		return store.UserChange{
 			If: store.Conditions{Epoch: 1}, UseKey: &store.KeyUse{ID: n.SecurityKey.ID, SignCount: 1},
 			Session: newSession(), MaxSessions: 100,
+		}
+	}, nil)},
+	{"ChangeUser: rename a security key", 1, change(func(n store.NewUser) store.UserChange {
+		return store.UserChange{
+			If:        store.Conditions{Session: n.Session.ID, SecurityKey: n.SecurityKey.ID},
+			RenameKey: &store.KeyName{ID: n.SecurityKey.ID, Nickname: "green"},
 		}
 	}, nil)},
 	{"ChangeUser: set a password and drop what there was", 1, change(func(n store.NewUser) store.UserChange {

@@ -12,7 +12,7 @@
 // to the database. These take more:
 //
 //   - A refresh whose token is not the current one takes a second, which finds out why.
-//   - A change that is refused takes a second, which finds out which condition did not hold.
+//   - A change or a deletion that is refused takes a second, which finds out which condition did not hold.
 //   - [store.NewUser].Within runs between the writes and the commit, which is a second.
 //   - A transaction that lost against another one (SQLSTATE 40001 or 40P01) is repeated, up to ten times.
 //

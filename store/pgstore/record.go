@@ -66,19 +66,6 @@ func (s *Store) AddSigningKey(ctx context.Context, k store.SigningKey, since tim
 	return n > 0, nil
 }
 
-// messageArrays are the parameters of a statement that writes messages.
-func messageArrays(m []store.Message) []any {
-	return []any{
-		column(m, func(m *store.Message) pgtype.UUID { return ref(m.ID) }),
-		column(m, func(m *store.Message) time.Time { return m.CreatedAt }),
-		column(m, func(m *store.Message) time.Time { return m.NextAt }),
-		column(m, func(m *store.Message) int64 { return int64(m.Attempts) }),
-		column(m, func(m *store.Message) bool { return m.Dead }),
-		column(m, func(m *store.Message) string { return m.Channel }),
-		column(m, func(m *store.Message) []byte { return full(m.Body) }),
-	}
-}
-
 // ClaimMessages implements [store.Store].
 func (s *Store) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
 	var list []store.Message

@@ -273,23 +273,6 @@ func (s *Store) CreateUser(ctx context.Context, n store.NewUser) (store.User, er
 	return u, nil
 }
 
-// DeleteUser implements [store.Store].
-func (s *Store) DeleteUser(ctx context.Context, id uuid.UUID, messages []store.Message) error {
-	var n int64
-	err := s.run(ctx, write, statement{
-		s.fixed.deleteUser,
-		append([]any{ref(id)}, messageArrays(messages)...),
-		scanCount(&n),
-	})
-	if err != nil {
-		return wrap("delete user", err)
-	}
-	if n == 0 {
-		return store.ErrNotFound
-	}
-	return nil
-}
-
 // lists are the lists that can come along with a user. Each is one column of JSON, so that all of them, however long, are
 // read by one statement and from one snapshot.
 var lists = []struct {
@@ -324,7 +307,7 @@ var lists = []struct {
 		store.WithSecurityKeys,
 		func(string) string {
 			return `(SELECT json_agg(json_build_object('ID', k.id, 'CredentialID', encode(k.credential_id, 'base64'),
-				'PublicKey', encode(k.public_key, 'base64'), 'SignCount', k.sign_count, 'BackupEligible', k.backup_eligible,
+				'PublicKey', encode(k.public_key, 'base64'), 'UserHandle', encode(k.user_handle, 'base64'), 'SignCount', k.sign_count, 'BackupEligible', k.backup_eligible,
 				'BackupState', k.backup_state, 'UserVerified', k.user_verified, 'Transports', k.transports, 'AAGUID', k.aaguid,
 				'AttestationFormat', k.attestation_format, 'Attachment', k.attachment, 'Nickname', k.nickname,
 				'CreatedAt', k.created_at AT TIME ZONE 'UTC', 'LastUsedAt', k.last_used_at AT TIME ZONE 'UTC')
@@ -334,7 +317,7 @@ var lists = []struct {
 		func(raw []byte, a *store.Account) error {
 			list, err := decode[struct {
 				ID                                        uuid.UUID
-				CredentialID, PublicKey                   []byte
+				CredentialID, PublicKey, UserHandle       []byte
 				SignCount                                 uint32
 				BackupEligible, BackupState, UserVerified bool
 				Transports                                []string
@@ -344,7 +327,7 @@ var lists = []struct {
 			}](raw)
 			for _, k := range list {
 				a.SecurityKeys = append(a.SecurityKeys, store.SecurityKey{
-					ID: k.ID, UserID: a.ID, CredentialID: k.CredentialID, PublicKey: k.PublicKey, SignCount: k.SignCount,
+					ID: k.ID, UserID: a.ID, CredentialID: k.CredentialID, PublicKey: k.PublicKey, UserHandle: k.UserHandle, SignCount: k.SignCount,
 					BackupEligible: k.BackupEligible, BackupState: k.BackupState, UserVerified: k.UserVerified,
 					Transports: k.Transports, AAGUID: k.AAGUID, AttestationFormat: k.AttestationFormat,
 					Attachment: k.Attachment, Nickname: k.Nickname, CreatedAt: k.CreatedAt.Time, LastUsedAt: k.LastUsedAt.Time,

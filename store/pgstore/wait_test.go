@@ -138,14 +138,14 @@ func TestAChangeThatHadToWaitSeesWhatItWaitedFor(t *testing.T) {
 		},
 		"a user deleted meanwhile is gone": {
 			first: func(user uuid.UUID) func(context.Context) error {
-				return func(ctx context.Context) error { return s.DeleteUser(ctx, user, nil) }
+				return func(ctx context.Context) error { return s.DeleteUser(ctx, store.UserDeletion{UserID: user, Now: base}) }
 			},
 			second: changes(store.UserChange{Session: newSession(), Drop: store.Drop{PATs: true}}),
 			want:   store.ErrNotFound,
 		},
 		"a ticket for a user deleted meanwhile is not put": {
 			first: func(user uuid.UUID) func(context.Context) error {
-				return func(ctx context.Context) error { return s.DeleteUser(ctx, user, nil) }
+				return func(ctx context.Context) error { return s.DeleteUser(ctx, store.UserDeletion{UserID: user, Now: base}) }
 			},
 			second: func(user uuid.UUID) func(context.Context) error {
 				return func(ctx context.Context) error { return s.PutTicket(ctx, *newTicket(user)) }
@@ -197,6 +197,21 @@ func TestWhatIsTakenAwayMeanwhileCannotBeUsed(t *testing.T) {
 			},
 			want: store.ErrUnmet{Condition: store.ConditionTicket},
 		},
+		"a security key that is removed": {
+			first: func(ctx context.Context, n store.NewUser, _ store.Ticket) error {
+				_, err := s.ChangeUser(ctx, store.UserChange{UserID: n.User.ID, Now: base, RemoveKey: n.SecurityKey.ID})
+				return err
+			},
+			want: store.ErrUnmet{Condition: store.ConditionSecurityKey},
+		},
+		"a security key that is used is still there": {
+			first: func(ctx context.Context, n store.NewUser, _ store.Ticket) error {
+				_, err := s.ChangeUser(ctx, store.UserChange{
+					UserID: n.User.ID, Now: base, UseKey: &store.KeyUse{ID: n.SecurityKey.ID, SignCount: 1},
+				})
+				return err
+			},
+		},
 		"a ticket that has lost a try is still good": {
 			first: func(ctx context.Context, _ store.NewUser, ticket store.Ticket) error {
 				_, _, err := s.CheckTicket(ctx, bySecret(&ticket))
@@ -211,7 +226,8 @@ func TestWhatIsTakenAwayMeanwhileCannotBeUsed(t *testing.T) {
 			must(t, s.PutTicket(t.Context(), *ticket))
 			name := "another name"
 			c := store.UserChange{
-				UserID: n.User.ID, Now: base, If: store.Conditions{Session: n.Session.ID}, Redeem: ticket.ID,
+				UserID: n.User.ID, Now: base, Redeem: ticket.ID,
+				If:  store.Conditions{Session: n.Session.ID, SecurityKey: n.SecurityKey.ID},
 				Set: store.UserSet{DisplayName: &name}, PAT: newPAT(),
 			}
 			err := behind(t, pool,
@@ -226,6 +242,109 @@ func TestWhatIsTakenAwayMeanwhileCannotBeUsed(t *testing.T) {
 			a := find(t, s, n.User.ID)
 			if changed := a.DisplayName == name && len(a.PATs) == 1; changed != (test.want == nil) {
 				t.Errorf("got %+v", a)
+			}
+		})
+	}
+}
+
+// A deletion that had to wait finds the user as they are then. ST-06, W26
+func TestADeletionThatHadToWaitSeesWhatItWaitedFor(t *testing.T) {
+	t.Parallel()
+	pool := open(t)
+	s := newStore(t, pool)
+	changes := func(c func(n store.NewUser) store.UserChange) func(context.Context, store.NewUser) error {
+		return func(ctx context.Context, n store.NewUser) error {
+			c := c(n)
+			c.UserID, c.Now = n.User.ID, base
+			_, err := s.ChangeUser(ctx, c)
+			return err
+		}
+	}
+	yes := true
+	for name, test := range map[string]struct {
+		first func(context.Context, store.NewUser) error
+		on    func(n store.NewUser) store.Conditions
+		want  error
+	}{
+		"a sign-up verified meanwhile stays": {
+			first: changes(func(store.NewUser) store.UserChange {
+				return store.UserChange{Set: store.UserSet{EmailVerified: &yes}, Drop: store.Drop{Sessions: true}}
+			}),
+			on:   func(store.NewUser) store.Conditions { return store.Conditions{Epoch: 1} },
+			want: store.ErrUnmet{Condition: store.ConditionEpoch},
+		},
+		"a user disabled meanwhile stays": {
+			first: changes(func(store.NewUser) store.UserChange { return store.UserChange{Set: store.UserSet{Disabled: &yes}} }),
+			on:    func(store.NewUser) store.Conditions { return store.Conditions{} },
+			want:  store.ErrUnmet{Condition: store.ConditionEnabled},
+		},
+		"a user whose first key was added meanwhile has one": {
+			first: changes(func(store.NewUser) store.UserChange {
+				return store.UserChange{Drop: store.Drop{SecurityKeys: true}, SecurityKey: newKey()}
+			}),
+			on:   func(store.NewUser) store.Conditions { return store.Conditions{NoSecurityKeys: true} },
+			want: store.ErrUnmet{Condition: store.ConditionNoSecurityKeys},
+		},
+		"a key removed meanwhile is not one": {
+			first: changes(func(n store.NewUser) store.UserChange { return store.UserChange{RemoveKey: n.SecurityKey.ID} }),
+			on:    func(n store.NewUser) store.Conditions { return store.Conditions{SecurityKey: n.SecurityKey.ID} },
+			want:  store.ErrUnmet{Condition: store.ConditionSecurityKey},
+		},
+		"a session ended meanwhile is not one": {
+			first: func(ctx context.Context, n store.NewUser) error {
+				_, err := s.EndSessions(ctx, uuid.Nil, n.Session.ID)
+				return err
+			},
+			on:   func(n store.NewUser) store.Conditions { return store.Conditions{Session: n.Session.ID} },
+			want: store.ErrUnmet{Condition: store.ConditionSession},
+		},
+		"a user deleted meanwhile is gone": {
+			first: func(ctx context.Context, n store.NewUser) error {
+				return s.DeleteUser(ctx, store.UserDeletion{UserID: n.User.ID, Now: base})
+			},
+			on:   func(n store.NewUser) store.Conditions { return store.Conditions{Session: n.Session.ID} },
+			want: store.ErrNotFound,
+		},
+		"what was added meanwhile goes along": {
+			first: func(ctx context.Context, n store.NewUser) error {
+				ticket := newTicket(n.User.ID)
+				return errors.Join(s.PutTicket(ctx, *ticket), changes(func(store.NewUser) store.UserChange {
+					return store.UserChange{Session: newSession(), SecurityKey: newKey(), PAT: newPAT(), Identity: newIdentity()}
+				})(ctx, n))
+			},
+			on: func(n store.NewUser) store.Conditions {
+				return store.Conditions{Session: n.Session.ID, Epoch: 1, SecurityKey: n.SecurityKey.ID}
+			},
+		},
+		"a ticket put meanwhile goes along": {
+			first: func(ctx context.Context, n store.NewUser) error { return s.PutTicket(ctx, *newTicket(n.User.ID)) },
+			on:    func(n store.NewUser) store.Conditions { return store.Conditions{Session: n.Session.ID} },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := create(t, s)
+			letter := newMessage()
+			err := behind(t, pool,
+				func(ctx context.Context) error { return test.first(ctx, n) },
+				func(ctx context.Context) error {
+					return s.DeleteUser(ctx, store.UserDeletion{
+						UserID: n.User.ID, Now: base, If: test.on(n), Messages: []store.Message{letter},
+					})
+				})
+			if !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+			_, err = s.User(t.Context(), store.UserQuery{ID: n.User.ID, Now: base})
+			if deleted := errors.Is(err, store.ErrNotFound); deleted != (test.want == nil || test.want == store.ErrNotFound) {
+				t.Errorf("to find the user: %v", err)
+			}
+			// A letter that was not written is no obstacle to one with its id.
+			taken := s.DeleteUser(t.Context(), store.UserDeletion{
+				UserID: create(t, s).User.ID, Now: base, Messages: []store.Message{letter},
+			})
+			if written := errors.Is(taken, store.ErrConflict{Field: store.FieldID}); written != (test.want == nil) {
+				t.Errorf("to write the letter again: %v", taken)
 			}
 		})
 	}

@@ -13,21 +13,9 @@ import (
 // ChangeUser implements [store.Store].
 func (s *Store) ChangeUser(ctx context.Context, c store.UserChange) (store.User, error) {
 	var u store.User
-	err := s.write(ctx, func(o *op) error {
-		found, err := o.row(userByID, userDest(&u), c.UserID[:])
-		if err != nil {
+	err := s.write(ctx, func(o *op) (err error) {
+		if u, err = o.meeting(&c); err != nil {
 			return err
-		}
-		if !found {
-			return store.ErrNotFound
-		}
-		// Nobody else writes until this is committed, so conditions that hold stay true.
-		condition, err := o.unmet(&u, &c)
-		if err != nil {
-			return err
-		}
-		if condition != "" {
-			return store.ErrUnmet{Condition: condition}
 		}
 		if err := o.spend(&c); err != nil {
 			return err
@@ -49,18 +37,39 @@ func (s *Store) ChangeUser(ctx context.Context, c store.UserChange) (store.User,
 	return u, nil
 }
 
+// meeting returns the user of c, who meets its conditions. Nobody else writes until the operation is committed, so
+// conditions that hold stay true.
+func (o *op) meeting(c *store.UserChange) (store.User, error) {
+	var u store.User
+	found, err := o.row(userByID, userDest(&u), c.UserID[:])
+	if err != nil {
+		return store.User{}, err
+	}
+	if !found {
+		return store.User{}, store.ErrNotFound
+	}
+	condition, err := o.unmet(&u, c)
+	if err != nil {
+		return store.User{}, err
+	}
+	if condition != "" {
+		return store.User{}, store.ErrUnmet{Condition: condition}
+	}
+	return u, nil
+}
+
 // unmet returns the first condition of c that does not hold, or "".
 func (o *op) unmet(u *store.User, c *store.UserChange) (store.Condition, error) {
 	if u.Disabled && !c.If.Disabled {
 		return store.ConditionEnabled, nil
 	}
 	if c.If.Session != uuid.Nil {
-		if found, err := o.row(hasSession, []any{new(int)}, c.If.Session[:], u.ID[:], micros(c.Now)); !found {
+		if found, err := o.row(hasSession, []any{new(int)}, c.If.Session[:], u.ID[:], micros(c.Now)); !found || err != nil {
 			return store.ConditionSession, err
 		}
 	}
 	if c.Redeem != uuid.Nil {
-		if found, err := o.row(ticketOf, []any{new(int)}, c.Redeem[:], u.ID[:], micros(c.Now)); !found {
+		if found, err := o.row(ticketOf, []any{new(int)}, c.Redeem[:], u.ID[:], micros(c.Now)); !found || err != nil {
 			return store.ConditionTicket, err
 		}
 	}
@@ -75,6 +84,11 @@ func (o *op) unmet(u *store.User, c *store.UserChange) (store.Condition, error) 
 			return store.ConditionNoSecurityKeys, err
 		}
 	}
+	if c.If.SecurityKey != uuid.Nil {
+		if found, err := o.row(hasKey, []any{new(int)}, c.If.SecurityKey[:], u.ID[:]); !found || err != nil {
+			return store.ConditionSecurityKey, err
+		}
+	}
 	if c.TOTPStep != 0 && c.TOTPStep <= u.TOTPStep {
 		return store.ConditionTOTPStep, nil
 	}
@@ -84,7 +98,7 @@ func (o *op) unmet(u *store.User, c *store.UserChange) (store.Condition, error) 
 	if c.UseKey != nil {
 		var count uint32
 		found, err := o.row(signCount, []any{&count}, c.UseKey.ID[:], u.ID[:])
-		if !found || count != c.UseKey.WasSignCount {
+		if !found || count != c.UseKey.WasSignCount || err != nil {
 			return store.ConditionSignCount, err
 		}
 	}

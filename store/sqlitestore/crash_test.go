@@ -119,7 +119,7 @@ func life(ctx context.Context, s *sqlitestore.Store, end int) error {
 	}
 	switch end {
 	case 0:
-		if err := s.DeleteUser(ctx, id, nil); err != nil {
+		if err := s.DeleteUser(ctx, store.UserDeletion{UserID: id, Now: start}); err != nil {
 			return err
 		}
 		fmt.Println("deleted", id)

@@ -32,8 +32,8 @@ func identityDest(i *store.Identity) []any {
 
 func keyDest(k *store.SecurityKey) []any {
 	return []any{
-		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.SignCount, &k.BackupEligible, &k.BackupState, &k.UserVerified,
-		(*list[string])(&k.Transports), &k.AAGUID, &k.AttestationFormat, &k.Attachment, &k.Nickname,
+		&k.ID, &k.UserID, &k.CredentialID, &k.PublicKey, &k.UserHandle, &k.SignCount, &k.BackupEligible, &k.BackupState,
+		&k.UserVerified, (*list[string])(&k.Transports), &k.AAGUID, &k.AttestationFormat, &k.Attachment, &k.Nickname,
 		(*instant)(&k.CreatedAt), (*instant)(&k.LastUsedAt),
 	}
 }
@@ -103,8 +103,8 @@ func (o *op) putIdentity(i *store.Identity, user []byte) error {
 }
 
 func (o *op) addKey(k *store.SecurityKey, user []byte) error {
-	_, err := o.exec(addKey, k.ID[:], user, full(k.CredentialID), full(k.PublicKey), k.SignCount, k.BackupEligible,
-		k.BackupState, k.UserVerified, array(k.Transports), k.AAGUID[:], k.AttestationFormat, k.Attachment, k.Nickname,
+	_, err := o.exec(addKey, k.ID[:], user, full(k.CredentialID), full(k.PublicKey), full(k.UserHandle), k.SignCount,
+		k.BackupEligible, k.BackupState, k.UserVerified, array(k.Transports), k.AAGUID[:], k.AttestationFormat, k.Attachment, k.Nickname,
 		micros(k.CreatedAt), micros(k.LastUsedAt))
 	return err
 }

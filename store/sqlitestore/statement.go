@@ -41,6 +41,7 @@ const (
 	removeKeysOf
 	keysOf
 	hasKeys
+	hasKey
 	signCount
 
 	addPAT
@@ -102,8 +103,8 @@ const (
 		"phone_verified, display_name, avatar_url, locale, default_role, roles, metadata, password_hash, totp_secret, " +
 		"totp_pending, totp_step, recovery_codes, epoch"
 	identityColumns = "provider, subject, user_id, email, created_at, last_used_at, tokens"
-	keyColumns      = "id, user_id, credential_id, public_key, sign_count, backup_eligible, backup_state, user_verified, " +
-		"transports, aaguid, attestation_format, attachment, nickname, created_at, last_used_at"
+	keyColumns      = "id, user_id, credential_id, public_key, user_handle, sign_count, backup_eligible, backup_state, " +
+		"user_verified, transports, aaguid, attestation_format, attachment, nickname, created_at, last_used_at"
 	patColumns     = "id, user_id, hash, scopes, metadata, created_at, expires_at, last_used_at"
 	sessionColumns = "id, user_id, generation, created_at, rotated_at, auth_time, amr, client, address, pat_id, expires_at, " +
 		"ends_at"
@@ -146,6 +147,7 @@ var texts = [statements]struct{ purpose, text string }{
 	removeKeysOf: {"remove security keys", "DELETE FROM {security_keys} WHERE user_id = ?"},
 	keysOf:       {"list security keys", "SELECT " + keyColumns + " FROM {security_keys} WHERE user_id = ? ORDER BY created_at"},
 	hasKeys:      {"look for security keys", "SELECT 1 FROM {security_keys} WHERE user_id = ? LIMIT 1"},
+	hasKey:       {"look for a security key", "SELECT 1 FROM {security_keys} WHERE id = ? AND user_id = ?"},
 	signCount:    {"read a signature counter", "SELECT sign_count FROM {security_keys} WHERE id = ? AND user_id = ?"},
 
 	addPAT:       {"add a personal access token", insert("{pats}", patColumns)},

@@ -479,7 +479,7 @@ func TestSeveralRealmsLiveInOneDatabase(t *testing.T) {
 		_, err = s.CreateUser(t.Context(), store.NewUser{User: u})
 		wants(t, err, store.ErrConflict{Field: store.FieldEmail})
 	}
-	wants(t, b.DeleteUser(t.Context(), u.ID, nil), nil)
+	wants(t, b.DeleteUser(t.Context(), store.UserDeletion{UserID: u.ID}), nil)
 	_, err = a.User(t.Context(), store.UserQuery{ID: u.ID, Now: start})
 	wants(t, err, nil)
 }

@@ -142,16 +142,15 @@ func (s *Store) Users(ctx context.Context, after uuid.UUID, limit int) ([]store.
 }
 
 // DeleteUser implements [store.Store].
-func (s *Store) DeleteUser(ctx context.Context, id uuid.UUID, messages []store.Message) error {
+func (s *Store) DeleteUser(ctx context.Context, d store.UserDeletion) error {
 	return s.write(ctx, func(o *op) error {
-		removed, err := o.exec(removeUser, id[:])
-		if err != nil {
+		if _, err := o.meeting(&store.UserChange{UserID: d.UserID, Now: d.Now, If: d.If}); err != nil {
 			return err
 		}
-		if removed == 0 {
-			return store.ErrNotFound
+		if _, err := o.exec(removeUser, d.UserID[:]); err != nil {
+			return err
 		}
-		return o.addMessages(messages)
+		return o.addMessages(d.Messages)
 	})
 }
 

@@ -29,7 +29,9 @@ var conditionTests = []test{
 		// Nothing of this holds, and then one thing after the other is put right.
 		c := store.UserChange{
 			UserID: u.ID, Now: base,
-			If:           store.Conditions{Session: uuid.New(), Epoch: u.Epoch + 1, Anonymous: true, NoSecurityKeys: true},
+			If: store.Conditions{
+				Session: uuid.New(), Epoch: u.Epoch + 1, Anonymous: true, NoSecurityKeys: true, SecurityKey: uuid.New(),
+			},
 			Redeem:       uuid.New(),
 			TOTPStep:     10,
 			RecoveryCode: newHash(),
@@ -46,6 +48,7 @@ var conditionTests = []test{
 			{unmet(store.ConditionEpoch), func() { c.If.Epoch = u.Epoch }},
 			{unmet(store.ConditionAnonymous), func() { c.If.Anonymous = false }},
 			{unmet(store.ConditionNoSecurityKeys), func() { c.If.NoSecurityKeys = false }},
+			{unmet(store.ConditionSecurityKey), func() { c.If.SecurityKey = n.SecurityKey.ID }},
 			{unmet(store.ConditionTOTPStep), func() { c.TOTPStep = 11 }},
 			{unmet(store.ConditionRecoveryCode), func() { c.RecoveryCode = n.User.RecoveryCodes[0] }},
 			{unmet(store.ConditionSignCount), func() { c.UseKey.WasSignCount-- }},
@@ -205,6 +208,55 @@ var conditionTests = []test{
 		c.Drop.SecurityKeys = false
 		change(t, s, c)
 	}},
+	{"a user who has a security key is told from one who has another, or had it", func(t *testing.T, s store.Store) {
+		n, other := newPerson(), newPerson()
+		u := create(t, s, n)
+		create(t, s, other)
+		key := newKey()
+		c := busyChange(u.ID)
+		c.SecurityKey = &key
+		// That the change itself adds the key comes too late.
+		for _, id := range []uuid.UUID{uuid.New(), other.SecurityKey.ID, u.ID, key.ID} {
+			c.If.SecurityKey = id
+			refusesChange(t, s, c, unmet(store.ConditionSecurityKey))
+		}
+		c.If.SecurityKey = n.SecurityKey.ID
+		change(t, s, c)
+		// Of several keys each is one, whatever has become of it.
+		for _, id := range []uuid.UUID{n.SecurityKey.ID, key.ID} {
+			c = busyChange(u.ID)
+			c.If.SecurityKey = id
+			c.RenameKey = &store.KeyName{ID: id, Nickname: "green"}
+			c.UseKey = &store.KeyUse{ID: id, WasSignCount: key.SignCount, SignCount: key.SignCount + 1}
+			change(t, s, c)
+			c = busyChange(u.ID)
+			c.If.SecurityKey = id
+			change(t, s, c)
+		}
+		// That the change itself takes the key away makes no difference to it.
+		c = busyChange(u.ID)
+		c.If.SecurityKey, c.RemoveKey = key.ID, key.ID
+		change(t, s, c)
+		c = busyChange(u.ID)
+		c.If.SecurityKey = key.ID
+		refusesChange(t, s, c, unmet(store.ConditionSecurityKey))
+		c = busyChange(u.ID)
+		c.If.SecurityKey, c.Drop.SecurityKeys = n.SecurityKey.ID, true
+		change(t, s, c)
+		if keys := find(t, s, u.ID).SecurityKeys; len(keys) != 0 {
+			t.Errorf("%d keys are left", len(keys))
+		}
+		c = busyChange(u.ID)
+		c.If.SecurityKey = n.SecurityKey.ID
+		refusesChange(t, s, c, unmet(store.ConditionSecurityKey))
+		// The key of an authenticator that is registered again is another.
+		again := newKey()
+		again.CredentialID = n.SecurityKey.CredentialID
+		change(t, s, store.UserChange{UserID: u.ID, SecurityKey: &again})
+		refusesChange(t, s, c, unmet(store.ConditionSecurityKey))
+		c.If.SecurityKey = again.ID
+		change(t, s, c)
+	}},
 	{"a TOTP step is accepted once, and no earlier one after it", func(t *testing.T, s store.Store) {
 		n := store.NewUser{User: newUser()}
 		n.User.TOTPStep = 50_000_000
@@ -272,6 +324,19 @@ var conditionTests = []test{
 			want.SignCount, want.BackupState, want.LastUsedAt = use.SignCount, use.BackupState, c.Now
 			want.UserVerified = want.UserVerified || use.UserVerified
 			equal(t, "the keys", find(t, s, u.ID).SecurityKeys, []store.SecurityKey{want})
+		}
+	}},
+	{"a security key that does not count is used again and again", func(t *testing.T, s store.Store) { // WebAuthn L3 §6.1.1
+		n := newPerson()
+		n.SecurityKey.SignCount = 0
+		u := create(t, s, n)
+		for i := range 3 {
+			at := base.Add(time.Duration(i+1) * time.Minute)
+			change(t, s, store.UserChange{UserID: u.ID, Now: at, UseKey: &store.KeyUse{ID: n.SecurityKey.ID}})
+			key := find(t, s, u.ID).SecurityKeys[0]
+			if key.SignCount != 0 || !key.LastUsedAt.Equal(at) {
+				t.Errorf("after use %d the key is %+v", i+1, key)
+			}
 		}
 	}},
 	{"a security key whose counter has moved, or that is not the user's, is not used", func(t *testing.T, s store.Store) {
@@ -391,6 +456,44 @@ var conflictTests = []test{
 		c.SecurityKey = new(newKey())
 		c.SecurityKey.CredentialID = n.SecurityKey.CredentialID
 		refusesChange(t, s, c, conflict(store.FieldCredential))
+	}},
+	{"a credential that is refused to others goes on working for its owner", func(t *testing.T, s store.Store) { // WA-20
+		n := newPerson()
+		u := create(t, s, n)
+		again := func() *store.SecurityKey {
+			key := newKey()
+			key.CredentialID = n.SecurityKey.CredentialID
+			return &key
+		}
+		for i, refused := range []func(){
+			func() {
+				refusesNewUser(t, s, store.NewUser{User: newUser(), SecurityKey: again()}, conflict(store.FieldCredential))
+			},
+			func() {
+				c := store.UserChange{UserID: someone(t, s).ID, Now: base, SecurityKey: again()}
+				refusesChange(t, s, c, conflict(store.FieldCredential))
+			},
+			func() {
+				c := store.UserChange{UserID: u.ID, Now: base, SecurityKey: again()}
+				refusesChange(t, s, c, conflict(store.FieldCredential))
+			},
+		} {
+			refused()
+			a, err := s.User(t.Context(), store.UserQuery{
+				CredentialID: n.SecurityKey.CredentialID, With: store.WithSecurityKeys, Now: base,
+			})
+			wants(t, err, nil)
+			want := *n.SecurityKey
+			want.UserID, want.SignCount = u.ID, n.SecurityKey.SignCount+uint32(i)
+			if i > 0 {
+				want.LastUsedAt = base
+			}
+			equal(t, "the account", a, store.Account{User: u, SecurityKeys: []store.SecurityKey{want}})
+			change(t, s, store.UserChange{
+				UserID: u.ID, If: store.Conditions{SecurityKey: want.ID},
+				UseKey: &store.KeyUse{ID: want.ID, WasSignCount: want.SignCount, SignCount: want.SignCount + 1},
+			})
+		}
 	}},
 	{"a user's own address and number are not taken", func(t *testing.T, s store.Store) {
 		u := someone(t, s)

@@ -36,7 +36,7 @@ func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(conte
 			return err
 		},
 		"DeleteUser": func(ctx context.Context) error {
-			return s.DeleteUser(ctx, p.User.ID, []store.Message{newMessage()})
+			return s.DeleteUser(ctx, deletion(p.User.ID, newMessage()))
 		},
 		"RotateSession": func(ctx context.Context) error {
 			_, err := s.RotateSession(ctx, present(p.Session.ID, 0, base.Add(time.Minute)))

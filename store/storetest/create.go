@@ -185,7 +185,7 @@ var createTests = []test{
 		n.Within = func(ctx context.Context, u store.User) error {
 			ticket.UserID = u.ID
 			_, err := s.ChangeUser(ctx, store.UserChange{UserID: u.ID, Now: base, Set: store.UserSet{Locale: new("bg")}})
-			return errors.Join(err, s.PutTicket(ctx, ticket), s.DeleteUser(ctx, neighbour.ID, nil))
+			return errors.Join(err, s.PutTicket(ctx, ticket), s.DeleteUser(ctx, deletion(neighbour.ID)))
 		}
 		u := create(t, s, n)
 		if got := find(t, s, u.ID); got.Locale != "bg" {
@@ -225,7 +225,7 @@ var createTests = []test{
 			_, err6 := s.TakeTicket(ctx, bySecret(*first.Ticket, base))
 			_, err7 := s.CreateUser(ctx, newPerson())
 			_, err8 := s.Purge(ctx, store.Purge{Now: base.AddDate(1, 0, 0), Limit: 100})
-			err9 := s.DeleteUser(ctx, neighbour.ID, []store.Message{newMessage()})
+			err9 := s.DeleteUser(ctx, deletion(neighbour.ID, newMessage()))
 			_, err10 := s.ClaimMessages(ctx, base, base.Add(time.Hour), 100)
 			if err := errors.Join(
 				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, s.PutTicket(ctx, stray),

@@ -18,7 +18,7 @@ func flow(ctx context.Context, s store.Store) error {
 	if err != nil {
 		return fmt.Errorf("create user: %w", err)
 	}
-	if err := s.DeleteUser(ctx, u.ID, nil); err != nil {
+	if err := s.DeleteUser(ctx, store.UserDeletion{UserID: u.ID}); err != nil {
 		return fmt.Errorf("delete user: %w", err)
 	}
 	return nil

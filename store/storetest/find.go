@@ -150,13 +150,52 @@ var findTests = []test{
 		}
 	}},
 	{"lists come with every key", func(t *testing.T, s store.Store) {
-		n := newPerson()
-		create(t, s, n)
-		want := find(t, s, n.User.ID)
-		got, err := s.User(t.Context(), store.UserQuery{SessionID: n.Session.ID, With: everything, Now: base})
-		wants(t, err, nil)
-		want.Session = &want.Sessions[0]
-		equal(t, "the account", got, want)
+		create(t, s, newPerson())
+		n, token := newPerson(), newPAT()
+		u := create(t, s, n)
+		token.UserID, n.Session.UserID = u.ID, u.ID
+		change(t, s, store.UserChange{UserID: u.ID, PAT: &token})
+		// Those that have ended are left out, by whatever key the user is found.
+		ended, endedToken := newSession(), newPAT()
+		ended.ExpiresAt, endedToken.ExpiresAt = base, base
+		change(t, s, store.UserChange{UserID: u.ID, Session: &ended, PAT: &endedToken})
+		for key, q := range map[string]store.UserQuery{
+			"ID":            {ID: u.ID},
+			"EmailKey":      {EmailKey: u.EmailKey},
+			"Phone":         {Phone: u.Phone},
+			"Identity":      {Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: n.Identity.Subject}},
+			"CredentialID":  {CredentialID: n.SecurityKey.CredentialID},
+			"one PATHash":   {PATHashes: [][]byte{token.Hash}},
+			"two PATHashes": {PATHashes: [][]byte{newHash(), token.Hash}},
+			"SessionID":     {SessionID: n.Session.ID},
+		} {
+			all := find(t, s, u.ID)
+			for with := range everything + 1 {
+				want := store.Account{User: u}
+				if with&store.WithIdentities != 0 {
+					want.Identities = all.Identities
+				}
+				if with&store.WithSecurityKeys != 0 {
+					want.SecurityKeys = all.SecurityKeys
+				}
+				if with&store.WithSessions != 0 {
+					want.Sessions = []store.Session{*n.Session}
+				}
+				if with&store.WithPATs != 0 {
+					want.PATs = []store.PAT{token}
+				}
+				switch key {
+				case "one PATHash", "two PATHashes":
+					want.PAT = &token
+				case "SessionID":
+					want.Session = n.Session
+				}
+				q.With, q.Now = with, base
+				got, err := s.User(t.Context(), q)
+				wants(t, err, nil)
+				equal(t, "the account found by "+key, got, want)
+			}
+		}
 	}},
 	{"Users are read page by page", func(t *testing.T, s store.Store) {
 		page, err := s.Users(t.Context(), uuid.Nil, 10)
@@ -200,7 +239,7 @@ var findTests = []test{
 		if _, err := s.Users(t.Context(), uuid.Nil, 10); err != nil {
 			t.Fatal(err)
 		}
-		wants(t, s.DeleteUser(t.Context(), ids[1], nil), nil)
+		wants(t, s.DeleteUser(t.Context(), deletion(ids[1])), nil)
 		u := newUser()
 		u.ID = ids[2]
 		create(t, s, store.NewUser{User: u})

@@ -153,6 +153,11 @@ func put(t *testing.T, s store.Store, ticket store.Ticket) store.Ticket {
 	return ticket
 }
 
+// deletion is the end of a user, on no condition.
+func deletion(user uuid.UUID, messages ...store.Message) store.UserDeletion {
+	return store.UserDeletion{UserID: user, Now: base, If: store.Conditions{Disabled: true}, Messages: messages}
+}
+
 // find returns a user with all that can be listed, ended or not. Since the contract does not say what comes first of two
 // records of one instant, it orders them by something else.
 func find(t *testing.T, s store.Store, id uuid.UUID) store.Account {

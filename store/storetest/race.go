@@ -199,6 +199,63 @@ var raceTests = []test{
 		}
 		check(t, s, bySecret(ticket, base), store.ErrNotFound)
 	}},
+	{"of many who present a ticket with one try one succeeds", func(t *testing.T, s store.Store) { // TK-03, WA-03
+		u := someone(t, s)
+		for way := range ways(u, newTicket()) {
+			ticket := ticketOf(u.ID)
+			ticket.Tries = 1
+			put(t, s, ticket)
+			once(t, race(crowd, func(int) error {
+				_, _, err := s.CheckTicket(t.Context(), ways(u, ticket)[way])
+				return err
+			}), store.ErrNotFound)
+			once(t, race(crowd, func(int) error {
+				_, err := s.ChangeUser(t.Context(), store.UserChange{UserID: u.ID, Now: base, Redeem: ticket.ID})
+				return err
+			}), unmet(store.ConditionTicket))
+		}
+	}},
+	{"of many who sign up with a ticket whose one try went one succeeds", func(t *testing.T, s store.Store) { // TK-03, WA-03
+		ticket := newTicket()
+		ticket.Tries = 1
+		put(t, s, ticket)
+		once(t, race(crowd, func(int) error {
+			_, _, err := s.CheckTicket(t.Context(), bySecret(ticket, base))
+			return err
+		}), store.ErrNotFound)
+		once(t, race(crowd, func(int) error {
+			_, err := s.CreateUser(t.Context(), store.NewUser{User: newUser(), Redeem: ticket.ID, SecurityKey: new(newKey())})
+			return err
+		}), unmet(store.ConditionTicket))
+		if n := len(look(t, s).Accounts); n != 1 {
+			t.Errorf("there are %d users, want 1", n)
+		}
+	}},
+	{"tickets with slots of their own lie and are taken side by side", func(t *testing.T, s store.Store) {
+		u := someone(t, s)
+		tickets := make([]store.Ticket, crowd)
+		for i := range tickets {
+			tickets[i] = newTicket()
+			if i%2 == 0 {
+				tickets[i].UserID = u.ID
+			}
+		}
+		successes(t, race(crowd, func(i int) error { return s.PutTicket(t.Context(), tickets[i]) }), nil)
+		for _, ticket := range tickets {
+			if !lies(t, s, ticket) {
+				t.Error("a ticket is gone")
+			}
+		}
+		taken := make([]store.Ticket, crowd)
+		successes(t, race(crowd, func(i int) (err error) {
+			taken[i], err = s.TakeTicket(t.Context(), bySecret(tickets[i], base))
+			return err
+		}), nil)
+		equal(t, "the tickets taken", taken, tickets)
+		for _, ticket := range tickets {
+			misses(t, s, bySecret(ticket, base))
+		}
+	}},
 	{"a slot holds one ticket", func(t *testing.T, s store.Store) {
 		u := someone(t, s)
 		tickets := make([]store.Ticket, crowd)
@@ -355,13 +412,182 @@ var raceTests = []test{
 			return err
 		}), unmet(store.ConditionSignCount))
 	}},
+	{"every assertion of a key that does not count is accepted", func(t *testing.T, s store.Store) { // WebAuthn L3 §6.1.1
+		n := newPerson()
+		n.SecurityKey.SignCount = 0
+		u := create(t, s, n)
+		successes(t, race(crowd, func(i int) error {
+			_, err := s.ChangeUser(t.Context(), store.UserChange{
+				UserID: u.ID, Now: base, UseKey: &store.KeyUse{ID: n.SecurityKey.ID, UserVerified: i == crowd/2},
+			})
+			return err
+		}), nil)
+		if key := find(t, s, u.ID).SecurityKeys[0]; !key.UserVerified {
+			t.Error("that the user was verified is forgotten")
+		}
+	}},
+	{"no change that demands a security key comes after its removal", func(t *testing.T, s store.Store) { // WA-24
+		for name, removal := range map[string]func(key uuid.UUID) store.UserChange{
+			"RemoveKey": func(key uuid.UUID) store.UserChange { return store.UserChange{RemoveKey: key} },
+			"Drop":      func(uuid.UUID) store.UserChange { return store.UserChange{Drop: store.Drop{SecurityKeys: true}} },
+		} {
+			for range 5 {
+				n := newPerson()
+				u := create(t, s, n)
+				// Only the removal makes the epoch grow, and so tells who came before it.
+				var removed store.User
+				changed := make([]store.User, crowd)
+				errs := race(crowd, func(i int) (err error) {
+					if i == crowd/2 {
+						c := removal(n.SecurityKey.ID)
+						c.UserID, c.Now = u.ID, base
+						removed, err = s.ChangeUser(t.Context(), c)
+						return err
+					}
+					changed[i], err = s.ChangeUser(t.Context(), store.UserChange{
+						UserID: u.ID, Now: base, If: store.Conditions{SecurityKey: n.SecurityKey.ID}, Ticket: new(newTicket()),
+					})
+					return err
+				})
+				successes(t, errs, unmet(store.ConditionSecurityKey))
+				wants(t, errs[crowd/2], nil)
+				for i, got := range changed {
+					if errs[i] == nil && i != crowd/2 && got.Epoch >= removed.Epoch {
+						t.Errorf("a change that demands the key was made after %s", name)
+					}
+				}
+			}
+		}
+	}},
+	{"of many who remove the key that they demand one succeeds", func(t *testing.T, s store.Store) {
+		n := newPerson()
+		u := create(t, s, n)
+		once(t, race(crowd, func(int) error {
+			_, err := s.ChangeUser(t.Context(), store.UserChange{
+				UserID: u.ID, Now: base, If: store.Conditions{SecurityKey: n.SecurityKey.ID}, RemoveKey: n.SecurityKey.ID,
+			})
+			return err
+		}), unmet(store.ConditionSecurityKey))
+	}},
+	{"a user is deleted as they were read, or something else happened first", func(t *testing.T, s store.Store) { // ST-06, W26
+		// Of the change and the deletion of each pair, whichever comes second is refused.
+		for name, test := range map[string]struct {
+			change store.UserChange
+			cond   func(n *store.NewUser) store.Conditions
+			unmet  store.Condition // by the deletion, after the change
+		}{
+			"a sign-up is verified": {
+				store.UserChange{
+					Set: store.UserSet{EmailVerified: new(true)}, Drop: store.Drop{Sessions: true}, Session: new(newSession()),
+				},
+				func(*store.NewUser) store.Conditions { return store.Conditions{Epoch: 1} },
+				store.ConditionEpoch,
+			},
+			"a user is disabled": {
+				store.UserChange{Set: store.UserSet{Disabled: new(true)}},
+				func(*store.NewUser) store.Conditions { return store.Conditions{} },
+				store.ConditionEnabled,
+			},
+			"a guest stays": {
+				store.UserChange{Set: store.UserSet{Anonymous: new(false)}},
+				func(*store.NewUser) store.Conditions { return store.Conditions{Anonymous: true} },
+				store.ConditionAnonymous,
+			},
+			"a session ends": {
+				store.UserChange{Drop: store.Drop{Sessions: true}},
+				func(n *store.NewUser) store.Conditions { return store.Conditions{Session: n.Session.ID} },
+				store.ConditionSession,
+			},
+			"a key is removed": {
+				store.UserChange{Drop: store.Drop{SecurityKeys: true}},
+				func(n *store.NewUser) store.Conditions { return store.Conditions{SecurityKey: n.SecurityKey.ID} },
+				store.ConditionSecurityKey,
+			},
+			"a key is added": {
+				store.UserChange{SecurityKey: new(newKey())},
+				func(*store.NewUser) store.Conditions { return store.Conditions{NoSecurityKeys: true} },
+				store.ConditionNoSecurityKeys,
+			},
+		} {
+			for round := range 6 {
+				n := newPerson()
+				n.User.Anonymous = true
+				if test.change.SecurityKey != nil {
+					n.SecurityKey = nil
+				}
+				u := create(t, s, n)
+				emptyOutbox(t, s)
+				letters := make([]store.Message, crowd)
+				// One change among deletions: whether it comes first is chance, and differs from round to round.
+				at := round * (crowd - 1) / 5
+				errs := race(crowd, func(i int) error {
+					if i == at {
+						c := test.change
+						c.UserID, c.Now = u.ID, base
+						_, err := s.ChangeUser(t.Context(), c)
+						return err
+					}
+					letters[i] = newMessage()
+					return s.DeleteUser(t.Context(), store.UserDeletion{
+						UserID: u.ID, Now: base, If: test.cond(&n), Messages: letters[i : i+1],
+					})
+				})
+				want, left := unmet(test.unmet), 1
+				if errs[at] != nil {
+					want, left = store.ErrNotFound, 0
+				}
+				once(t, errs, want)
+				if got := len(look(t, s).Accounts); got != left {
+					t.Errorf("%s: %d users are left, want %d", name, got, left)
+				}
+				if got := emptyOutbox(t, s); got != 1-left {
+					t.Errorf("%s: %d letters were written, want %d", name, got, 1-left)
+				}
+				if left == 1 {
+					wants(t, s.DeleteUser(t.Context(), deletion(u.ID)), nil)
+				}
+			}
+		}
+	}},
+	{"a user is deleted on a session, or the session ends first", func(t *testing.T, s store.Store) { // RT-13
+		for range 10 {
+			u := someone(t, s)
+			v := signIn(t, s, u.ID, newSession())
+			ended := make([]int, crowd)
+			errs := race(crowd, func(i int) (err error) {
+				if i%10 == 0 {
+					ended[i], err = s.EndSessions(t.Context(), u.ID, v.ID)
+					return err
+				}
+				return s.DeleteUser(t.Context(), store.UserDeletion{UserID: u.ID, Now: base, If: store.Conditions{Session: v.ID}})
+			})
+			happened := 0
+			for i, err := range errs {
+				switch {
+				case i%10 == 0:
+					wants(t, err, nil)
+					happened += ended[i]
+				case err == nil:
+					happened++
+				case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, unmet(store.ConditionSession)):
+					t.Errorf("a deletion failed with %v", err)
+				}
+			}
+			if happened != 1 {
+				t.Errorf("the session was used and ended %d times in all, want 1", happened)
+			}
+			for _, a := range look(t, s).Accounts {
+				wants(t, s.DeleteUser(t.Context(), deletion(a.ID)), nil)
+			}
+		}
+	}},
 	{"a user is deleted once, and nothing is added to them after", func(t *testing.T, s store.Store) {
 		u := someone(t, s)
 		session, ticket := newSession(), ticketOf(u.ID)
 		errs := race(crowd, func(i int) error {
 			switch i % 3 {
 			case 0:
-				return s.DeleteUser(t.Context(), u.ID, []store.Message{newMessage()})
+				return s.DeleteUser(t.Context(), deletion(u.ID, newMessage()))
 			case 1:
 				_, err := s.ChangeUser(t.Context(), store.UserChange{
 					UserID: u.ID, Now: base, Drop: store.Drop{Sessions: true}, Session: &session, Identity: new(newIdentity()),

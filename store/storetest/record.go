@@ -48,7 +48,7 @@ func fullKey() store.SecurityKey {
 	id := allBytes(1023) // WebAuthn Level 3, §4 "credential id"
 	copy(id, newHash())
 	return store.SecurityKey{
-		ID: uuid.New(), UserID: uuid.New(), CredentialID: id, PublicKey: allBytes(2000), SignCount: 1<<32 - 1,
+		ID: uuid.New(), UserID: uuid.New(), CredentialID: id, PublicKey: allBytes(2000), UserHandle: allBytes(64), SignCount: 1<<32 - 1,
 		BackupEligible: true, BackupState: true, UserVerified: true, Transports: []string{"usb", "hybrid", "internal"},
 		AAGUID: uuid.New(), AttestationFormat: "packed", Attachment: "cross-platform", Nickname: text,
 		CreatedAt: base.Add(1 * tick), LastUsedAt: base.Add(2 * tick),
@@ -294,7 +294,7 @@ var recordTests = []test{
 		takes(t, s, bySecret(ticket, base), ticket)
 		message := newMessage()
 		message.Body = bytes.Clone(message.Body)
-		wants(t, s.DeleteUser(t.Context(), u.ID, []store.Message{message}), nil)
+		wants(t, s.DeleteUser(t.Context(), deletion(u.ID, message)), nil)
 		scribble(message)
 		for _, m := range claim(t, s, base, base.Add(time.Hour), 10) {
 			equal(t, "the body", m.Body, []byte("sealed"))

@@ -234,7 +234,7 @@ var ticketTests = []test{
 		wants(t, s.PutTicket(t.Context(), ticket), store.ErrNotFound)
 		u := someone(t, s)
 		gone := ticketOf(u.ID)
-		wants(t, s.DeleteUser(t.Context(), u.ID, nil), nil)
+		wants(t, s.DeleteUser(t.Context(), deletion(u.ID)), nil)
 		wants(t, s.PutTicket(t.Context(), gone), store.ErrNotFound)
 		if lies(t, s, ticket) || lies(t, s, gone) {
 			t.Error("the ticket is there")
@@ -262,6 +262,48 @@ var ticketTests = []test{
 			check(t, s, wrong, store.ErrNotFound)
 			// That it is still there can be seen: it can be redeemed.
 			change(t, s, store.UserChange{UserID: u.ID, Redeem: ticket.ID})
+		}
+	}},
+	{"a ticket with one try is presented once, and redeemed once after", func(t *testing.T, s store.Store) { // TK-02, WA-03
+		for way := range ways(newUser(), newTicket()) {
+			u := someone(t, s)
+			ticket := ticketOf(u.ID)
+			ticket.Tries = 1
+			put(t, s, ticket)
+			if left := check(t, s, ways(u, ticket)[way], nil); left != 0 {
+				t.Errorf("by %s: %d tries left, want 0", way, left)
+			}
+			for _, q := range ways(u, ticket) {
+				check(t, s, q, store.ErrNotFound)
+				misses(t, s, q)
+			}
+			refusesNewUser(t, s, store.NewUser{User: newUser(), Redeem: ticket.ID}, unmet(store.ConditionTicket))
+			c := busyChange(u.ID)
+			c.Redeem = ticket.ID
+			change(t, s, c)
+			c = busyChange(u.ID)
+			c.Redeem = ticket.ID
+			refusesChange(t, s, c, unmet(store.ConditionTicket))
+		}
+	}},
+	{"a ticket of nobody with one try is presented once, and redeemed once after", func(t *testing.T, s store.Store) { // TK-02, WA-03
+		for name, redeem := range map[string]func(ticket uuid.UUID){
+			"by a sign-up": func(ticket uuid.UUID) { create(t, s, store.NewUser{User: newUser(), Redeem: ticket}) },
+			"by a user":    func(ticket uuid.UUID) { change(t, s, store.UserChange{UserID: someone(t, s).ID, Redeem: ticket}) },
+		} {
+			ticket := newTicket()
+			ticket.Tries = 1
+			put(t, s, ticket)
+			if left := check(t, s, bySecret(ticket, base), nil); left != 0 {
+				t.Errorf("%s: %d tries left, want 0", name, left)
+			}
+			check(t, s, bySecret(ticket, base), store.ErrNotFound)
+			misses(t, s, bySecret(ticket, base))
+			redeem(ticket.ID)
+			refusesNewUser(t, s, store.NewUser{User: newUser(), Redeem: ticket.ID}, unmet(store.ConditionTicket))
+			c := busyChange(someone(t, s).ID)
+			c.Redeem = ticket.ID
+			refusesChange(t, s, c, unmet(store.ConditionTicket))
 		}
 	}},
 	{"a wrong secret takes a try and is a mismatch", func(t *testing.T, s store.Store) {

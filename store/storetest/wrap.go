@@ -38,8 +38,8 @@ func (w *wrapped) ChangeUser(ctx context.Context, c store.UserChange) (u store.U
 	return zeroUnless(u, err), err
 }
 
-func (w *wrapped) DeleteUser(ctx context.Context, id uuid.UUID, messages []store.Message) error {
-	return w.around(ctx, "DeleteUser", func() error { return w.store.DeleteUser(ctx, id, messages) })
+func (w *wrapped) DeleteUser(ctx context.Context, d store.UserDeletion) error {
+	return w.around(ctx, "DeleteUser", func() error { return w.store.DeleteUser(ctx, d) })
 }
 
 func (w *wrapped) RotateSession(ctx context.Context, r store.SessionRotation) (v store.RotatedSession, err error) {

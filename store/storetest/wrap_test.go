@@ -218,7 +218,7 @@ func TestFaultInAWithinCallbackUndoesTheSignUp(t *testing.T) {
 	_, err := f.CreateUser(t.Context(), n)
 	wants(t, err, ErrFault)
 	equal(t, "the store", look(t, s), world{})
-	if !errors.Is(f.DeleteUser(t.Context(), uuid.New(), nil), store.ErrNotFound) {
+	if !errors.Is(f.DeleteUser(t.Context(), deletion(uuid.New())), store.ErrNotFound) {
 		t.Error("a call that has no fault does not return the store's error")
 	}
 }

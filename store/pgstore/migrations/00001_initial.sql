@@ -71,6 +71,7 @@ CREATE TABLE {schema}.security_keys (
     user_verified      boolean     NOT NULL,
     credential_id      bytea       NOT NULL,
     public_key         bytea       NOT NULL,
+    user_handle        bytea       NOT NULL,
     transports         text[]      NOT NULL,
     attestation_format text        NOT NULL,
     attachment         text        NOT NULL,

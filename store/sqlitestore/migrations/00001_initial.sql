@@ -48,6 +48,7 @@ CREATE TABLE {prefix}security_keys (
 	user_id            BLOB    NOT NULL REFERENCES {prefix}users (id) ON DELETE CASCADE,
 	credential_id      BLOB    NOT NULL UNIQUE,
 	public_key         BLOB    NOT NULL,
+	user_handle        BLOB    NOT NULL,
 	sign_count         INTEGER NOT NULL,
 	backup_eligible    INTEGER NOT NULL,
 	backup_state       INTEGER NOT NULL,
