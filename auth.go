@@ -92,11 +92,12 @@ type Principal struct {
 	Anonymous   bool
 	DefaultRole string
 	Roles       []string          // all that the user may take
-	Elevated    bool              // the session has stepped up and this is the token that says so
+	Elevated    bool              // this is the token of a step-up; see [Engine.Elevate]
+	ElevatedBy  uuid.UUID         // the security key of the step-up; zero without one
 	Claims      map[string]string // the custom claims, by their full lower-case name
 
 	AMR      []string  // how the user proved who they are (RFC 8176)
-	AuthTime time.Time // when they last did
+	AuthTime time.Time // when they last did; in the token of a step-up, when that was
 	Expires  time.Time
 }
 

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/ostiary/auth"
@@ -24,6 +25,16 @@ func TestRoundTrips(t *testing.T) {
 		t.Fatal(err)
 	}
 	ticket := e.Mailbox.Last(t, "pending@example.com").Ticket()
+	passkey, spare := &authtest.Authenticator{}, &authtest.Authenticator{}
+	keyed := e.Principal(t, withKey(t, e, "keyed@example.com", passkey))
+	beginning, ending := beginKeySignUp(t, e, "new@example.com"), beginKeySignIn(t, e, "")
+	lax := beginKeySignUp(t, open, "lax@example.com")
+	rising := beginElevation(t, e, keyed)
+	adding, err := e.AddSecurityKey(ctx, keyed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	toRemove := addKey(t, e, e.Principal(t, e.SignIn(t, "keyed@example.com")), &authtest.Authenticator{})
 
 	for _, flow := range []struct {
 		name  string
@@ -58,6 +69,50 @@ func TestRoundTrips(t *testing.T) {
 			return err
 		}},
 		{"VerifyTicket", 2, func() error { _, err := e.VerifyTicket(ctx, auth.VerifyTicketParams{Ticket: ticket}); return err }},
+		{"SignUpWebAuthn", 1, func() error {
+			_, err := e.SignUpWebAuthn(ctx, auth.SignUpWebAuthnParams{Email: "begins@example.com"})
+			return err
+		}},
+		{"VerifySignUpWebAuthn with a letter", 3, func() error {
+			_, err := endKeySignUp(t, e, (&authtest.Authenticator{}).Create(t, beginning))
+			return err
+		}},
+		{"VerifySignUpWebAuthn with a session", 2, func() error {
+			_, err := endKeySignUp(t, open, (&authtest.Authenticator{}).Create(t, lax))
+			return err
+		}},
+		{"SignInWebAuthn", 1, func() error { _, err := e.SignInWebAuthn(ctx, auth.SignInWebAuthnParams{}); return err }},
+		{"SignInWebAuthn with an address", 2, func() error {
+			_, err := e.SignInWebAuthn(ctx, auth.SignInWebAuthnParams{Email: "keyed@example.com"})
+			return err
+		}},
+		{"VerifySignInWebAuthn", 3, func() error { _, err := endKeySignIn(t, e, passkey.Get(t, ending)); return err }},
+		{"AddSecurityKey", 2, func() error { _, err := e.AddSecurityKey(ctx, e.Principal(t, session)); return err }},
+		{"VerifyAddSecurityKey with a letter", 3, func() error {
+			_, err := e.VerifyAddSecurityKey(ctx, keyed, auth.VerifyAddSecurityKeyParams{Credential: spare.Create(t, adding)})
+			return err
+		}},
+		{"VerifyElevation", 3, func() error {
+			_, err := e.VerifyElevation(ctx, keyed, auth.VerifyElevationParams{Credential: passkey.Get(t, rising)})
+			return err
+		}},
+		{"Elevate", 2, func() error { _, err := e.Elevate(ctx, keyed, auth.ElevateParams{}); return err }},
+		{"CheckElevation", 0, func() error {
+			err := e.CheckElevation(ctx, keyed, 0)
+			if errors.Is(err, auth.ErrElevationRequired) {
+				err = nil
+			}
+			return err
+		}},
+		{"ListSecurityKeys", 1, func() error { _, err := e.ListSecurityKeys(ctx, keyed); return err }},
+		{"RenameSecurityKey", 2, func() error {
+			_, err := e.RenameSecurityKey(ctx, keyed, auth.RenameSecurityKeyParams{ID: toRemove.ID, Nickname: "x"})
+			return err
+		}},
+		{"RemoveSecurityKey with a letter", 3, func() error {
+			_, err := e.RemoveSecurityKey(ctx, keyed, auth.RemoveSecurityKeyParams{ID: toRemove.ID})
+			return err
+		}},
 		{"RevokeSession", 2, func() error { return e.RevokeSession(ctx, ada, other.RefreshTokenID) }},
 		{"SignOut", 1, func() error {
 			return e.SignOut(ctx, nil, auth.SignOutParams{RefreshToken: other.RefreshToken})

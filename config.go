@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-webauthn/webauthn/metadata"
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/internal/ceremony"
 	"github.com/ostiary/auth/internal/claimpath"
 	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/internal/passhash"
@@ -40,6 +45,7 @@ type Config struct {
 	PreviousSecrets []Secret
 
 	Password  *PasswordConfig
+	WebAuthn  *WebAuthnConfig
 	Anonymous *AnonymousConfig
 
 	SignUp       SignUpConfig
@@ -49,6 +55,7 @@ type Config struct {
 	Gravatar     *GravatarConfig
 	Sessions     SessionsConfig
 	AccessTokens AccessTokensConfig
+	Elevation    ElevationConfig
 	Tickets      TicketsConfig
 
 	// ConcealErrors keeps strangers from finding out which addresses have an account. Errors that would tell become
@@ -107,6 +114,89 @@ type BreachChecker interface {
 	// Breached reports whether the password is known to attackers.
 	Breached(ctx context.Context, password string) (bool, error)
 }
+
+// WebAuthnConfig turns on passkeys and other security keys.
+type WebAuthnConfig struct {
+	// RPID is the relying party's id: the domain that credentials are bound to, for ever. It must be the host of every
+	// page that uses them or a registrable parent of it. The default is the host of ClientURL.
+	RPID string
+	// RPName is what people are shown. The default is RPID.
+	RPName string
+	// Origins are the pages and apps that may use credentials, besides the origin of ClientURL: "https://app.example.com",
+	// "android:apk-key-hash:…". They are compared as they stand (WebAuthn L3 §13.4.9). Web origins of another domain than
+	// RPID are related origins; see [Engine.RelatedOrigins].
+	Origins []string
+	// TopOrigins are the pages that may embed one of Origins in a frame and use credentials there. The default is none:
+	// what comes out of a frame of another origin is refused.
+	TopOrigins []string
+
+	// Timeout is how long a client is told to wait for its user. The default is one minute. See also
+	// TicketsConfig.WebAuthn.
+	Timeout time.Duration
+	// UserVerification is asked for when a key is created and when it signs in. The default is preferred. A sign-in in
+	// which the authenticator verified its user counts as two factors.
+	UserVerification UserVerification
+	// ResidentKey is "preferred" (the default), "required" or "discouraged": whether a new key can sign in without an
+	// e-mail address.
+	ResidentKey string
+	// Attachment is "platform" or "cross-platform" if new keys must be of that kind. The default is either.
+	Attachment string
+	// Attestation is "none" (the default), "indirect", "direct" or "enterprise". Whatever is asked for, a statement that
+	// comes must be valid. Without Metadata it proves nothing about its maker, and with "none" not even its format is
+	// kept.
+	Attestation string
+	// Hints tell a client which kinds of key to offer first: "security-key", "client-device", "hybrid".
+	Hints []string
+	// CreateExtensions and GetExtensions are the client extension inputs of the options. The default asks, at creation,
+	// whether the key is discoverable (credProps).
+	CreateExtensions, GetExtensions map[string]any
+
+	// AllowRollback accepts a signature counter that did not grow. The default refuses it: there may be two copies of the
+	// key. Both emit [EventSignCountRollback] (WebAuthn L3 §7.2 step 22).
+	AllowRollback bool
+	// AllowedAAGUIDs, unless empty, are the only models of authenticator whose keys can be added; DeniedAAGUIDs are
+	// those that cannot. Without attestation and Metadata an authenticator is free to name any model.
+	AllowedAAGUIDs, DeniedAAGUIDs []uuid.UUID
+	// Metadata, unless nil, is asked about the model of each authenticator (FIDO Metadata Service); see the providers of
+	// github.com/go-webauthn/webauthn/metadata. It needs Attestation "direct".
+	Metadata metadata.Provider
+	// MaxPerUser bounds the keys of one user. The default is 50.
+	MaxPerUser int
+}
+
+// UserVerification says whether an authenticator is to verify its user, by a PIN or a fingerprint, say, or whether a
+// touch is enough.
+type UserVerification string
+
+// The values of UserVerification (WebAuthn L3 §5.8.6).
+const (
+	UserVerificationRequired    UserVerification = "required"
+	UserVerificationPreferred   UserVerification = "preferred"
+	UserVerificationDiscouraged UserVerification = "discouraged"
+)
+
+// ElevationConfig says when a user must step up: prove once more that they are there, with a security key, before they
+// do what cannot be undone. See [Engine.Elevate].
+type ElevationConfig struct {
+	Mode ElevationMode
+	// UserVerification is asked for when a user steps up with a security key. The default is required: whoever has
+	// found a key cannot step up with it (NIST SP 800-63B-4 §2.2). With preferred a touch is enough.
+	UserVerification UserVerification
+	// FirstKeyWithin, unless zero, is how long after they signed in a user who has no security key yet may add one. The
+	// default is as long as the session lives, as documented: whoever has stolen an access token of a user without a
+	// key can give them one. The owner of a verified address gets a letter.
+	FirstKeyWithin time.Duration
+}
+
+// ElevationMode says of whom a step-up is demanded.
+type ElevationMode string
+
+// The modes of elevation. Adding a first security key never needs a step-up.
+const (
+	ElevationDisabled    ElevationMode = "disabled"    // the default: of nobody
+	ElevationRecommended ElevationMode = "recommended" // of users with a security key
+	ElevationRequired    ElevationMode = "required"    // of everybody
+)
 
 // AnonymousConfig turns on anonymous users.
 type AnonymousConfig struct {
@@ -201,6 +291,7 @@ type AccessTokensConfig struct {
 // TicketsConfig says how long one-time secrets live.
 type TicketsConfig struct {
 	VerifyEmail time.Duration // the link in the letter that verifies an address; default 7 days
+	WebAuthn    time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes
 }
 
 // Secret is a value that must not be seen: it prints as "[redacted]" whatever the verb, and so do structs that hold it.
@@ -262,6 +353,22 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		c.Password = &p
 	}
 
+	def(&c.Tickets.VerifyEmail, 7*24*time.Hour)
+	m.duration("Tickets.VerifyEmail", c.Tickets.VerifyEmail, time.Minute, 30*24*time.Hour)
+	if c.WebAuthn != nil {
+		w := *c.WebAuthn
+		def(&c.Tickets.WebAuthn, w.Timeout)
+		r.passkeys = w.withDefaults(&m, client)
+		c.WebAuthn = &w
+	}
+	def(&c.Tickets.WebAuthn, 5*time.Minute)
+	m.duration("Tickets.WebAuthn", c.Tickets.WebAuthn, time.Second, time.Hour)
+	def(&c.Elevation.Mode, ElevationDisabled)
+	m.oneOf("Elevation.Mode", string(c.Elevation.Mode), string(ElevationDisabled), string(ElevationRecommended), string(ElevationRequired))
+	def(&c.Elevation.UserVerification, UserVerificationRequired)
+	m.userVerification("Elevation.UserVerification", c.Elevation.UserVerification)
+	m.atLeast("Elevation.FirstKeyWithin", int(c.Elevation.FirstKeyWithin), 0)
+
 	if c.Anonymous != nil && c.Anonymous.MaxIdle != 0 {
 		m.duration("Anonymous.MaxIdle", c.Anonymous.MaxIdle, time.Hour, 10*365*24*time.Hour)
 	}
@@ -322,9 +429,6 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		m.add("AccessTokens.CustomClaims", "%w", err)
 	}
 
-	def(&c.Tickets.VerifyEmail, 7*24*time.Hour)
-	m.duration("Tickets.VerifyEmail", c.Tickets.VerifyEmail, time.Minute, 30*24*time.Hour)
-
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -340,11 +444,82 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	return c, r, errors.Join(m...)
 }
 
+func isWebOrigin(s string) bool {
+	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")
+}
+
+// origin is the origin of a page, in the one spelling that browsers use.
+func origin(page string) *url.URL {
+	rules, err := redirect.Compile(page, nil)
+	if err != nil {
+		return &url.URL{} // has been reported
+	}
+	u, err := url.Parse(rules.Default().String())
+	if err != nil {
+		return &url.URL{}
+	}
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: host}
+}
+
 // rules are what the texts of a Config compile to.
 type rules struct {
 	redirects *redirect.Rules
 	acl       *emailaddr.ACL
 	claims    *claimpath.Set // nil without custom claims
+	passkeys  *ceremony.RelyingParty
+}
+
+// algorithms are the COSE algorithms of the keys that can be added, the most wanted first.
+var algorithms = []int64{-7, -35, -36, -257, -258, -259, -37, -38, -39, -8}
+
+// withDefaults completes w and compiles it. client is the checked ClientURL.
+func (w *WebAuthnConfig) withDefaults(m *mistakes, client string) *ceremony.RelyingParty {
+	page := origin(client)
+	def(&w.RPID, page.Hostname())
+	def(&w.RPName, w.RPID)
+	w.Origins = with(w.Origins, page.String())
+	for i, o := range w.Origins {
+		m.origin(fmt.Sprintf("WebAuthn.Origins[%d]", i), o, false)
+	}
+	for i, o := range w.TopOrigins {
+		m.origin(fmt.Sprintf("WebAuthn.TopOrigins[%d]", i), o, true)
+	}
+	def(&w.Timeout, time.Minute)
+	m.duration("WebAuthn.Timeout", w.Timeout, time.Second, time.Hour)
+	def(&w.UserVerification, UserVerificationPreferred)
+	m.userVerification("WebAuthn.UserVerification", w.UserVerification)
+	def(&w.ResidentKey, "preferred")
+	m.oneOf("WebAuthn.ResidentKey", w.ResidentKey, "preferred", "required", "discouraged")
+	if w.Attachment != "" {
+		m.oneOf("WebAuthn.Attachment", w.Attachment, "platform", "cross-platform")
+	}
+	def(&w.Attestation, "none")
+	m.oneOf("WebAuthn.Attestation", w.Attestation, "none", "indirect", "direct", "enterprise")
+	if w.Metadata != nil && (w.Attestation == "none" || w.Attestation == "indirect") {
+		m.add("WebAuthn.Metadata", "needs Attestation \"direct\" or \"enterprise\"")
+	}
+	if w.CreateExtensions == nil {
+		w.CreateExtensions = map[string]any{"credProps": true}
+	}
+	for field, extensions := range map[string]map[string]any{"CreateExtensions": w.CreateExtensions, "GetExtensions": w.GetExtensions} {
+		if _, err := json.Marshal(extensions); err != nil {
+			m.add("WebAuthn."+field, "%w", err)
+		}
+	}
+	def(&w.MaxPerUser, 50)
+	m.within("WebAuthn.MaxPerUser", w.MaxPerUser, 1, 1000)
+	rp, err := ceremony.New(ceremony.Config{
+		ID: w.RPID, Name: w.RPName, Origins: w.Origins, TopOrigins: w.TopOrigins,
+		Algorithms: algorithms, Metadata: w.Metadata, KeepAttestation: w.Attestation != "none",
+	})
+	if err != nil {
+		m.add("WebAuthn", "%w", err)
+	}
+	return rp
 }
 
 // ConfigError is one mistake in a [Config]. The error of [New] joins one for each; match with [errors.As], or walk them
@@ -426,6 +601,27 @@ func (m *mistakes) atLeast(field string, v, low int) {
 func (m *mistakes) duration(field string, v, low, high time.Duration) {
 	if v < low || v > high {
 		m.add(field, "is %v; it must be from %v to %v", v, low, high)
+	}
+}
+
+func (m *mistakes) userVerification(field string, v UserVerification) {
+	m.oneOf(field, string(v), string(UserVerificationRequired), string(UserVerificationPreferred), string(UserVerificationDiscouraged))
+}
+
+// origin checks that s is what a browser, or the platform of an app, puts into client data. A web origin has one
+// spelling: in lower case, without the default port, and without a slash at its end.
+func (m *mistakes) origin(field, s string, web bool) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme == "":
+		m.add(field, "%q is not an origin", s)
+	case u.Scheme != "http" && u.Scheme != "https":
+		if web || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			m.add(field, "%q is not a web origin", s)
+		}
+	case u.Host == "" || s != u.Scheme+"://"+u.Host || s != strings.ToLower(s) ||
+		u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" || strings.HasSuffix(u.Host, ":"):
+		m.add(field, "%q must be scheme://host or scheme://host:port, in lower case and without the default port", s)
 	}
 }
 

@@ -17,9 +17,16 @@
 //
 // # Signing in
 //
-// [Engine.SignUpPassword], [Engine.SignInPassword] and [Engine.SignInAnonymous] return a [SignInResult]. The
+// [Engine.SignUpPassword], [Engine.SignInPassword], [Engine.SignInAnonymous] and, for passkeys,
+// [Engine.VerifySignUpWebAuthn] and [Engine.VerifySignInWebAuthn] return a [SignInResult]. The
 // [Session] in it has an access token, a JWT for the service's APIs that [Engine.Authenticate] turns into a
 // [Principal], and a refresh token that [Engine.Refresh] trades for the next of both.
+//
+// # Stepping up
+//
+// What cannot be undone can demand that its user prove once more that they are there. [Engine.Elevate] and
+// [Engine.VerifyElevation] lead to an access token that says so; the engine's own methods ask for it as
+// Config.Elevation says, and a service's through [Engine.CheckElevation].
 //
 // # Errors
 //

@@ -2,10 +2,32 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
 )
+
+// background is for calls that outlive the test function that makes them, or have none.
+var background = context.Background()
+
+// parallel calls f n times at once and waits for all.
+func parallel(n int, f func()) {
+	var ready, done sync.WaitGroup
+	start := make(chan struct{})
+	for range n {
+		ready.Add(1)
+		done.Go(func() {
+			ready.Done()
+			<-start
+			f()
+		})
+	}
+	ready.Wait()
+	close(start)
+	done.Wait()
+}
 
 // prints returns every way in which a value may end up in a log.
 func prints(v any) []string {

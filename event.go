@@ -21,6 +21,12 @@ const (
 	EventSessionRevoked     EventType = "session-revoked"
 	EventRefreshTokenReused EventType = "refresh-token-reused" // theft, or a client that lost its place; the session has ended
 	EventEmailVerified      EventType = "email-verified"
+	EventElevated           EventType = "elevated" // Detail is the id of the security key, as in the next five
+	EventElevationFailed    EventType = "elevation-failed"
+	EventSecurityKeyAdded   EventType = "security-key-added"
+	EventSecurityKeyRenamed EventType = "security-key-renamed"
+	EventSecurityKeyRemoved EventType = "security-key-removed"
+	EventSignCountRollback  EventType = "sign-count-rollback" // a security key may have been copied
 	EventBreachCheckFailed  EventType = "breach-check-failed" // a password was accepted without having been checked
 	EventMessageFailed      EventType = "message-failed"      // Detail says whether it will be tried again
 	EventMessageGivenUp     EventType = "message-given-up"
@@ -55,7 +61,7 @@ func (f EventFunc) Emit(ctx context.Context, e Event) { f(ctx, e) }
 func LogEvents(l *slog.Logger) EventSink {
 	return EventFunc(func(ctx context.Context, e Event) {
 		level := slog.LevelInfo
-		if e.Code != "" || e.Type == EventRefreshTokenReused || e.Type == EventMessageGivenUp {
+		if e.Code != "" || e.Type == EventRefreshTokenReused || e.Type == EventSignCountRollback || e.Type == EventMessageGivenUp {
 			level = slog.LevelWarn
 		}
 		if !l.Enabled(ctx, level) {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/store/memstore"
 )
 
@@ -137,4 +139,108 @@ func ExampleAccessTokensConfig() {
 	}
 	fmt.Println(principal.Claims["x-hasura-plan"], principal.Claims["x-hasura-mail"])
 	// Output: free ada@example.com
+}
+
+// Signing up with a passkey takes two calls, with the browser in between: the page hands the options to
+// navigator.credentials.create and sends back what it returns. Here authtest plays the browser.
+func ExampleEngine_SignUpWebAuthn() {
+	ctx := context.Background()
+	engine := newEngine(func(c *auth.Config) { c.WebAuthn = &auth.WebAuthnConfig{} })
+	browser := &authtest.Authenticator{Origin: "https://example.com"}
+
+	options, err := engine.SignUpWebAuthn(ctx, auth.SignUpWebAuthnParams{Email: "ada@example.com"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	credential, err := browser.TryCreate(options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	in, err := engine.VerifySignUpWebAuthn(ctx, auth.VerifySignUpWebAuthnParams{Credential: credential, Nickname: "Phone"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("signed up:", in.Session.User.Email)
+
+	// Later: no address is needed, the passkey knows whose it is.
+	request, err := engine.SignInWebAuthn(ctx, auth.SignInWebAuthnParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if credential, err = browser.TryGet(request); err != nil {
+		log.Fatal(err)
+	}
+	if in, err = engine.VerifySignInWebAuthn(ctx, auth.VerifySignInWebAuthnParams{Credential: credential}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("signed in:", in.Session.User.Email)
+	// Output:
+	// signed up: ada@example.com
+	// signed in: ada@example.com
+}
+
+// Before something that cannot be undone, a service lets its user prove once more that they are there.
+func ExampleEngine_Elevate() {
+	ctx := context.Background()
+	engine := newEngine(func(c *auth.Config) {
+		c.WebAuthn = &auth.WebAuthnConfig{}
+		c.Elevation.Mode = auth.ElevationRecommended
+	})
+	browser := &authtest.Authenticator{Origin: "https://example.com"}
+	principal := signUpWithPasskey(engine, browser)
+
+	deleteEverything := func(p *auth.Principal) error {
+		if err := engine.CheckElevation(ctx, p, 5*time.Minute); err != nil {
+			return err
+		}
+		fmt.Println("everything is gone")
+		return nil
+	}
+	err := deleteEverything(principal)
+	fmt.Println(errors.Is(err, auth.ErrElevationRequired))
+
+	elevation, err := engine.Elevate(ctx, principal, auth.ElevateParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	credential, err := browser.TryGet(elevation.WebAuthn)
+	if err != nil {
+		log.Fatal(err)
+	}
+	session, err := engine.VerifyElevation(ctx, principal, auth.VerifyElevationParams{Credential: credential})
+	if err != nil {
+		log.Fatal(err)
+	}
+	elevated, err := engine.Authenticate(ctx, session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := deleteEverything(elevated); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// true
+	// everything is gone
+}
+
+// signUpWithPasskey signs a user up and says who they are.
+func signUpWithPasskey(engine *auth.Engine, browser *authtest.Authenticator) *auth.Principal {
+	ctx := context.Background()
+	options, err := engine.SignUpWebAuthn(ctx, auth.SignUpWebAuthnParams{Email: "ada@example.com"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	credential, err := browser.TryCreate(options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	in, err := engine.VerifySignUpWebAuthn(ctx, auth.VerifySignUpWebAuthnParams{Credential: credential})
+	if err != nil {
+		log.Fatal(err)
+	}
+	principal, err := engine.Authenticate(ctx, in.Session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return principal
 }

@@ -79,6 +79,17 @@ func (e *Engine) letter(ctx context.Context, template string, to *store.User, va
 	return letter{row, m}, nil
 }
 
+// notice writes a letter that tells a user what has happened to their account. It says false where there is nobody to
+// tell, or no way to: the address is not known to be theirs, or no sender is configured. It repeats nothing that the
+// caller of the moment can choose, who may be a thief.
+func (e *Engine) notice(ctx context.Context, template string, to *store.User) (letter, bool, error) {
+	if e.config.Mail == nil || !to.EmailVerified || to.EmailKey == "" {
+		return letter{}, false, nil
+	}
+	l, err := e.letter(ctx, template, to, nil)
+	return l, err == nil, err
+}
+
 // verifyLink is the link of a letter: the documented route with its parameters in the documented order.
 func (e *Engine) verifyLink(ticket, linkType, redirectTo string) string {
 	return e.config.ServerURL + "/verify?" + url.Values{

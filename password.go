@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,31 +81,10 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 		return nil, err
 	}
 
-	switch {
-	case u.Disabled:
-		_, err = e.create(ctx, store.NewUser{User: u}, methodPassword)
-		if err == nil {
-			err = ErrDisabledUser
-		}
-		return nil, taken(err)
-	case e.config.Email.AllowUnverified:
-		in, err := e.enter(ctx, entry{user: u, method: methodPassword, amr: amrPassword, create: &store.NewUser{User: u}})
-		return in, taken(err)
-	}
-	n := store.NewUser{User: u}
-	letter, err := e.verifyEmail(ctx, &n, redirectTo)
-	if err != nil {
-		return nil, err
-	}
-	_, err = e.create(ctx, n, methodPassword)
-	if errors.Is(err, store.ErrConflict{Field: store.FieldEmail}) {
-		return e.signUpAgain(ctx, n, password, redirectTo)
-	}
-	if err != nil {
-		return nil, err
-	}
-	e.deliver(ctx, letter)
-	return &SignInResult{}, nil
+	n := newcomer{user: store.NewUser{User: u}, method: methodPassword, amr: amrPassword, redirectTo: redirectTo}
+	return e.enrol(ctx, n, func(ctx context.Context, n newcomer) (*SignInResult, error) {
+		return e.signUpAgain(ctx, n, password)
+	})
 }
 
 // signUpAgain is a sign-up with an address that has an account.
@@ -114,8 +92,8 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 // If nobody has verified the address yet, whoever signed up with it first has no claim to it: the later sign-up takes its
 // place, with its own password and link, and the earlier link is void. So a stranger cannot lie in wait with a password of
 // theirs for the owner to verify it. The same password again is the same person, who has their letter already.
-func (e *Engine) signUpAgain(ctx context.Context, n store.NewUser, password, redirectTo string) (*SignInResult, error) {
-	a, err := e.store.User(ctx, store.UserQuery{EmailKey: n.User.EmailKey, Now: e.now()})
+func (e *Engine) signUpAgain(ctx context.Context, n newcomer, password string) (*SignInResult, error) {
+	a, err := e.store.User(ctx, store.UserQuery{EmailKey: n.user.User.EmailKey, Now: e.now()})
 	if err != nil {
 		return nil, fmt.Errorf("find pending sign-up: %w", err)
 	}
@@ -127,81 +105,10 @@ func (e *Engine) signUpAgain(ctx context.Context, n store.NewUser, password, red
 		}
 		pending = err != nil
 	}
-	switch {
-	case pending:
-		return e.replaceSignUp(ctx, a.User, n, redirectTo)
-	case !e.config.ConcealErrors:
-		return nil, ErrEmailAlreadyInUse
+	if pending {
+		return e.replaceSignUp(ctx, a.User, n)
 	}
-	if err := e.tellOwner(ctx, a.User); err != nil {
-		// The answer must not depend on it: who asks would learn that the address has an owner.
-		e.config.Logger.ErrorContext(ctx, "tell the owner of an address", slog.Any("error", err))
-	}
-	return &SignInResult{}, nil
-}
-
-// replaceSignUp puts a sign-up in the place of one that nobody has verified.
-func (e *Engine) replaceSignUp(ctx context.Context, old store.User, n store.NewUser, redirectTo string) (*SignInResult, error) {
-	n.User.ID, n.Messages = old.ID, nil
-	letter, err := e.verifyEmail(ctx, &n, redirectTo)
-	if err != nil {
-		return nil, err
-	}
-	u := &n.User
-	_, err = e.store.ChangeUser(ctx, store.UserChange{
-		UserID: old.ID, Now: e.now(), If: store.Conditions{Epoch: old.Epoch},
-		Set: store.UserSet{
-			Email: &store.Email{Typed: u.Email, Key: u.EmailKey}, PasswordHash: &u.PasswordHash,
-			DisplayName: &u.DisplayName, AvatarURL: &u.AvatarURL, Locale: &u.Locale,
-			DefaultRole: &u.DefaultRole, Roles: u.Roles, Metadata: orEmpty(u.Metadata),
-		},
-		Drop:   store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
-		Ticket: n.Ticket, Messages: n.Messages,
-	})
-	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) { // verified, or signed up with again, a moment ago
-		if e.config.ConcealErrors {
-			return &SignInResult{}, nil
-		}
-		return nil, ErrEmailAlreadyInUse.because(err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("replace pending sign-up: %w", err)
-	}
-	e.emit(ctx, Event{Type: EventUserUpdated, UserID: old.ID, Method: methodPassword, Detail: "a pending sign-up was replaced"})
-	e.deliver(ctx, letter)
-	return &SignInResult{}, nil
-}
-
-// orEmpty is for a change of metadata, in which nil leaves what is there.
-func orEmpty(metadata json.RawMessage) json.RawMessage {
-	if metadata == nil {
-		return json.RawMessage("{}")
-	}
-	return metadata
-}
-
-// taken translates the store's word that an address is taken.
-func taken(err error) error {
-	if errors.Is(err, store.ErrConflict{Field: store.FieldEmail}) {
-		return ErrEmailAlreadyInUse.because(err)
-	}
-	return err
-}
-
-// tellOwner writes to the owner of a taken address, in place of the letter that a new user would have got.
-func (e *Engine) tellOwner(ctx context.Context, owner store.User) error {
-	letter, err := e.letter(ctx, "signup-attempt", &owner, nil)
-	if err != nil {
-		return err
-	}
-	_, err = e.store.ChangeUser(ctx, store.UserChange{
-		UserID: owner.ID, Now: e.now(), If: store.Conditions{Disabled: true}, Messages: []store.Message{letter.row},
-	})
-	if err != nil {
-		return err
-	}
-	e.deliver(ctx, letter)
-	return nil
+	return e.signUpTaken(ctx, a.User)
 }
 
 // SignInPasswordParams is an attempt to sign in.

@@ -82,7 +82,7 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 		Client: client.label(), Address: client.address(),
 		ExpiresAt: now.Add(e.config.Sessions.Idle), EndsAt: now.Add(e.config.Sessions.Absolute),
 	}
-	session, err := e.session(ctx, &in.user, &row)
+	session, err := e.session(ctx, &in.user, &row, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +118,9 @@ func (e *Engine) mayEnter(u *store.User) error {
 	return nil
 }
 
-// session makes the client's side of a session row.
-func (e *Engine) session(ctx context.Context, u *store.User, row *store.Session) (*Session, error) {
-	access, err := e.sign(ctx, u, row, false)
+// session makes the client's side of a session row, with an elevated access token if there was a step-up.
+func (e *Engine) session(ctx context.Context, u *store.User, row *store.Session, up *stepUp) (*Session, error) {
+	access, err := e.sign(ctx, u, row, up)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (e *Engine) Refresh(ctx context.Context, p RefreshParams) (_ *Session, err 
 	}
 	if err = e.mayEnter(&r.User); err == nil {
 		var session *Session
-		if session, err = e.session(ctx, &r.User, &r.Session); err == nil {
+		if session, err = e.session(ctx, &r.User, &r.Session, nil); err == nil {
 			return session, nil
 		}
 	}

@@ -18,6 +18,11 @@ import (
 // look-up: a secret of one kind is worth nothing anywhere else.
 const (
 	kindVerifyEmail = "verifyEmail"
+
+	kindSignUpKey  = "webauthnSignUp"
+	kindSignInKey  = "webauthnSignIn"
+	kindAddKey     = "webauthnAdd"
+	kindElevateKey = "webauthnElevate"
 )
 
 // issue makes a ticket for a user and the secret that redeems it: kind, colon, and 128 random bits in the shape of a
@@ -26,18 +31,23 @@ func (e *Engine) issue(kind string, userID uuid.UUID, life time.Duration, data a
 	var random uuid.UUID
 	rand.Read(random[:]) //nolint:errcheck // never fails; a broken source ends the program
 	secret := kind + ":" + random.String()
-	id := uuid.New()
+	t, err := e.newTicket(kind, userID.String(), userID, secret, life, data)
+	return t, secret, err
+}
+
+// newTicket makes a ticket that any number of presentations leave alive.
+func (e *Engine) newTicket(kind, slot string, userID uuid.UUID, secret string, life time.Duration, data any) (*store.Ticket, error) {
+	id, now := uuid.New(), e.now()
 	sealed, err := e.sealTicket(id, kind, data)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	now := e.now()
 	hash := e.box.MAC("ticket", []byte(secret))
 	return &store.Ticket{
-		ID: id, Kind: kind, Slot: userID.String(), UserID: userID,
+		ID: id, Kind: kind, Slot: slot, UserID: userID,
 		Hash: hash[:], Data: sealed, Tries: -1,
 		CreatedAt: now, ExpiresAt: now.Add(life),
-	}, secret, nil
+	}, nil
 }
 
 // check reads a ticket and its user. The ticket stays, for the change that gives it its effect to redeem.

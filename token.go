@@ -20,7 +20,10 @@ import (
 )
 
 // The claims of an access token outside the namespace.
-var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "amr", "acr"}
+var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "amr", "acr", claimElevatedBy}
+
+// claimElevatedBy names the security key of a step-up, so that the step-up ends with the key.
+const claimElevatedBy = "elevated_by"
 
 // The claims inside the namespace that only the engine sets.
 const (
@@ -31,11 +34,15 @@ const (
 	claimElevated     = "x-hasura-auth-elevated"
 )
 
-// sign makes an access token for a user's session.
-func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, elevated bool) (string, error) {
+// sign makes an access token for a user's session, elevated if there was a step-up.
+func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *stepUp) (string, error) {
 	custom, err := e.customClaims(ctx, u)
 	if err != nil {
 		return "", err
+	}
+	if up != nil {
+		row := up.apply(*s)
+		s = &row
 	}
 	c := &e.config.AccessTokens
 	now := e.now()
@@ -71,6 +78,11 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, elev
 		b = append(b, `,"amr":`...)
 		b = appendList(b, s.AMR)
 	}
+	if up != nil {
+		b = append(b, `,"`+claimElevatedBy+`":"`...)
+		b = append(b, up.by.String()...)
+		b = append(b, '"')
+	}
 	b = append(b, ',')
 	b = appendJSON(b, c.ClaimsNamespace)
 	b = append(b, `:{"`+claimAllowedRoles+`":`...)
@@ -82,7 +94,7 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, elev
 	b = append(b, `","`+claimIsAnonymous+`":"`...)
 	b = strconv.AppendBool(b, u.Anonymous)
 	b = append(b, '"')
-	if elevated {
+	if up != nil {
 		b = append(b, `,"`+claimElevated+`":"`...)
 		b = append(b, id...)
 		b = append(b, '"')
@@ -173,7 +185,7 @@ func parseHeader(header string) (algorithm, id string, ok bool) {
 func (e *Engine) parseClaims(text []byte, now time.Time) (*Principal, error) {
 	c := &e.config.AccessTokens
 	p := &Principal{}
-	var sub, iss, sid string
+	var sub, iss, sid, elevatedBy string
 	var exp, nbf, iat, authTime int64
 	var audience []string
 	var namespace []byte
@@ -195,6 +207,8 @@ func (e *Engine) parseClaims(text []byte, now time.Time) (*Principal, error) {
 			return textClaim(value, &p.TokenID)
 		case "sid":
 			return textClaim(value, &sid)
+		case claimElevatedBy:
+			return textClaim(value, &elevatedBy)
 		case "auth_time":
 			return timeClaim(value, &authTime)
 		case "amr":
@@ -226,6 +240,11 @@ func (e *Engine) parseClaims(text []byte, now time.Time) (*Principal, error) {
 	if sid != "" {
 		if p.SessionID, err = parseID(sid); err != nil {
 			return nil, fmt.Errorf("sid: %w", err)
+		}
+	}
+	if elevatedBy != "" {
+		if p.ElevatedBy, err = parseID(elevatedBy); err != nil {
+			return nil, fmt.Errorf("%s: %w", claimElevatedBy, err)
 		}
 	}
 	p.Expires = time.Unix(exp, 0).UTC()

@@ -48,7 +48,7 @@ type Engine struct {
 
 // New returns an engine over an empty memory store. A configuration that [auth.New] refuses fails the test at once.
 //
-// Passwords and anonymous users are on and addresses are verified. Each amend may change the configuration, in turn.
+// Passwords, passkeys (of pages at [ClientURL]) and anonymous users are on and addresses are verified. Each amend may change the configuration, in turn.
 // One that replaces Now, Mail, Events or Logger takes that out of the Engine's view, unless it passes on to what was
 // there before.
 func New(t testing.TB, amend ...func(*auth.Config)) *Engine {
@@ -67,6 +67,7 @@ func NewWithStore(t testing.TB, s store.Store, amend ...func(*auth.Config)) *Eng
 		Secret:    secret(),
 		// The least that Argon2id can do: tests have no use for its cost.
 		Password:   &auth.PasswordConfig{Argon2: auth.Argon2{MemoryKiB: 8, Time: 1, Threads: 1}},
+		WebAuthn:   &auth.WebAuthnConfig{},
 		Anonymous:  &auth.AnonymousConfig{},
 		Mail:       e.Mailbox,
 		Events:     e.Events,

@@ -1,0 +1,534 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
+)
+
+var modes = []auth.ElevationMode{auth.ElevationDisabled, auth.ElevationRecommended, auth.ElevationRequired}
+
+// replica is another engine over the store of e, with e's clock and letters.
+func replica(t *testing.T, e *authtest.Engine, amend ...func(*auth.Config)) *authtest.Engine {
+	t.Helper()
+	r := authtest.NewWithStore(t, e.Store, append([]func(*auth.Config){func(c *auth.Config) {
+		c.Now, c.Mail = e.Clock.Now, e.Mailbox
+	}}, amend...)...)
+	r.Mailbox = e.Mailbox
+	return r
+}
+
+// protectedMethod is a method that demands a step-up of some.
+type protectedMethod struct {
+	name     string
+	firstKey bool // it lets users without a key through
+	call     func(t *testing.T, e *authtest.Engine, p *auth.Principal) error
+}
+
+// open is an engine over the same store that demands a step-up of nobody, by which what a method needs is prepared.
+func protectedMethods(open *authtest.Engine) []protectedMethod {
+	return []protectedMethod{
+		{"AddSecurityKey", true, func(t *testing.T, e *authtest.Engine, p *auth.Principal) error {
+			_, err := e.AddSecurityKey(t.Context(), p)
+			return err
+		}},
+		{"VerifyAddSecurityKey", true, func(t *testing.T, e *authtest.Engine, p *auth.Principal) error {
+			begun, err := open.AddSecurityKey(t.Context(), p)
+			if err != nil {
+				return err
+			}
+			_, err = e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{
+				Credential: (&authtest.Authenticator{Unchecked: true}).Create(t, begun),
+			})
+			return err
+		}},
+		{"RemoveSecurityKey", false, func(t *testing.T, e *authtest.Engine, p *auth.Principal) error {
+			list, err := open.ListSecurityKeys(t.Context(), p)
+			if err != nil {
+				return err
+			}
+			id := uuid.New()
+			if len(list.Keys) > 0 {
+				id = list.Keys[len(list.Keys)-1].ID
+			}
+			_, err = e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: id})
+			return err
+		}},
+	}
+}
+
+// EL-01: every protected method in every mode, for every kind of caller.
+func TestWhoMustStepUp(t *testing.T) {
+	t.Parallel()
+	for _, mode := range modes {
+		for _, m := range protectedMethods(nil) {
+			t.Run(string(mode)+" "+m.name, func(t *testing.T) {
+				t.Parallel()
+				e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = mode })
+				open := replica(t, e, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationDisabled })
+				var method protectedMethod
+				for _, candidate := range protectedMethods(open) {
+					if candidate.name == m.name {
+						method = candidate
+					}
+				}
+				key, keyB := &authtest.Authenticator{}, &authtest.Authenticator{}
+				plain := open.Principal(t, withKey(t, open, "ada@example.com", key))
+				for range 5 { // to be removed
+					addKey(t, open, plain, &authtest.Authenticator{Unchecked: true})
+				}
+				_, elevated := elevate(t, open, plain, key)
+				keyless := open.Principal(t, open.SignUp(t, "bob@example.com"))
+				_, elevatedB := elevate(t, open, open.Principal(t, withKey(t, open, "carol@example.com", keyB)), keyB)
+				foreign := *plain
+				foreign.ElevatedBy = elevatedB.ElevatedBy // says so, but not that it is elevated
+				forged := *plain
+				forged.Elevated, forged.ElevatedBy = true, elevatedB.ElevatedBy
+				anonymous, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				lets := func(ok bool) error {
+					if ok {
+						return nil
+					}
+					return auth.ErrElevationRequired
+				}
+				for _, c := range []struct {
+					name string
+					p    *auth.Principal
+					want error
+				}{
+					{"a plain token of a user with a key", plain, lets(mode == auth.ElevationDisabled)},
+					{"an elevated token", elevated, nil},
+					{"a token that another user's key elevated", &forged, lets(mode == auth.ElevationDisabled)},
+					{"a plain token with another user's key", &foreign, lets(mode == auth.ElevationDisabled)},
+					{"nobody", nil, auth.ErrUnauthenticated},
+					{"an anonymous user", e.Principal(t, anonymous.Session), auth.ErrForbiddenAnonymous},
+				} {
+					before := snapshot(t, e, c.p)
+					err := method.call(t, e, c.p)
+					if method.name == "VerifyAddSecurityKey" && c.p == nil && errors.Is(err, auth.ErrUnauthenticated) {
+						continue
+					}
+					if !errors.Is(err, c.want) || c.want == nil && err != nil {
+						t.Errorf("%s: %v, not %v", c.name, err, c.want)
+					}
+					if err != nil && before != snapshot(t, e, c.p) {
+						t.Errorf("%s: a refused call had an effect", c.name)
+					}
+				}
+				want := lets(mode != auth.ElevationRequired || method.firstKey)
+				if want == nil && method.name == "RemoveSecurityKey" {
+					want = auth.ErrNotFound // there is none to remove
+				}
+				if err := method.call(t, e, keyless); !errors.Is(err, want) || want == nil && err != nil {
+					t.Errorf("a user without a key: %v, not %v", err, want)
+				}
+			})
+		}
+	}
+}
+
+// snapshot tells whether a call changed the keys of a user.
+func snapshot(t *testing.T, e *authtest.Engine, p *auth.Principal) string {
+	t.Helper()
+	if p == nil {
+		return ""
+	}
+	a, err := e.Store.User(t.Context(), store.UserQuery{ID: p.UserID, With: store.WithSecurityKeys, Now: e.Clock.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return asJSON(a.SecurityKeys)
+}
+
+// W30: the exception for a first key is for one key, however many are added at once.
+func TestTheFirstKeyIsOne(t *testing.T) {
+	t.Parallel()
+	for _, mode := range modes[1:] {
+		e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = mode })
+		e.SignUp(t, "ada@example.com")
+		var answers []func() error
+		for range 20 {
+			p := e.Principal(t, e.SignIn(t, "ada@example.com"))
+			options, err := e.AddSecurityKey(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer := (&authtest.Authenticator{}).Create(t, options)
+			answers = append(answers, func() error {
+				_, err := e.VerifyAddSecurityKey(background, p, auth.VerifyAddSecurityKeyParams{Credential: answer})
+				return err
+			})
+		}
+		var next, ok atomic.Int64
+		parallel(len(answers), func() {
+			switch err := answers[next.Add(1)-1](); {
+			case err == nil:
+				ok.Add(1)
+			case !errors.Is(err, auth.ErrElevationRequired):
+				t.Error(err)
+			}
+		})
+		if ok.Load() != 1 {
+			t.Errorf("%s: %d first keys", mode, ok.Load())
+		}
+	}
+}
+
+// EL-10, the strict form: a stolen token of an old session cannot give its user a first key.
+func TestTheFirstKeyCanDemandARecentSignIn(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Elevation.FirstKeyWithin = 10 * time.Minute })
+	s := e.SignUp(t, "ada@example.com")
+	e.Clock.Advance(10 * time.Minute)
+	addKey(t, e, e.Principal(t, s), &authtest.Authenticator{})
+	s = e.SignUp(t, "bob@example.com")
+	e.Clock.Advance(10*time.Minute + time.Second)
+	s, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: s.RefreshToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range protectedMethods(replica(t, e)) {
+		if err := m.call(t, e, e.Principal(t, s)); m.firstKey && !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
+func TestSteppingUp(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	s := withKey(t, e, "ada@example.com", key)
+	plain := e.Principal(t, s)
+	e.Clock.Advance(7 * time.Minute)
+	sessions, err := e.ListSessions(t.Context(), plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	up, p := elevate(t, e, plain, key)
+	want := *plain
+	want.TokenID, want.Elevated, want.AuthTime, want.Expires = p.TokenID, true, e.Clock.Now(), e.Clock.Now().Add(15*time.Minute)
+	want.ElevatedBy, want.AMR = p.ElevatedBy, []string{"email", "pop", "user", "mfa"}
+	if diff := cmp.Diff(&want, p); diff != "" {
+		t.Error(diff)
+	}
+	list, err := e.ListSecurityKeys(t.Context(), p)
+	if err != nil || list.Keys[0].ID != p.ElevatedBy || !list.Keys[0].LastUsedAt.Equal(e.Clock.Now()) {
+		t.Errorf("%s, %v", asJSON(list), err)
+	}
+	if p.TokenID == plain.TokenID {
+		t.Error("two tokens have one id")
+	}
+
+	// EL-16: no other session, and not another life.
+	if up.RefreshTokenID != s.RefreshTokenID || up.RefreshToken != s.RefreshToken {
+		t.Error("another session, or another refresh token")
+	}
+	after, err := e.ListSessions(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(sessions, after); diff != "" {
+		t.Error(diff)
+	}
+	if got := e.Events.Of(auth.EventElevated); len(got) != 1 || got[0].UserID != p.UserID || got[0].SessionID != p.SessionID {
+		t.Errorf("events %v", got)
+	}
+
+	// EL-04: a refresh does not carry it on, and goes by the sign-in again.
+	for _, token := range []string{up.RefreshToken, s.RefreshToken} {
+		refreshed, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := e.Principal(t, refreshed)
+		if r.Elevated || r.ElevatedBy != uuid.Nil || !r.AuthTime.Equal(plain.AuthTime) || !cmp.Equal(r.AMR, plain.AMR) {
+			t.Errorf("refreshed: %+v", r)
+		}
+	}
+	// After a refresh, a step-up comes with the refresh token that is current then.
+	again, _ := elevate(t, e, plain, key)
+	if again.RefreshToken == s.RefreshToken {
+		t.Error("a refresh token that has had its turn")
+	}
+	if _, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: again.RefreshToken}); err != nil {
+		t.Error(err)
+	}
+}
+
+// EL-11: it lives as long as the access token, and no use of it makes that longer.
+func TestAStepUpEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired })
+	key := &authtest.Authenticator{}
+	s, p := elevate(t, e, e.Principal(t, withKey(t, e, "ada@example.com", key)), key)
+	if s.AccessTokenExpiresIn != 900 {
+		t.Errorf("%d seconds", s.AccessTokenExpiresIn)
+	}
+	e.Clock.Advance(15*time.Minute - time.Second)
+	if _, err := e.AddSecurityKey(t.Context(), p); err != nil {
+		t.Error(err)
+	}
+	e.Clock.Advance(time.Second)
+	if _, err := e.Authenticate(t.Context(), s.AccessToken); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("%v", err)
+	}
+}
+
+// EL-06: what was elevated is worth nothing once its user, session or key is gone.
+func TestAStepUpEndsWithItsUserSessionAndKey(t *testing.T) {
+	t.Parallel()
+	yes := true
+	for name, c := range map[string]struct {
+		end  func(t *testing.T, e *authtest.Engine, p *auth.Principal)
+		want error
+	}{
+		"disabled": {func(t *testing.T, e *authtest.Engine, p *auth.Principal) {
+			if _, err := e.UpdateUser(t.Context(), p.UserID, auth.UserUpdate{Disabled: &yes}); err != nil {
+				t.Fatal(err)
+			}
+		}, auth.ErrDisabledUser},
+		"signed out": {func(t *testing.T, e *authtest.Engine, p *auth.Principal) {
+			if err := e.SignOut(t.Context(), p, auth.SignOutParams{All: true}); err != nil {
+				t.Fatal(err)
+			}
+		}, auth.ErrUnauthenticated},
+		"the key removed": {func(t *testing.T, e *authtest.Engine, p *auth.Principal) {
+			if _, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: p.ElevatedBy}); err != nil {
+				t.Fatal(err)
+			}
+		}, auth.ErrElevationRequired},
+		"deleted": {func(t *testing.T, e *authtest.Engine, p *auth.Principal) {
+			if err := e.Store.DeleteUser(t.Context(), store.UserDeletion{UserID: p.UserID}); err != nil {
+				t.Fatal(err)
+			}
+		}, auth.ErrUnauthenticated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired })
+			checked := replica(t, e, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
+			key, second := &authtest.Authenticator{}, &authtest.Authenticator{}
+			_, p := elevate(t, e, e.Principal(t, withKey(t, e, "ada@example.com", key)), key)
+			spare := addKey(t, e, p, second)
+			begun, err := e.AddSecurityKey(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.end(t, e, p)
+			if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, c.want) {
+				t.Errorf("AddSecurityKey: %v, not %v", err, c.want)
+			}
+			if _, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: spare.ID}); !errors.Is(err, c.want) {
+				t.Errorf("RemoveSecurityKey: %v, not %v", err, c.want)
+			}
+			_, err = e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{Credential: (&authtest.Authenticator{}).Create(t, begun)})
+			if !errors.Is(err, c.want) && !errors.Is(err, auth.ErrInvalidRequest) { // the challenge may be gone too
+				t.Errorf("VerifyAddSecurityKey: %v, not %v", err, c.want)
+			}
+			if err := checked.CheckElevation(t.Context(), p, 0); !errors.Is(err, c.want) {
+				t.Errorf("CheckElevation: %v, not %v", err, c.want)
+			}
+		})
+	}
+}
+
+// A removal that comes between the look at the account and the change counts as well.
+func TestAStepUpEndsWithItsKeyAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	inner := memstore.New()
+	var elevated *auth.Principal
+	var armed atomic.Bool
+	s := storetest.Break(inner, storetest.Fault{Method: "ChangeUser", Do: func(ctx context.Context) {
+		if armed.CompareAndSwap(true, false) {
+			_, err := inner.ChangeUser(ctx, store.UserChange{
+				UserID: elevated.UserID, Now: authtest.NewClock().Now(), RemoveKey: elevated.ElevatedBy,
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}})
+	e := authtest.NewWithStore(t, s, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired })
+	key := &authtest.Authenticator{}
+	_, elevated = elevate(t, e, e.Principal(t, withKey(t, e, "ada@example.com", key)), key)
+	addKey(t, e, elevated, &authtest.Authenticator{})
+	begun, err := e.AddSecurityKey(t.Context(), elevated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := (&authtest.Authenticator{}).Create(t, begun)
+	armed.Store(true)
+	_, err = e.VerifyAddSecurityKey(t.Context(), elevated, auth.VerifyAddSecurityKeyParams{Credential: answer})
+	if !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A step-up of a session that has ended, before or between its halves.
+func TestSteppingUpWithoutASession(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	withKey(t, e, "ada@example.com", key)
+	p := e.Principal(t, e.SignIn(t, "ada@example.com"))
+	other := e.Principal(t, e.SignIn(t, "ada@example.com"))
+	answer := key.Get(t, beginElevation(t, e, p))
+	if err := e.RevokeSession(t.Context(), other, p.SessionID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: answer}); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("VerifyElevation: %v", err)
+	}
+	if _, err := e.Elevate(t.Context(), p, auth.ElevateParams{}); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("Elevate: %v", err)
+	}
+	sessionless := *other
+	sessionless.SessionID = uuid.Nil
+	for name, nobody := range map[string]*auth.Principal{"nil": nil, "without a session": &sessionless} {
+		if _, err := e.Elevate(t.Context(), nobody, auth.ElevateParams{}); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := e.VerifyElevation(t.Context(), nobody, auth.VerifyElevationParams{Credential: answer}); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Signed out at the very moment of the step-up.
+func TestSteppingUpWhileSignedOut(t *testing.T) {
+	t.Parallel()
+	inner := memstore.New()
+	var p *auth.Principal
+	var armed atomic.Bool
+	s := storetest.Break(inner, storetest.Fault{Method: "ChangeUser", Do: func(ctx context.Context) {
+		if armed.CompareAndSwap(true, false) {
+			if _, err := inner.EndSessions(ctx, p.UserID, p.SessionID); err != nil {
+				t.Error(err)
+			}
+		}
+	}})
+	e := authtest.NewWithStore(t, s)
+	key := &authtest.Authenticator{}
+	p = e.Principal(t, withKey(t, e, "ada@example.com", key))
+	answer := key.Get(t, beginElevation(t, e, p))
+	armed.Store(true)
+	if _, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: answer}); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWhoCannotStepUp(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	keyless := e.Principal(t, e.SignUp(t, "bob@example.com"))
+	anonymous, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		p      *auth.Principal
+		params auth.ElevateParams
+		want   error
+	}{
+		"one's own address":    {p, auth.ElevateParams{Email: "ADA@example.com"}, nil},
+		"another's address":    {p, auth.ElevateParams{Email: "bob@example.com"}, auth.ErrInvalidRequest},
+		"no address":           {p, auth.ElevateParams{Email: "ada"}, auth.ErrInvalidRequest},
+		"an unknown method":    {p, auth.ElevateParams{Method: "magic"}, auth.ErrInvalidRequest},
+		"a user without a key": {keyless, auth.ElevateParams{}, auth.ErrInvalidRequest},
+		"an anonymous user":    {e.Principal(t, anonymous.Session), auth.ElevateParams{}, auth.ErrForbiddenAnonymous},
+	} {
+		_, err := e.Elevate(t.Context(), c.p, c.params)
+		if !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("Elevate, %s: %v", name, err)
+		}
+		if c.p == keyless {
+			continue
+		}
+		answer := key.Get(t, beginElevation(t, e, p))
+		_, err = e.VerifyElevation(t.Context(), c.p, auth.VerifyElevationParams{Method: c.params.Method, Email: c.params.Email, Credential: answer})
+		if !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("VerifyElevation, %s: %v", name, err)
+		}
+	}
+}
+
+// EL-12: whoever has found a key that does not verify its user cannot step up with it, unless the operator says so.
+func TestSteppingUpTakesUserVerification(t *testing.T) {
+	t.Parallel()
+	for _, relaxed := range []bool{false, true} {
+		e := authtest.New(t)
+		if relaxed {
+			e = authtest.New(t, onlyPresence)
+		}
+		key := authtest.NewSecurityKey()
+		key.Unchecked = true
+		p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+		_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: key.Get(t, beginElevation(t, e, p))})
+		if relaxed && err != nil || !relaxed && !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("relaxed %v: %v", relaxed, err)
+		}
+	}
+}
+
+// EL-08: nothing else elevates.
+func TestNothingElseElevates(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	s := withKey(t, e, "ada@example.com", key)
+	byKey, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*auth.Session{"a verification link": s, "a password": e.SignIn(t, "ada@example.com"), "a key": byKey.Session} {
+		if p := e.Principal(t, s); p.Elevated {
+			t.Errorf("%s elevates", name)
+		}
+	}
+}
+
+func TestCheckElevation(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	plain := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	_, p := elevate(t, e, plain, key)
+	e.Clock.Advance(5 * time.Minute)
+	for name, c := range map[string]struct {
+		p      *auth.Principal
+		maxAge time.Duration
+		want   error
+	}{
+		"nobody":                 {nil, 0, auth.ErrUnauthenticated},
+		"a plain token":          {plain, 0, auth.ErrElevationRequired},
+		"whenever":               {p, 0, nil},
+		"just in time":           {p, 5 * time.Minute, nil},
+		"a nanosecond too late":  {p, 5*time.Minute - 1, auth.ErrElevationRequired},
+		"a negative age":         {p, -time.Second, auth.ErrElevationRequired},
+		"a plain token, any age": {plain, time.Hour, auth.ErrElevationRequired},
+	} {
+		err := e.CheckElevation(t.Context(), c.p, c.maxAge)
+		if !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package auth_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+)
+
+func TestSecurityKeysAreListedRenamedAndRemoved(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	phone, plug := &authtest.Authenticator{}, authtest.NewSecurityKey()
+	p := e.Principal(t, withKey(t, e, "ada@example.com", phone))
+	added := addKey(t, e, p, plug)
+	list, err := e.RenameSecurityKey(t.Context(), p, auth.RenameSecurityKeyParams{ID: added.ID, Nickname: "Blue 👩‍💻"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := e.ListSecurityKeys(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(list, again); diff != "" {
+		t.Errorf("the answer to a renaming is not the list: %s", diff)
+	}
+	phoneID := base64.RawURLEncoding.EncodeToString(phone.Credentials()[0].ID)
+	plugID := base64.RawURLEncoding.EncodeToString(plug.Credentials()[0].ID)
+	handle := base64.RawURLEncoding.EncodeToString(p.UserID[:])
+	signals := auth.Signals{
+		AllAcceptedCredentials: auth.AllAcceptedCredentials{RPID: "app.test", UserID: handle, AllAcceptedCredentialIDs: []string{phoneID, plugID}},
+		CurrentUserDetails:     auth.CurrentUserDetails{RPID: "app.test", UserID: handle, Name: "ada@example.com", DisplayName: "ada@example.com"},
+	}
+	ids := func(s auth.Signals) auth.Signals { // two keys of one instant come in any order
+		if l := s.AllAcceptedCredentials.AllAcceptedCredentialIDs; len(l) == 2 && l[0] == plugID {
+			l[0], l[1] = l[1], l[0]
+		}
+		return s
+	}
+	if diff := cmp.Diff(signals, ids(list.Signals)); diff != "" {
+		t.Error(diff)
+	}
+	for _, k := range list.Keys {
+		if k.ID == added.ID && (k.Nickname != "Blue 👩‍💻" || k.LastUsedAt != nil || k.Attachment != "cross-platform" || k.UserVerified || k.BackupEligible) {
+			t.Errorf("key %s", asJSON(k))
+		}
+	}
+
+	left, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: added.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signals.AllAcceptedCredentials.AllAcceptedCredentialIDs = []string{phoneID}
+	signals.UnknownCredential = &auth.UnknownCredential{RPID: "app.test", CredentialID: plugID}
+	if diff := cmp.Diff(signals, left.Signals); diff != "" || len(left.Keys) != 1 {
+		t.Error(diff)
+	}
+	plug.Unchecked = true
+	if _, err := endKeySignIn(t, e, plug.Get(t, beginKeySignIn(t, e, "ada@example.com"))); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("the removed key: %v", err)
+	}
+	if _, err := endKeySignIn(t, e, phone.Get(t, beginKeySignIn(t, e, ""))); err != nil {
+		t.Errorf("the other key: %v", err)
+	}
+	var types []auth.EventType
+	for _, event := range e.Events.Of(auth.EventSecurityKeyAdded, auth.EventSecurityKeyRenamed, auth.EventSecurityKeyRemoved) {
+		types = append(types, event.Type)
+	}
+	want := []auth.EventType{auth.EventSecurityKeyAdded, auth.EventSecurityKeyAdded, auth.EventSecurityKeyRenamed, auth.EventSecurityKeyRemoved}
+	if diff := cmp.Diff(want, types); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// UR-09: other people's keys do not exist.
+func TestOtherPeoplesKeysDoNotExist(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	a := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	b := e.Principal(t, withKey(t, e, "bob@example.com", &authtest.Authenticator{}))
+	list, err := e.ListSecurityKeys(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []uuid.UUID{list.Keys[0].ID, uuid.New(), uuid.Nil} {
+		if _, err := e.RenameSecurityKey(t.Context(), b, auth.RenameSecurityKeyParams{ID: id, Nickname: "mine"}); !errors.Is(err, auth.ErrNotFound) {
+			t.Errorf("rename: %v", err)
+		}
+		if _, err := e.RemoveSecurityKey(t.Context(), b, auth.RemoveSecurityKeyParams{ID: id}); !errors.Is(err, auth.ErrNotFound) {
+			t.Errorf("remove: %v", err)
+		}
+	}
+	after, err := e.ListSecurityKeys(t.Context(), a)
+	if diff := cmp.Diff(list, after); diff != "" || err != nil {
+		t.Errorf("%s, %v", diff, err)
+	}
+}
+
+// WA-34: nobody locks themselves out, not even by two removals at once.
+func TestTheLastWayInStays(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, unverified)
+	first, second := &authtest.Authenticator{}, &authtest.Authenticator{}
+	in, err := endKeySignUp(t, e, first.Create(t, beginKeySignUp(t, e, "ada@example.com")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := e.Principal(t, in.Session)
+	list, err := e.ListSecurityKeys(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only := auth.RemoveSecurityKeyParams{ID: list.Keys[0].ID}
+	if _, err := e.RemoveSecurityKey(t.Context(), p, only); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("the only key: %v", err)
+	}
+	spare := addKey(t, e, p, second)
+	var next, ok atomic.Int64
+	both := []auth.RemoveSecurityKeyParams{only, {ID: spare.ID}}
+	parallel(50, func() {
+		switch _, err := e.RemoveSecurityKey(background, p, both[next.Add(1)%2]); {
+		case err == nil:
+			ok.Add(1)
+		case !errors.Is(err, auth.ErrInvalidRequest) && !errors.Is(err, auth.ErrNotFound):
+			t.Error(err)
+		}
+	})
+	if ok.Load() != 1 {
+		t.Errorf("%d removals", ok.Load())
+	}
+
+	// A password is another way in, where passwords are on.
+	withPassword := e.Principal(t, withKey(t, e, "bob@example.com", &authtest.Authenticator{}))
+	list, err = e.ListSecurityKeys(t.Context(), withPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	off := replica(t, e, unverified, func(c *auth.Config) { c.Password = nil })
+	if _, err := off.RemoveSecurityKey(t.Context(), withPassword, auth.RemoveSecurityKeyParams{ID: list.Keys[0].ID}); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("the only key where passwords are off: %v", err)
+	}
+	if _, err := e.RemoveSecurityKey(t.Context(), withPassword, auth.RemoveSecurityKeyParams{ID: list.Keys[0].ID}); err != nil {
+		t.Errorf("a key beside a password: %v", err)
+	}
+}
+
+func TestRemovingAKeyCanSignOutTheOthers(t *testing.T) {
+	t.Parallel()
+	for _, others := range []bool{false, true} {
+		e := authtest.New(t)
+		s := withKey(t, e, "ada@example.com", &authtest.Authenticator{})
+		other := e.SignIn(t, "ada@example.com")
+		p := e.Principal(t, s)
+		list, err := e.ListSecurityKeys(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: list.Keys[0].ID, SignOutOthers: others}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: s.RefreshToken}); err != nil {
+			t.Errorf("the session that removed it: %v", err)
+		}
+		_, err = e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: other.RefreshToken})
+		if others != errors.Is(err, auth.ErrInvalidRefreshToken) || !others && err != nil {
+			t.Errorf("the other session: %v", err)
+		}
+	}
+}
+
+// A key that comes or goes is told to the owner of a proven address, with nothing in the letter that a thief could choose.
+func TestTheOwnerIsToldOfKeys(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	options, err := e.AddSecurityKey(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const nickname = "Call 555 or open evil.test"
+	added, err := e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{
+		Credential: (&authtest.Authenticator{}).Create(t, options), Nickname: nickname,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	letters := []authtest.Letter{e.Mailbox.Last(t, "ada@example.com")}
+	if _, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: added.ID}); err != nil {
+		t.Fatal(err)
+	}
+	letters = append(letters, e.Mailbox.Last(t, "ada@example.com"))
+	for i, template := range []string{"security-key-added", "security-key-removed"} {
+		if l := letters[i]; l.Template != template || strings.Contains(l.Text+l.HTML+l.Subject, "evil") {
+			t.Errorf("letter %+v", l)
+		}
+	}
+
+	open := authtest.New(t, unverified)
+	withKey(t, open, "bob@example.com", &authtest.Authenticator{})
+	if n := len(open.Mailbox.All()); n != 0 {
+		t.Errorf("%d letters to an address that nobody has proven", n)
+	}
+}
+
+// WA-32.
+func TestNicknamesAndNumbersOfKeysAreBounded(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.WebAuthn.MaxPerUser = 3 })
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	var key *auth.SecurityKey
+	for range 3 {
+		key = addKey(t, e, p, &authtest.Authenticator{})
+	}
+	if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("a fourth key: %v", err)
+	}
+	for nickname, ok := range map[string]bool{
+		"": true, "My <b>key</b>": true, strings.Repeat("ž", 64): true, "👨‍👩‍👧": true,
+		strings.Repeat("a", 65): false, strings.Repeat("a", 1<<20): false, "a\r\nb": false, "a\x00": false, "\u202Egnp": false, "\xff": false,
+	} {
+		if _, err := e.RenameSecurityKey(t.Context(), p, auth.RenameSecurityKeyParams{ID: key.ID, Nickname: nickname}); ok != (err == nil) || !ok && !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("rename to %.20q: %v", nickname, err)
+		}
+		_, err := e.VerifySignUpWebAuthn(t.Context(), auth.VerifySignUpWebAuthnParams{
+			Credential: (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, uuid.NewString()+"@example.com")), Nickname: nickname,
+		})
+		if ok != (err == nil) {
+			t.Errorf("sign up with %.20q: %v", nickname, err)
+		}
+	}
+}

@@ -1,0 +1,709 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/internal/ceremony"
+	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/store"
+)
+
+const methodWebAuthn = "webauthn"
+
+// amrOfKey says how somebody proved who they are with a security key (RFC 8176): by possession of a key and by being
+// there; where the authenticator verified them besides, that is a second factor.
+func amrOfKey(userVerified bool) []string {
+	if userVerified {
+		return []string{"pop", "user", "mfa"}
+	}
+	return []string{"pop", "user"}
+}
+
+// CreationOptions are what a client hands to navigator.credentials.create to make a credential, in the form that
+// PublicKeyCredential.parseCreationOptionsFromJSON takes (WebAuthn L3 §5.1.9). Binary values are base64url without
+// padding.
+type CreationOptions struct {
+	RP                     RelyingParty           `json:"rp"`
+	User                   UserEntity             `json:"user"`
+	Challenge              string                 `json:"challenge"` // 32 random bytes
+	PubKeyCredParams       []CredentialParameter  `json:"pubKeyCredParams"`
+	Timeout                int64                  `json:"timeout"` // milliseconds
+	ExcludeCredentials     []CredentialDescriptor `json:"excludeCredentials,omitempty"`
+	AuthenticatorSelection AuthenticatorSelection `json:"authenticatorSelection"`
+	Hints                  []string               `json:"hints,omitempty"`
+	Attestation            string                 `json:"attestation"`
+	Extensions             map[string]any         `json:"extensions,omitempty"`
+}
+
+// RequestOptions are what a client hands to navigator.credentials.get to use a credential, in the form that
+// PublicKeyCredential.parseRequestOptionsFromJSON takes (WebAuthn L3 §5.1.10).
+type RequestOptions struct {
+	Challenge        string                 `json:"challenge"` // 32 random bytes
+	Timeout          int64                  `json:"timeout"`   // milliseconds
+	RPID             string                 `json:"rpId"`
+	AllowCredentials []CredentialDescriptor `json:"allowCredentials,omitempty"`
+	UserVerification UserVerification       `json:"userVerification"`
+	Hints            []string               `json:"hints,omitempty"`
+	Extensions       map[string]any         `json:"extensions,omitempty"`
+}
+
+// RelyingParty is who asks for a credential.
+type RelyingParty struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+}
+
+// UserEntity is for whom a credential is.
+type UserEntity struct {
+	Name        string `json:"name"` // the e-mail address, where there is one
+	DisplayName string `json:"displayName"`
+	ID          string `json:"id"` // the user handle: the 16 bytes of the user's id
+}
+
+// CredentialParameter is a kind of key that is accepted.
+type CredentialParameter struct {
+	Type string `json:"type"` // "public-key"
+	Alg  int64  `json:"alg"`  // COSE
+}
+
+// CredentialDescriptor names a credential.
+type CredentialDescriptor struct {
+	Type       string   `json:"type"` // "public-key"
+	ID         string   `json:"id"`
+	Transports []string `json:"transports,omitempty"`
+}
+
+// AuthenticatorSelection says which authenticators will do.
+type AuthenticatorSelection struct {
+	AuthenticatorAttachment string           `json:"authenticatorAttachment,omitempty"`
+	RequireResidentKey      bool             `json:"requireResidentKey"`
+	ResidentKey             string           `json:"residentKey"`
+	UserVerification        UserVerification `json:"userVerification"`
+}
+
+// SignUpWebAuthnParams is a new user with a passkey.
+type SignUpWebAuthnParams struct {
+	Email   string
+	Options SignUpOptions
+}
+
+// signUpKey is what a sign-up that has begun remembers.
+type signUpKey struct {
+	User    uuid.UUID     `json:"user"`
+	Email   string        `json:"email"`
+	Options SignUpOptions `json:"options"`
+}
+
+// SignUpWebAuthn begins a sign-up with a passkey: it returns the options for creating one. Nothing is written but the
+// challenge, and the answer is the same whether or not the address has an account. It costs one round trip.
+//
+// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrSignUpDisabled]; [ErrInvalidRequest];
+// [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed],
+// [ErrRedirectNotAllowed].
+func (e *Engine) SignUpWebAuthn(ctx context.Context, p SignUpWebAuthnParams) (_ *CreationOptions, err error) {
+	defer e.settle(&err)
+	if e.config.WebAuthn == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	if e.config.SignUp.Disabled {
+		return nil, ErrSignUpDisabled
+	}
+	address, err := e.admit(p.Email)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.RedirectTo(p.Options.RedirectTo); err != nil {
+		return nil, err
+	}
+	u, err := e.newUser(p.Options, address.Typed)
+	if err != nil {
+		return nil, err
+	}
+	u.Email = address.Typed
+	challenge, err := e.challenge(ctx, kindSignUpKey, uuid.NewString(), uuid.Nil, signUpKey{u.ID, address.Typed, p.Options})
+	if err != nil {
+		return nil, err
+	}
+	return e.creationOptions(challenge, &u, nil), nil
+}
+
+// VerifySignUpWebAuthnParams ends a sign-up with a passkey.
+type VerifySignUpWebAuthnParams struct {
+	Credential json.RawMessage // what navigator.credentials.create came back with: PublicKeyCredential.toJSON()
+	Options    SignUpOptions   // what is set replaces what the sign-up began with
+	Nickname   string          // of the key, at most 64 characters
+}
+
+// VerifySignUpWebAuthn ends a sign-up with a passkey and creates the user. Where addresses are verified
+// (Config.Email.AllowUnverified is unset) the result has no session: a letter with a link is on its way. Until the
+// address is verified, a later sign-up with it takes the place of this one, as at [Engine.SignUpPassword]. It costs two
+// round trips, and one more for the letter.
+//
+// The challenge is used up, whatever comes of it.
+//
+// Errors: those of [Engine.SignUpWebAuthn]; [ErrInvalidRequest] for a credential that is not an answer to a challenge of
+// such a sign-up, or that WebAuthn L3 §7.1 or the configuration refuse, or that is registered already;
+// [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created.
+func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuthnParams) (_ *SignInResult, err error) {
+	defer e.settle(&err)
+	if e.config.WebAuthn == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	if e.config.SignUp.Disabled {
+		return nil, ErrSignUpDisabled
+	}
+	if err := checkNickname(p.Nickname); err != nil {
+		return nil, err
+	}
+	answer, err := ceremony.ParseRegistration(p.Credential)
+	if err != nil {
+		return nil, errCredential.because(err)
+	}
+	var begun signUpKey
+	ticket, _, err := e.presented(ctx, kindSignUpKey, answer.Challenge(), &begun)
+	if err != nil {
+		return nil, err
+	}
+	options := begun.Options.or(p.Options)
+	address, err := e.admit(begun.Email)
+	if err != nil {
+		return nil, err
+	}
+	redirectTo, err := e.RedirectTo(options.RedirectTo)
+	if err != nil {
+		return nil, err
+	}
+	u, err := e.newUser(options, address.Typed)
+	if err != nil {
+		return nil, err
+	}
+	u.ID = begun.User
+	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
+	key, userVerified, err := e.newKey(answer, u.ID, p.Nickname)
+	if err != nil {
+		return nil, err
+	}
+	if u, err = e.signUp(ctx, u, methodWebAuthn); err != nil {
+		return nil, err
+	}
+	n := newcomer{
+		user:       store.NewUser{User: u, SecurityKey: key, Redeem: ticket},
+		method:     methodWebAuthn,
+		amr:        amrOfKey(userVerified),
+		redirectTo: redirectTo,
+	}
+	in, err := e.enrol(ctx, n, e.signUpKeyAgain)
+	return in, refused(err)
+}
+
+// signUpKeyAgain is a sign-up with an address that has an account: see signUpAgain, of which it differs in that a new
+// key is always another proof than the one before.
+func (e *Engine) signUpKeyAgain(ctx context.Context, n newcomer) (*SignInResult, error) {
+	// The store looks at the address first. Whoever holds a registered key must not learn from it which addresses are
+	// taken.
+	_, err := e.store.User(ctx, store.UserQuery{CredentialID: n.user.SecurityKey.CredentialID, Now: e.now()})
+	if err == nil {
+		return nil, errKeyTaken
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("find security key: %w", err)
+	}
+	a, err := e.store.User(ctx, store.UserQuery{EmailKey: n.user.User.EmailKey, Now: e.now()})
+	if err != nil {
+		return nil, fmt.Errorf("find pending sign-up: %w", err)
+	}
+	if a.EmailVerified || a.Disabled {
+		return e.signUpTaken(ctx, a.User)
+	}
+	return e.replaceSignUp(ctx, a.User, n)
+}
+
+// or returns o with what is set in later replaced.
+func (o SignUpOptions) or(later SignUpOptions) SignUpOptions {
+	if later.AllowedRoles != nil {
+		o.AllowedRoles = later.AllowedRoles
+	}
+	if later.Metadata != nil {
+		o.Metadata = later.Metadata
+	}
+	for _, f := range []struct{ to, from *string }{
+		{&o.DefaultRole, &later.DefaultRole},
+		{&o.DisplayName, &later.DisplayName},
+		{&o.Locale, &later.Locale},
+		{&o.RedirectTo, &later.RedirectTo},
+	} {
+		if *f.from != "" {
+			*f.to = *f.from
+		}
+	}
+	return o
+}
+
+// SignInWebAuthnParams says who wants to sign in with a security key.
+type SignInWebAuthnParams struct {
+	// Email names the user, for keys that do not know theirs. Without it, any discoverable credential (passkey) will do.
+	Email string
+}
+
+// signInKey is what a sign-in that has begun remembers.
+type signInKey struct {
+	Named bool        `json:"named"` // an address was given
+	User  uuid.UUID   `json:"user"`  // whose it is, if anybody's
+	Keys  []uuid.UUID `json:"keys"`  // those offered
+}
+
+// SignInWebAuthn begins a sign-in with a security key: it returns the options for using one. For an address without an
+// account, or without a key, they name keys that nobody has, always the same ones, so that the answer tells nothing. It
+// costs one round trip, and two with an address.
+//
+// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] if Email is not an address.
+func (e *Engine) SignInWebAuthn(ctx context.Context, p SignInWebAuthnParams) (_ *RequestOptions, err error) {
+	defer e.settle(&err)
+	if e.config.WebAuthn == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	var begun signInKey
+	var offered []CredentialDescriptor
+	if p.Email != "" {
+		address, err := emailaddr.Parse(p.Email)
+		if err != nil {
+			return nil, ErrInvalidRequest.saying("email is not an address").because(err)
+		}
+		a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, With: store.WithSecurityKeys, Now: e.now()})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("find user: %w", err)
+		}
+		begun = signInKey{Named: true, User: a.ID, Keys: keyIDs(a.SecurityKeys)}
+		offered = descriptors(a.SecurityKeys)
+		if len(offered) == 0 {
+			offered = e.decoys(address.Canonical)
+		}
+	}
+	challenge, err := e.challenge(ctx, kindSignInKey, uuid.NewString(), uuid.Nil, begun)
+	if err != nil {
+		return nil, err
+	}
+	return e.requestOptions(challenge, offered, e.config.WebAuthn.UserVerification), nil
+}
+
+// VerifySignInWebAuthnParams ends a sign-in with a security key.
+type VerifySignInWebAuthnParams struct {
+	Credential json.RawMessage // what navigator.credentials.get came back with: PublicKeyCredential.toJSON()
+	Email      string          // not needed; if set, it must be the user's
+}
+
+// VerifySignInWebAuthn ends a sign-in with a security key and opens a session for the key's user. It costs three round
+// trips. The challenge is used up, whatever comes of it.
+//
+// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest], always the same, for a credential that is
+// not an answer to a challenge of such a sign-in, or that is not known here, or that WebAuthn L3 §7.2 or the
+// configuration refuse; after that the account's state: [ErrDisabledUser], [ErrUnverifiedUser],
+// [ErrInvalidEmailPassword] if the access lists do not admit the address.
+func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuthnParams) (_ *SignInResult, err error) {
+	defer e.settle(&err)
+	if e.config.WebAuthn == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	emailKey := ""
+	if p.Email != "" {
+		address, err := emailaddr.Parse(p.Email)
+		if err != nil {
+			return nil, ErrInvalidRequest.saying("email is not an address").because(err)
+		}
+		emailKey = address.Canonical
+	}
+	answer, err := ceremony.ParseAssertion(p.Credential)
+	if err != nil {
+		return nil, errCredential.because(err)
+	}
+	var begun signInKey
+	ticket, _, err := e.presented(ctx, kindSignInKey, answer.Challenge(), &begun)
+	if err != nil {
+		return nil, err
+	}
+	a, err := e.store.User(ctx, store.UserQuery{CredentialID: answer.CredentialID(), With: store.WithSecurityKeys, Now: e.now()})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("find security key: %w", err)
+	}
+	use, err := e.assert(ctx, &a, answer, begun.Keys, e.config.WebAuthn.UserVerification)
+	switch {
+	case err != nil:
+	case begun.Named && a.ID != begun.User:
+		err = errCredential.because(errors.New("another user's key than the one asked for"))
+	case emailKey != "" && emailKey != a.EmailKey:
+		err = errCredential.because(errors.New("another user's e-mail address"))
+	case !begun.Named && len(answer.UserHandle()) == 0:
+		err = errCredential.because(errors.New("no user handle, and nobody was asked for"))
+	}
+	if err != nil {
+		e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, Method: methodWebAuthn, Code: codeOf(err)})
+		return nil, err
+	}
+	in, err := e.enter(ctx, entry{
+		user: a.User, method: methodWebAuthn, amr: amrOfKey(use.UserVerified),
+		change: &store.UserChange{Redeem: ticket, UseKey: use},
+	})
+	return in, refused(err)
+}
+
+// AddSecurityKey begins the addition of a security key to the principal's account: it returns the options for creating
+// one. It is protected as [Engine.Elevate] says, except that a user without a key need not step up: they could not. It
+// costs two round trips.
+//
+// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrForbiddenAnonymous]; [ErrElevationRequired];
+// [ErrInvalidRequest] if the user has Config.WebAuthn.MaxPerUser keys; otherwise as at [Engine.User].
+func (e *Engine) AddSecurityKey(ctx context.Context, principal *Principal) (_ *CreationOptions, err error) {
+	defer e.settle(&err)
+	if e.config.WebAuthn == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	if _, err := e.protected(principal, addingKey); err != nil {
+		return nil, err
+	}
+	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.mayDo(&a, principal, addingKey); err != nil {
+		return nil, err
+	}
+	if len(a.SecurityKeys) >= e.config.WebAuthn.MaxPerUser {
+		return nil, ErrInvalidRequest.saying(fmt.Sprintf("a user may have at most %d security keys", e.config.WebAuthn.MaxPerUser))
+	}
+	challenge, err := e.challenge(ctx, kindAddKey, slotOf(principal), principal.UserID, boundTo{Session: principal.SessionID})
+	if err != nil {
+		return nil, err
+	}
+	return e.creationOptions(challenge, &a.User, a.SecurityKeys), nil
+}
+
+// VerifyAddSecurityKeyParams ends the addition of a security key.
+type VerifyAddSecurityKeyParams struct {
+	Credential json.RawMessage // what navigator.credentials.create came back with: PublicKeyCredential.toJSON()
+	Nickname   string          // of the key, at most 64 characters
+}
+
+// VerifyAddSecurityKey ends the addition of a security key that the same session began. It is protected like the
+// beginning. The owner of a verified address gets a letter. It costs two round trips, and one more for the letter. The
+// challenge is used up, whatever comes of it.
+//
+// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrForbiddenAnonymous]; [ErrElevationRequired];
+// [ErrUnauthenticated]; [ErrInvalidRequest] for a credential that is not an answer to a challenge of this session, or
+// that WebAuthn L3 §7.1 or the configuration refuse, or that is registered already, for this user or another; the
+// account's state, as at [Engine.User].
+func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal, p VerifyAddSecurityKeyParams) (_ *SecurityKey, err error) {
+	defer e.settle(&err)
+	if e.config.WebAuthn == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	if _, err := e.protected(principal, addingKey); err != nil {
+		return nil, err
+	}
+	if err := checkNickname(p.Nickname); err != nil {
+		return nil, err
+	}
+	answer, err := ceremony.ParseRegistration(p.Credential)
+	if err != nil {
+		return nil, errCredential.because(err)
+	}
+	var begun boundTo
+	ticket, u, err := e.presented(ctx, kindAddKey, answer.Challenge(), &begun)
+	if err != nil {
+		return nil, err
+	}
+	if u.ID != principal.UserID || begun.Session != principal.SessionID {
+		return nil, errCredential.because(errors.New("the challenge is another session's"))
+	}
+	if err := e.mayEnter(&u); err != nil {
+		return nil, err
+	}
+	key, _, err := e.newKey(answer, u.ID, p.Nickname)
+	if err != nil {
+		return nil, err
+	}
+	change := store.UserChange{UserID: u.ID, Now: e.now(), Redeem: ticket, SecurityKey: key}
+	l, told, err := e.notice(ctx, "security-key-added", &u)
+	if err != nil {
+		return nil, err
+	}
+	if told {
+		change.Messages = []store.Message{l.row}
+	}
+	if err := e.changeProtected(ctx, principal, addingKey, change); err != nil {
+		return nil, refused(err)
+	}
+	e.emit(ctx, Event{Type: EventSecurityKeyAdded, UserID: u.ID, SessionID: principal.SessionID, Detail: key.ID.String()})
+	if told {
+		e.deliver(ctx, l)
+	}
+	return publicKey(key), nil
+}
+
+// RelatedOrigins returns the web origins that may use this relying party's credentials, for the document
+// /.well-known/webauthn that browsers fetch from Config.WebAuthn.RPID when a page of another domain asks for one
+// (WebAuthn L3 §5.11). It is empty without Config.WebAuthn.
+func (e *Engine) RelatedOrigins() []string {
+	origins := []string{}
+	if e.config.WebAuthn != nil {
+		for _, o := range e.config.WebAuthn.Origins {
+			if isWebOrigin(o) {
+				origins = append(origins, o)
+			}
+		}
+	}
+	return origins
+}
+
+// boundTo is what a ceremony of a signed-in user remembers.
+type boundTo struct {
+	Session uuid.UUID   `json:"session"`
+	Keys    []uuid.UUID `json:"keys,omitempty"` // those offered
+}
+
+// slotOf keeps one ceremony of a kind for each session.
+func slotOf(p *Principal) string { return p.UserID.String() + " " + p.SessionID.String() }
+
+// What may be wrong with an answer is nothing that the client could mend, and much of it nothing that a stranger should
+// learn: one message for all.
+var (
+	errCredential = ErrInvalidRequest.saying("the credential could not be verified")
+	errKeyTaken   = ErrInvalidRequest.saying("this security key is registered already")
+)
+
+// refused translates what a store may say to the last step of a ceremony.
+func refused(err error) error {
+	if errors.Is(err, store.ErrConflict{Field: store.FieldCredential}) {
+		return errKeyTaken.because(err)
+	}
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEnabled}) {
+		return ErrDisabledUser.because(err)
+	}
+	for _, c := range []store.Condition{store.ConditionTicket, store.ConditionEpoch, store.ConditionSignCount} {
+		if errors.Is(err, store.ErrUnmet{Condition: c}) {
+			return errCredential.because(err)
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return errCredential.because(err)
+	}
+	return err
+}
+
+// challenge begins a ceremony: it stores a ticket whose secret is the challenge.
+func (e *Engine) challenge(ctx context.Context, kind, slot string, userID uuid.UUID, data any) (string, error) {
+	var random [32]byte
+	rand.Read(random[:]) //nolint:errcheck // never fails; a broken source ends the program
+	text := base64.RawURLEncoding.EncodeToString(random[:])
+	t, err := e.newTicket(kind, slot, userID, kind+":"+text, e.config.Tickets.WebAuthn, data)
+	if err != nil {
+		return "", err
+	}
+	t.Tries = 1 // whoever presents it has had their try, whatever comes of it
+	err = e.store.PutTicket(ctx, *t)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", ErrUnauthenticated.because(err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("store challenge: %w", err)
+	}
+	return text, nil
+}
+
+// presented uses up the challenge of a ceremony and returns its ticket, to be redeemed by what the ceremony brings about,
+// and its user, if it has one.
+func (e *Engine) presented(ctx context.Context, kind, challenge string, data any) (uuid.UUID, store.User, error) {
+	t, u, err := e.check(ctx, kind, kind+":"+challenge, data)
+	if errors.Is(err, ErrInvalidTicket) {
+		return t.ID, u, errCredential.because(err)
+	}
+	return t.ID, u, err
+}
+
+// newKey verifies a new credential and makes its record.
+func (e *Engine) newKey(answer *ceremony.Registration, userID uuid.UUID, nickname string) (_ *store.SecurityKey, userVerified bool, err error) {
+	c := e.config.WebAuthn
+	made, err := e.rules.passkeys.Register(answer, ceremony.Expectation{
+		UserVerification: c.UserVerification == UserVerificationRequired,
+		UserHandle:       userID[:],
+		Extensions:       slices.Sorted(maps.Keys(c.CreateExtensions)),
+	})
+	if err != nil {
+		return nil, false, errCredential.because(err)
+	}
+	if len(c.AllowedAAGUIDs) > 0 && !slices.Contains(c.AllowedAAGUIDs, made.AAGUID) || slices.Contains(c.DeniedAAGUIDs, made.AAGUID) {
+		return nil, false, ErrInvalidRequest.saying("security keys of this model are not accepted")
+	}
+	return &store.SecurityKey{
+		ID: uuid.New(), UserID: userID,
+		CredentialID: made.ID, PublicKey: made.PublicKey, UserHandle: userID[:],
+		SignCount: made.SignCount, BackupEligible: made.BackupEligible, BackupState: made.BackupState, UserVerified: made.UserVerified,
+		Transports: made.Transports, AAGUID: made.AAGUID, AttestationFormat: made.AttestationFormat, Attachment: made.Attachment,
+		Nickname: nickname, CreatedAt: e.now(),
+	}, made.UserVerified, nil
+}
+
+// assert verifies that the account's owner has used one of the keys offered. An account without the key, and one that is
+// none, take as long as a wrong signature.
+func (e *Engine) assert(ctx context.Context, a *store.Account, answer *ceremony.Assertion, offered []uuid.UUID, uv UserVerification) (*store.KeyUse, error) {
+	c := e.config.WebAuthn
+	want := ceremony.Expectation{
+		UserVerification: uv == UserVerificationRequired,
+		Extensions:       slices.Sorted(maps.Keys(c.GetExtensions)),
+	}
+	key, err := keyOf(a, answer, offered)
+	if err != nil {
+		e.rules.passkeys.Decoy(answer, want)
+		return nil, errCredential.because(err)
+	}
+	want.UserHandle = answer.UserHandle()
+	use, err := e.rules.passkeys.Assert(answer, ceremony.Credential{
+		ID: key.CredentialID, PublicKey: key.PublicKey, SignCount: key.SignCount,
+		BackupEligible: key.BackupEligible, BackupState: key.BackupState, UserVerified: key.UserVerified,
+		Transports: key.Transports, AAGUID: key.AAGUID, AttestationFormat: key.AttestationFormat, Attachment: key.Attachment,
+	}, want)
+	if err != nil {
+		return nil, errCredential.because(err)
+	}
+	if use.Rollback {
+		e.emit(ctx, Event{Type: EventSignCountRollback, UserID: a.ID, Method: methodWebAuthn, Code: CodeInvalidRequest, Detail: key.ID.String()})
+		if !c.AllowRollback {
+			return nil, errCredential.because(errors.New("the signature counter did not grow: there may be a copy of the key"))
+		}
+	}
+	return &store.KeyUse{
+		ID: key.ID, WasSignCount: key.SignCount, SignCount: use.SignCount,
+		BackupState: use.BackupState, UserVerified: use.UserVerified,
+	}, nil
+}
+
+// keyOf finds the key that was used among those of the account (WebAuthn L3 §7.2 steps 5 to 7).
+func keyOf(a *store.Account, answer *ceremony.Assertion, offered []uuid.UUID) (*store.SecurityKey, error) {
+	id := answer.CredentialID()
+	i := slices.IndexFunc(a.SecurityKeys, func(k store.SecurityKey) bool { return bytes.Equal(k.CredentialID, id) })
+	if i < 0 {
+		return nil, errors.New("no such key")
+	}
+	key := &a.SecurityKeys[i]
+	if offered != nil && !slices.Contains(offered, key.ID) {
+		return nil, errors.New("not one of the keys that were offered")
+	}
+	if h := answer.UserHandle(); len(h) > 0 && !isHandle(h, key) {
+		return nil, errors.New("another user's handle")
+	}
+	return key, nil
+}
+
+// isHandle reports whether h is the handle that the key was made with, in one of the forms that servers of the
+// documented API have given out: the bytes of the user's id; its text; what base64url makes of the text.
+func isHandle(h []byte, key *store.SecurityKey) bool {
+	handle := key.UserHandle
+	if len(handle) == 0 {
+		handle = key.UserID[:]
+	}
+	if bytes.Equal(h, handle) {
+		return true
+	}
+	id, err := uuid.FromBytes(handle)
+	return err == nil && (string(h) == id.String() || base64.RawURLEncoding.EncodeToString(h) == id.String())
+}
+
+func (e *Engine) creationOptions(challenge string, u *store.User, exclude []store.SecurityKey) *CreationOptions {
+	c := e.config.WebAuthn
+	o := &CreationOptions{
+		RP:                 RelyingParty{Name: c.RPName, ID: c.RPID},
+		User:               userEntity(u),
+		Challenge:          challenge,
+		Timeout:            c.Timeout.Milliseconds(),
+		ExcludeCredentials: descriptors(exclude),
+		AuthenticatorSelection: AuthenticatorSelection{
+			AuthenticatorAttachment: c.Attachment,
+			RequireResidentKey:      c.ResidentKey == "required",
+			ResidentKey:             c.ResidentKey,
+			UserVerification:        c.UserVerification,
+		},
+		Hints:       c.Hints,
+		Attestation: c.Attestation,
+		Extensions:  c.CreateExtensions,
+	}
+	for _, a := range algorithms {
+		o.PubKeyCredParams = append(o.PubKeyCredParams, CredentialParameter{publicKeyType, a})
+	}
+	return o
+}
+
+func (e *Engine) requestOptions(challenge string, offered []CredentialDescriptor, uv UserVerification) *RequestOptions {
+	c := e.config.WebAuthn
+	return &RequestOptions{
+		Challenge: challenge, Timeout: c.Timeout.Milliseconds(), RPID: c.RPID,
+		AllowCredentials: offered, UserVerification: uv, Hints: c.Hints, Extensions: c.GetExtensions,
+	}
+}
+
+const publicKeyType = "public-key"
+
+// userEntity is how an authenticator shows whose a credential is.
+func userEntity(u *store.User) UserEntity {
+	name := u.Email
+	if name == "" {
+		name = u.Phone
+	}
+	if name == "" {
+		name = u.DisplayName
+	}
+	return UserEntity{Name: name, DisplayName: u.DisplayName, ID: base64.RawURLEncoding.EncodeToString(u.ID[:])}
+}
+
+func descriptors(keys []store.SecurityKey) []CredentialDescriptor {
+	list := make([]CredentialDescriptor, len(keys))
+	for i, k := range keys {
+		list[i] = CredentialDescriptor{publicKeyType, base64.RawURLEncoding.EncodeToString(k.CredentialID), k.Transports}
+	}
+	return list
+}
+
+func keyIDs(keys []store.SecurityKey) []uuid.UUID {
+	ids := make([]uuid.UUID, len(keys))
+	for i, k := range keys {
+		ids[i] = k.ID
+	}
+	return ids
+}
+
+// decoys are the keys of an address that has none: like real ones, and always the same.
+func (e *Engine) decoys(emailKey string) []CredentialDescriptor {
+	shape := e.box.MAC("webauthn decoy", []byte(emailKey))
+	kinds := []struct {
+		length     int
+		transports []string
+	}{
+		{16, []string{"internal", "hybrid"}},
+		{20, []string{"internal", "hybrid"}},
+		{32, []string{"internal"}},
+		{32, []string{"internal", "hybrid"}},
+		{48, []string{"nfc", "usb"}},
+		{64, []string{"usb"}},
+	}
+	n := 1
+	if shape[0] < 64 {
+		n = 2
+	}
+	list := make([]CredentialDescriptor, n)
+	for i := range list {
+		kind := kinds[int(shape[1+i])%len(kinds)]
+		first := e.box.MAC("webauthn decoy id", []byte(emailKey), []byte{byte(i), 0})
+		second := e.box.MAC("webauthn decoy id", []byte(emailKey), []byte{byte(i), 1})
+		id := append(first[:], second[:]...)[:kind.length]
+		list[i] = CredentialDescriptor{publicKeyType, base64.RawURLEncoding.EncodeToString(id), kind.transports}
+	}
+	return list
+}
