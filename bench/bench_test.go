@@ -105,6 +105,7 @@ func newRealm(tb testing.TB, key auth.Key) *realm {
 		ClientURL:    "https://bench.example",
 		Secret:       secret,
 		Password:     &auth.PasswordConfig{},
+		WebAuthn:     &auth.WebAuthnConfig{},
 		Email:        auth.EmailConfig{AllowUnverified: true},
 		AccessTokens: auth.AccessTokensConfig{Issuer: issuer, Keys: auth.Keys{Active: key}},
 	})

@@ -88,6 +88,7 @@ func measure(ctx context.Context, rounds int, benchtime time.Duration, durable b
 	runs := [][]string{
 		{"-test.bench=" + counted, "-test.benchtime=100x"},
 		{"-test.bench=" + short, "-test.benchtime=" + benchtime.String()},
+		{"-test.bench=" + keys, "-test.benchtime=" + benchtime.String()},
 		{"-test.bench=" + long, "-test.benchtime=" + (10 * benchtime).String()},
 	}
 	if durable {
@@ -139,6 +140,7 @@ func (m measurements) read(r io.Reader) error {
 const (
 	counted  = "^BenchmarkVerifyToken$/./^of=(engine|jwt)$"
 	short    = "^BenchmarkInTurns$/^(VerifyToken|Refresh)$"
+	keys     = "^BenchmarkSignInWebAuthn$"
 	long     = "^BenchmarkInTurns$/^SignIn$"
 	postgres = "^BenchmarkPostgres$"
 )
@@ -185,6 +187,15 @@ func budgets() []budget {
 				microseconds, 25, "%.1f µs", false,
 			},
 		)
+	}
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		finish := "SignInWebAuthn/key=" + alg
+		list = append(list, budget{
+			"time of VerifySignInWebAuthn over go-webauthn and a signature, " + alg,
+			measurement{finish, "engine-ns"},
+			measurement{finish, "bare-ns"},
+			quotient, 1.25, "%.2f×", false,
+		})
 	}
 	const signIn = "InTurns/SignIn"
 	right, hash := measurement{signIn, "right-ns"}, measurement{signIn, "argon2-ns"}
