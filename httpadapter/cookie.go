@@ -14,9 +14,9 @@ import (
 // other site can make it send with a form: __Host- prefixed, Secure, HttpOnly, SameSite=Lax, for the whole host
 // (RFC 6265bis §4.1.3; OWASP ASVS 5.0 3.3.1 to 3.3.4).
 //
-// Routes that open or refresh a session set the cookies, and leave accessToken and refreshToken empty in their bodies;
-// GET /verify redirects without a refresh token. POST /token and POST /signout take the refresh token from its cookie,
-// need no body, and know no member refreshToken. Signing out removes the cookies.
+// Routes that open or refresh a session or step up in it set the cookies, and leave accessToken and refreshToken empty in
+// their bodies; GET /verify redirects without a refresh token. POST /token and POST /signout take the refresh token from
+// its cookie, need no body, and know no member refreshToken. Signing out removes the cookies.
 //
 // A request without an Authorization header is that of its access cookie's user. Where that cookie is missing or has
 // expired and the refresh token is good, the session is refreshed on the way and the new cookies are set; parallel
@@ -35,8 +35,8 @@ type CookieOptions struct {
 	// Persist is how long the browser keeps the refresh token after its last use. The default is 0: until the browser
 	// is closed. The session ends with [auth.SessionsConfig.Idle] in any case.
 	Persist time.Duration
-	// SignedOut answers requests behind [Handler.RequireUser] and [Handler.RequireRole] that nobody is signed in for:
-	// with a redirect to the sign-in page, say. The default is the error body with status 401.
+	// SignedOut answers requests behind [Handler.RequireUser], [Handler.RequireRole] and [Handler.RequireElevation] that
+	// nobody is signed in for: with a redirect to the sign-in page, say. The default is the error body with status 401.
 	SignedOut http.Handler
 }
 

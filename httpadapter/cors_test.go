@@ -69,7 +69,7 @@ func TestOnlyListedOriginsAreLetIn(t *testing.T) {
 			wantHeaders(t, w.Header(),
 				"Access-Control-Allow-Origin", c.allow,
 				"Access-Control-Allow-Credentials", "",
-				"Access-Control-Allow-Methods", "DELETE, GET, HEAD, POST",
+				"Access-Control-Allow-Methods", "DELETE, GET, HEAD, PATCH, POST",
 				"Access-Control-Allow-Headers", "authorization,content-type",
 				"Access-Control-Max-Age", "86400",
 				"Vary", vary)

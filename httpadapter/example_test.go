@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
@@ -103,6 +104,46 @@ func ExampleCookieOptions() {
 	// __Host-auth-access
 	// __Host-auth-refresh
 	// 200 <h1>Welcome back</h1>
+}
+
+// What cannot be undone is for users who have just proven, with a security key, that they are there.
+func ExampleHandler_RequireElevation() {
+	engine, err := auth.New(memstore.New(), auth.Config{
+		ServerURL: "https://api.example.com/v1",
+		ClientURL: "https://example.com",
+		Secret:    secret(),
+		WebAuthn:  &auth.WebAuthnConfig{},
+		Anonymous: &auth.AnonymousConfig{},
+		Email:     auth.EmailConfig{AllowUnverified: true},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	routes, err := httpadapter.New(engine, httpadapter.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	routes.Mount(mux, "/v1")
+	justNow := routes.RequireElevation(5 * time.Minute)
+	mux.Handle("DELETE /notes", justNow(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := httpadapter.PrincipalFrom(r.Context())
+		fmt.Fprintf(w, "all notes of %s are gone\n", p.UserID)
+	})))
+
+	in, err := engine.SignInAnonymous(context.Background(), auth.SignInAnonymousParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest("DELETE", "/notes", nil)
+	r.Header.Set("Authorization", "Bearer "+in.Session.AccessToken)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// The client now steps up with POST /v1/elevate/webauthn and asks again with the access token that comes of it.
+
+	// Output:
+	// 403 Bearer error="insufficient_user_authentication", error_description="Elevated claim is required", max_age="300"
 }
 
 func secret() auth.Secret {

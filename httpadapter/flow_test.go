@@ -280,7 +280,7 @@ func TestHEADHasTheHeadersOfGET(t *testing.T) {
 	h := newFixture(t, httpadapter.Options{})
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	for _, path := range []string{"/healthz", "/version", "/.well-known/jwks.json", "/openapi.yaml", "/user", "/nowhere"} {
+	for _, path := range []string{"/healthz", "/version", "/.well-known/jwks.json", "/.well-known/webauthn", "/openapi.yaml", "/user", "/nowhere"} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			get, err := server.Client().Get(server.URL + path)

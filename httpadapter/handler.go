@@ -144,6 +144,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.root.Ser
 // unless mux has a more specific pattern. A request whose path is not clean (//, /./, /../) does not come this far: mux
 // itself redirects it to the clean path.
 //
+// What browsers look for at the root of a host, whatever the prefix, is served there by h itself:
+// mux.Handle("/.well-known/webauthn", h).
+//
 // Mount panics where [http.ServeMux.Handle] does, which is a mistake in the program: if the prefix is not a clean path,
 // or if mux has a pattern that conflicts, such as "GET /" beside a prefix (use "GET /{$}" or "/").
 func (h *Handler) Mount(mux *http.ServeMux, prefix string) {

@@ -17,6 +17,7 @@ import (
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/store/memstore"
 )
 
 // bodies are requests with a body, each with a member that is text and a body that is good.
@@ -27,12 +28,23 @@ var bodies = []struct{ method, path, member, good string }{
 	{"POST", "/token", "refreshToken", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`},
 	{"POST", "/token/verify", "token", `{"token":"x"}`},
 	{"POST", "/signout", "refreshToken", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`},
+	{"POST", "/signup/webauthn", "email", `{"email":"new@example.com"}`},
+	{"POST", "/signup/webauthn/verify", "nickname", `{"credential":{},"nickname":"x"}`},
+	{"POST", "/signin/webauthn", "email", `{"email":"ada@example.com"}`},
+	{"POST", "/signin/webauthn/verify", "email", `{"credential":{},"email":"ada@example.com"}`},
+	{"POST", "/user/webauthn/add", "unknown", `{}`},
+	{"POST", "/user/webauthn/verify", "nickname", `{"credential":{},"nickname":"x"}`},
+	{"PATCH", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "nickname", `{"nickname":"x"}`},
+	{"POST", "/elevate/webauthn", "email", `{"email":"ada@example.com"}`},
+	{"POST", "/elevate/webauthn/verify", "email", `{"credential":{},"email":"ada@example.com"}`},
 }
 
 // UR-01, UR-10, UR-11, SU-03, SU-17, SI-08, E10, E11, W35: whatever is wrong with a body, on every route that has one.
 func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Options{MaxBody: 4 << 10})
+	h := newFixture(t, httpadapter.Options{MaxBody: 4 << 10}, open)
+	session := h.engine.SignUp(t, "ada@example.com")
+	before := len(h.engine.Events.All())
 	const json = "application/json"
 	for _, rt := range bodies {
 		m := `"` + rt.member + `"`
@@ -84,6 +96,9 @@ func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 				if rt.path == "/signout" && strings.HasPrefix(c.body, `{"metadata"`) {
 					c.names = "metadata" // not a known member, and yet it must be JSON that others can read
 				}
+				if needsUser(rt.path) {
+					r.Header.Set("Authorization", "Bearer "+session.AccessToken)
+				}
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, r)
 				wantRefused(t, w, c.status, auth.CodeInvalidRequest)
@@ -96,9 +111,16 @@ func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 			})
 		}
 	}
-	if n := len(h.engine.Events.All()); n != 0 { // NoEff
-		t.Errorf("%d events, want none", n)
-	}
+	t.Cleanup(func() {
+		if n := len(h.engine.Events.All()) - before; n != 0 { // NoEff
+			t.Errorf("%d events, want none", n)
+		}
+	})
+}
+
+// needsUser reports whether a route looks at the bearer before the body.
+func needsUser(path string) bool {
+	return strings.HasPrefix(path, "/user/") || strings.HasPrefix(path, "/elevate/")
 }
 
 // What is wrong with one route's body alone, and with what is not a body.
@@ -186,6 +208,35 @@ func TestRoutesRefuseMalformedRequests(t *testing.T) {
 		{"the scheme Basic", "GET", "/user", "", []string{"Authorization", "Basic " + session.AccessToken}, 401, unauthenticated, ""},
 		{"a refresh token for a bearer", "GET", "/user", "", []string{"Authorization", "Bearer " + session.RefreshToken}, 401, unauthenticated, ""},   // RT-27
 		{"a bearer of 100000 dots", "GET", "/user", "", []string{"Authorization", "Bearer " + strings.Repeat(".", 100000)}, 401, unauthenticated, ""}, // JW-14
+		{"a passkey's sign-up without a body", "POST", "/signup/webauthn", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a passkey's sign-up without an address", "POST", "/signup/webauthn", `{}`, nil, 400, auth.CodeInvalidRequest, "email is required"},
+		{"a passkey's sign-up with what is not an address", "POST", "/signup/webauthn", `{"email":"a"}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"a passkey's sign-up with a nickname too early", "POST", "/signup/webauthn", `{"email":"a@example.com","options":{"nickname":"x"}}`, nil, 400, auth.CodeInvalidRequest, "options.nickname"},
+		{"a passkey's sign-up with a role among the options", "POST", "/signup/webauthn", `{"email":"a@example.com","options":{"roles":["admin"]}}`, nil, 400, auth.CodeInvalidRequest, "options.roles"},
+		{"a passkey's sign-up with the role of an administrator", "POST", "/signup/webauthn", `{"email":"a@example.com","options":{"allowedRoles":["admin"]}}`, nil, 400, auth.CodeRoleNotAllowed, ""},
+		{"a passkey's sign-up with a place to go that is not allowed", "POST", "/signup/webauthn", `{"email":"a@example.com","options":{"redirectTo":"https://evil.test"}}`, nil, 400, auth.CodeRedirectNotAllowed, ""},
+		{"the end of a passkey's sign-up without a body", "POST", "/signup/webauthn/verify", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"the end of a passkey's sign-up without a credential", "POST", "/signup/webauthn/verify", `{"nickname":"x"}`, nil, 400, auth.CodeInvalidRequest, "credential is required"},
+		{"the end of a passkey's sign-up with the user's address", "POST", "/signup/webauthn/verify", `{"credential":{},"email":"a@example.com"}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"the end of a passkey's sign-up with a number for a nickname", "POST", "/signup/webauthn/verify", `{"credential":{},"options":{"nickname":1}}`, nil, 400, auth.CodeInvalidRequest, "options.nickname"},
+		{"the end of a passkey's sign-up with a long nickname", "POST", "/signup/webauthn/verify", `{"credential":{},"nickname":"` + strings.Repeat("x", 65) + `"}`, nil, 400, auth.CodeInvalidRequest, "nickname"}, // WA-32
+		{"the end of a passkey's sign-up with a nickname of two lines", "POST", "/signup/webauthn/verify", `{"credential":{},"options":{"nickname":"a\r\nb"}}`, nil, 400, auth.CodeInvalidRequest, "nickname"},      // WA-32
+		{"the end of a passkey's sign-up with an empty credential", "POST", "/signup/webauthn/verify", `{"credential":{}}`, nil, 400, auth.CodeInvalidRequest, "could not be verified"},
+		{"a passkey's sign-in with what is not an address", "POST", "/signin/webauthn", `{"email":"a"}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"a passkey's sign-in with a user's id", "POST", "/signin/webauthn", `{"userId":"1"}`, nil, 400, auth.CodeInvalidRequest, "userId"},
+		{"the end of a passkey's sign-in without a body", "POST", "/signin/webauthn/verify", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"the end of a passkey's sign-in without a credential", "POST", "/signin/webauthn/verify", `{"email":"a@example.com"}`, nil, 400, auth.CodeInvalidRequest, "credential is required"},
+		{"the end of a passkey's sign-in with a list for a credential", "POST", "/signin/webauthn/verify", `{"credential":[]}`, nil, 400, auth.CodeInvalidRequest, "credential must be an object"},
+		{"a new key for somebody else", "POST", "/user/webauthn/add", `{"email":"a@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "email"},
+		{"the end of a new key without a body", "POST", "/user/webauthn/verify", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"the end of a new key without a credential", "POST", "/user/webauthn/verify", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "credential is required"},
+		{"a key's name without a body", "PATCH", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a key's name that is not given", "PATCH", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "nickname is required"},
+		{"a key's name that is null", "PATCH", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", `{"nickname":null}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "nickname is required"},
+		{"a key's counter", "PATCH", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", `{"nickname":"x","signCount":0}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "signCount"},
+		{"a step-up without a key", "POST", "/elevate/webauthn", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "no security key"},
+		{"the end of a step-up without a body", "POST", "/elevate/webauthn/verify", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"}, // EL-07
+		{"the end of a step-up without a credential", "POST", "/elevate/webauthn/verify", `{"email":"ada@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "credential is required"},
 		{"a link without a ticket", "GET", "/verify?redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
 		{"a link with two tickets", "GET", "/verify?ticket=a&ticket=b&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
 		{"a link without a place to go", "GET", "/verify?ticket=a", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
@@ -256,6 +307,16 @@ func TestWhatIsNoRouteIsRefused(t *testing.T) {
 		{"DELETE", "/user/sessions", 405, "GET, HEAD"},
 		{"GET", "/user/sessions/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE"},
 		{"POST", "/verify", 405, "GET, HEAD"},
+		{"GET", "/signup/webauthn", 405, "POST"},
+		{"POST", "/signup/webauthn/", 404, ""},
+		{"POST", "/signup/webauthn/verify/x", 404, ""},
+		{"POST", "/user/webauthn", 404, ""},
+		{"POST", "/user/webauthn/keys", 405, "GET, HEAD"},
+		{"GET", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE, PATCH"},
+		{"DELETE", "/user/webauthn/keys/", 404, ""},
+		{"GET", "/elevate/webauthn", 405, "POST"},
+		{"POST", "/elevate", 404, ""},
+		{"POST", "/.well-known/webauthn", 405, "GET, HEAD"},
 		{"TRACE", "/healthz", 405, "GET, HEAD"},
 		{"CONNECT", "/user", 405, "GET, HEAD"},
 		{"post", "/token", 405, "POST"},
@@ -387,11 +448,18 @@ func manyKeys(n int) string {
 
 // FuzzRequest: whatever a stranger sends, the answer is never a fault of ours, and every failure has the one body.
 func FuzzRequest(f *testing.F) {
-	h := newFixture(f, httpadapter.Options{MaxBody: 4 << 10, AllowedOrigins: []string{"https://app.test"}}, open,
-		func(c *auth.Config) { c.SignUp.Disabled = true })
+	s := memstore.New()
+	session := authtest.NewWithStore(f, s, open).SignUp(f, "ada@example.com")
+	e := authtest.NewWithStore(f, s, open, func(c *auth.Config) { c.SignUp.Disabled = true })
+	h := newHandler(f, e.Engine, httpadapter.Options{MaxBody: 4 << 10, AllowedOrigins: []string{"https://app.test"}})
+	const signedIn = "as ada@example.com" // for the access token, which is another one each time
 	for _, rt := range bodies {
 		f.Add(rt.method, rt.path, "", "application/json", "", rt.good)
+		f.Add(rt.method, rt.path, "", "application/json", signedIn, rt.good)
 	}
+	f.Add("GET", "/user/webauthn/keys", "", "", signedIn, "")
+	f.Add("DELETE", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "signOutOthers=true", "", signedIn, "")
+	f.Add("GET", "/.well-known/webauthn", "", "", "", "")
 	f.Add("GET", "/user", "", "", "Bearer x", "")
 	f.Add("GET", "/verify", "ticket=verifyEmail:x&redirectTo=https://app.test/a?b=c%23d&type=emailVerify", "", "", "")
 	f.Add("GET", "/.well-known/jwks.json", "", "", "", "")
@@ -408,6 +476,9 @@ func FuzzRequest(f *testing.F) {
 		}
 		r.URL, r.URL.RawQuery, r.RequestURI = u, query, path
 		r.RemoteAddr = "192.0.2.1:1"
+		if authorization == signedIn {
+			authorization = "Bearer " + session.AccessToken
+		}
 		r.Header["Content-Type"], r.Header["Authorization"] = []string{contentType}, []string{authorization}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -17,7 +17,7 @@ type identity struct {
 type identityKey struct{}
 
 // PrincipalFrom returns who makes the request whose context this is. It reports false unless the request has come
-// through [Handler.RequireUser] or [Handler.RequireRole].
+// through [Handler.RequireUser], [Handler.RequireRole] or [Handler.RequireElevation].
 func PrincipalFrom(ctx context.Context) (*auth.Principal, bool) {
 	id, found := ctx.Value(identityKey{}).(identity)
 	return id.principal, found
@@ -32,15 +32,30 @@ func PrincipalFrom(ctx context.Context) (*auth.Principal, bool) {
 // [CookieOptions] for the rules that then hold. In cookie mode responses say Cache-Control: no-store unless next says
 // otherwise, because a shared cache cannot tell one user's page from another's.
 func (h *Handler) RequireUser(next http.Handler) http.Handler {
+	return h.require(next, func(context.Context, *auth.Principal) error { return nil })
+}
+
+// require is [Handler.RequireUser] for users who pass a check.
+func (h *Handler) require(next http.Handler, check func(context.Context, *auth.Principal) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, found := r.Context().Value(identityKey{}).(identity); found && id.handler == h {
-			next.ServeHTTP(w, r)
-			return
+		id, found := r.Context().Value(identityKey{}).(identity)
+		known := found && id.handler == h
+		if !known {
+			r = r.WithContext(h.withClient(r))
+			id = identity{handler: h}
 		}
-		r = r.WithContext(h.withClient(r))
-		var principal *auth.Principal
 		var err error
-		if !h.attempt(w, r, func() error { principal, err = h.admit(w, r); return nil }) {
+		if !h.attempt(w, r, func() error {
+			ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+			defer cancel()
+			if !known {
+				id.principal, err = h.admit(w, r.WithContext(ctx))
+			}
+			if err == nil {
+				err = check(ctx, id.principal)
+			}
+			return nil
+		}) {
 			return
 		}
 		switch {
@@ -52,10 +67,14 @@ func (h *Handler) RequireUser(next http.Handler) http.Handler {
 			h.fail(w, r, err)
 			return
 		}
+		if known {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if h.cookies != nil {
 			w.Header().Set("Cache-Control", "no-store")
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, identity{h, principal})))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, id)))
 	})
 }
 
@@ -64,9 +83,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*auth.Principal
 	if err := h.cookies.check(r); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
-	defer cancel()
-	return h.principal(w, r.WithContext(ctx))
+	return h.principal(w, r)
 }
 
 // RequireRole is [Handler.RequireUser] for users who may take a role; see [auth.Principal.HasRole]. Others get the error
@@ -74,12 +91,11 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*auth.Principal
 // for someone who is known and not allowed (RFC 9110 §15.5.4).
 func (h *Handler) RequireRole(role string) func(next http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
-		return h.RequireUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if p, _ := PrincipalFrom(r.Context()); !p.HasRole(role) {
-				h.fail(w, r, errRoleNotAllowed)
-				return
+		return h.require(next, func(_ context.Context, p *auth.Principal) error {
+			if !p.HasRole(role) {
+				return errRoleNotAllowed
 			}
-			next.ServeHTTP(w, r)
-		}))
+			return nil
+		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/internal/strictjson"
 )
@@ -91,6 +93,17 @@ func isJSON(contentType string) bool {
 		}
 	}
 	return true
+}
+
+// pathID returns the id in the path of a request, in its one spelling. Anything else is not found, as any id is that is
+// not one of the user's.
+func pathID(r *http.Request) (uuid.UUID, error) {
+	text := r.PathValue("id")
+	id, err := uuid.Parse(text)
+	if err != nil || id.String() != text {
+		return uuid.Nil, auth.ErrNotFound
+	}
+	return id, nil
 }
 
 // bearer returns the token of the Authorization header (RFC 6750 §2.1), the empty string if there is no such header.

@@ -147,8 +147,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case f.status == http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", challenge(r, f.code))
 	case f.code == auth.CodeElevationRequired:
-		// RFC 9470 §3.
-		header.Set("WWW-Authenticate", `Bearer error="insufficient_user_authentication", error_description="`+f.message+`"`)
+		header.Set("WWW-Authenticate", stepUpChallenge(err, f.message))
 	case f.status == http.StatusTooManyRequests:
 		header.Set("Retry-After", retryAfter)
 	case f.status >= http.StatusInternalServerError:

@@ -17,7 +17,11 @@ type route struct {
 // routes is the API. GET stands for HEAD as well, unless HEAD has a line of its own.
 var routes = []route{
 	{"POST", "/signup/email-password", (*Handler).signUpPassword},
+	{"POST", "/signup/webauthn", (*Handler).signUpWebAuthn},
+	{"POST", "/signup/webauthn/verify", (*Handler).verifySignUpWebAuthn},
 	{"POST", "/signin/email-password", (*Handler).signInPassword},
+	{"POST", "/signin/webauthn", (*Handler).signInWebAuthn},
+	{"POST", "/signin/webauthn/verify", (*Handler).verifySignInWebAuthn},
 	{"POST", "/signin/anonymous", (*Handler).signInAnonymous},
 
 	{"POST", "/token", (*Handler).refresh},
@@ -28,10 +32,19 @@ var routes = []route{
 	{"GET", "/user/sessions", (*Handler).listSessions},
 	{"DELETE", "/user/sessions/{id}", (*Handler).revokeSession},
 
+	{"POST", "/user/webauthn/add", (*Handler).addSecurityKey},
+	{"POST", "/user/webauthn/verify", (*Handler).verifyAddSecurityKey},
+	{"GET", "/user/webauthn/keys", (*Handler).listSecurityKeys},
+	{"PATCH", "/user/webauthn/keys/{id}", (*Handler).renameSecurityKey},
+	{"DELETE", "/user/webauthn/keys/{id}", (*Handler).removeSecurityKey},
+	{"POST", "/elevate/webauthn", (*Handler).elevateWebAuthn},
+	{"POST", "/elevate/webauthn/verify", (*Handler).verifyElevateWebAuthn},
+
 	{"GET", "/verify", (*Handler).verifyTicket},
 	{"HEAD", "/verify", (*Handler).previewTicket},
 
 	{"GET", "/.well-known/jwks.json", (*Handler).keySet},
+	{"GET", "/.well-known/webauthn", (*Handler).relatedOrigins},
 	{"GET", "/version", (*Handler).version},
 	{"GET", "/healthz", (*Handler).health},
 	{"GET", "/openapi.yaml", (*Handler).openAPI},

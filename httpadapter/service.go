@@ -9,12 +9,12 @@ import (
 	"github.com/ostiary/auth"
 )
 
-// keySetAge is how long others may keep the key set. A key should be among the next ones for longer than that before it
-// signs.
-const keySetAge = 5 * time.Minute
+// publicAge is how long others may keep the key set and the related origins. A key should be among the next ones for
+// longer than that before it signs.
+const publicAge = 5 * time.Minute
 
 func (h *Handler) keySet(w http.ResponseWriter, r *http.Request) error {
-	cacheable(w, r, "application/json", keySetAge, append(h.engine.KeySet(), '\n'))
+	cacheable(w, r, "application/json", publicAge, append(h.engine.KeySet(), '\n'))
 	return nil
 }
 

@@ -3,8 +3,6 @@ package httpadapter
 import (
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/internal/strictjson"
 )
@@ -148,10 +146,9 @@ func (h *Handler) revokeSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	text := r.PathValue("id")
-	id, err := uuid.Parse(text)
-	if err != nil || id.String() != text {
-		return auth.ErrNotFound // as any id that is not one of the user's
+	id, err := pathID(r)
+	if err != nil {
+		return err
 	}
 	if err := h.engine.RevokeSession(r.Context(), principal, id); err != nil {
 		return err

@@ -124,6 +124,13 @@ func (s *faultyStore) CheckTicket(ctx context.Context, q store.TicketQuery) (sto
 	return s.Store.CheckTicket(ctx, q)
 }
 
+func (s *faultyStore) PutTicket(ctx context.Context, t store.Ticket) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	return s.Store.PutTicket(ctx, t)
+}
+
 func (s *faultyStore) Ping(ctx context.Context) error {
 	if err := s.err(); err != nil {
 		return err
@@ -141,7 +148,12 @@ type request struct {
 
 func get(path string) request        { return request{method: http.MethodGet, path: path} }
 func head(path string) request       { return request{method: http.MethodHead, path: path} }
+func del(path string) request        { return request{method: http.MethodDelete, path: path} }
 func post(path, body string) request { return request{method: http.MethodPost, path: path, body: body} }
+
+func patch(path, body string) request {
+	return request{method: http.MethodPatch, path: path, body: body}
+}
 
 func (q request) as(s *auth.Session) request { q.bearer = s.AccessToken; return q }
 
@@ -203,9 +215,18 @@ var (
 	concealed       = setup{config: func(c *auth.Config) { c.ConcealErrors = true }}
 	noSignUps       = setup{config: func(c *auth.Config) { c.SignUp.Disabled = true }}
 	disabledSignUps = setup{config: func(c *auth.Config) { c.SignUp.DisableNewUsers = true }}
-	nothingOn       = setup{config: func(c *auth.Config) { c.Password, c.Anonymous = nil, nil }}
-	checked         = setup{config: func(c *auth.Config) { c.Sessions.CheckOnVerify = true }}
-	cookieMode      = setup{
+	nothingOn       = setup{config: func(c *auth.Config) { c.Password, c.Anonymous, c.WebAuthn = nil, nil, nil }}
+	noPasskeys      = setup{config: func(c *auth.Config) { c.WebAuthn = nil }}
+	stepUpRequired  = setup{config: func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired }}
+	onlyPasskeys    = setup{config: func(c *auth.Config) { c.Password, c.Email.AllowUnverified = nil, true }}
+	oneKeyEach      = setup{config: func(c *auth.Config) { c.WebAuthn.MaxPerUser = 1 }}
+	openly          = setup{config: func(c *auth.Config) {
+		c.Email.AllowUnverified = true
+		c.WebAuthn.Attestation, c.WebAuthn.Attachment = "direct", "platform"
+		c.WebAuthn.Hints, c.WebAuthn.GetExtensions = []string{"client-device"}, map[string]any{"uvm": true}
+	}}
+	checked    = setup{config: func(c *auth.Config) { c.Sessions.CheckOnVerify = true }}
+	cookieMode = setup{
 		config:  func(c *auth.Config) { c.Email.AllowUnverified = true },
 		options: httpadapter.Options{Cookies: &httpadapter.CookieOptions{}}, tls: true,
 	}
@@ -216,12 +237,19 @@ func (r *realm) signUp(t *testing.T) *auth.Session { return r.SignUp(t, email) }
 
 // disabled makes a user and disables them.
 func (r *realm) disabled(t *testing.T) *auth.Session {
+	t.Helper()
 	s := r.signUp(t)
+	r.disable(t, s)
+	return s
+}
+
+// disable disables a user, whose session then ends.
+func (r *realm) disable(t *testing.T, s *auth.Session) {
+	t.Helper()
 	yes := true
 	if _, err := r.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // link signs a user up whose address is not verified and returns the query of the link in their letter.
@@ -237,6 +265,71 @@ func (r *realm) link(t *testing.T) string {
 	}
 	return "/verify?" + link.RawQuery
 }
+
+// guest signs in a user without a name.
+func (r *realm) guest(t *testing.T) *auth.Session {
+	t.Helper()
+	in, err := r.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in.Session
+}
+
+// ended is the body that ends a ceremony.
+func ended(credential json.RawMessage, more string) string {
+	return `{"credential":` + string(credential) + more + `}`
+}
+
+// made begins a registration and returns the body that ends it.
+func (r *realm) made(t *testing.T, key *authtest.Authenticator, begin request, more string) string {
+	t.Helper()
+	options := r.send(t, begin)
+	check(t, options, 200, "")
+	return ended(key.Create(t, options.body), more)
+}
+
+// used begins an authentication and returns the body that ends it.
+func (r *realm) used(t *testing.T, key *authtest.Authenticator, begin request, more string) string {
+	t.Helper()
+	options := r.send(t, begin)
+	check(t, options, 200, "")
+	return ended(key.Get(t, options.body), more)
+}
+
+// newKey gives a user a security key and returns it and the path of its record.
+func (r *realm) newKey(t *testing.T, s *auth.Session) (*authtest.Authenticator, string) {
+	t.Helper()
+	key := &authtest.Authenticator{}
+	got := r.send(t, post("/user/webauthn/verify", r.made(t, key, post("/user/webauthn/add", "").as(s), "")).as(s))
+	check(t, got, 200, "")
+	var record struct{ ID string }
+	if err := json.Unmarshal(got.body, &record); err != nil {
+		t.Fatal(err)
+	}
+	return key, "/user/webauthn/keys/" + record.ID
+}
+
+// user is ada@example.com, signed in, with a security key.
+func (r *realm) user(t *testing.T) (*auth.Session, *authtest.Authenticator, string) {
+	t.Helper()
+	s := r.signUp(t)
+	key, path := r.newKey(t, s)
+	return s, key, path
+}
+
+// unknown are a registration and an authentication that answer no challenge of any server's.
+func unknown(t *testing.T) (registration, assertion string) {
+	t.Helper()
+	const challenge = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	key := &authtest.Authenticator{}
+	created := key.Create(t, `{"rp":{"id":"app.test","name":"a"},"user":{"id":"AAAA","name":"a","displayName":"a"},
+		"challenge":"`+challenge+`","pubKeyCredParams":[{"type":"public-key","alg":-7}]}`)
+	got := key.Get(t, `{"rpId":"app.test","challenge":"`+challenge+`"}`)
+	return ended(created, ""), ended(got, "")
+}
+
+const nobodysKey = "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24"
 
 // A call is a request and what it is answered with.
 type call struct {
@@ -311,6 +404,86 @@ var calls = []call{
 	{"guests are new users", noSignUps, of(post("/signin/anonymous", "")), 403, auth.CodeSignUpDisabled},
 	{"guests may be off", nothingOn, of(post("/signin/anonymous", "")), 409, auth.CodeDisabledEndpoint},
 
+	{"a passkey is made to sign up", setup{}, of(post("/signup/webauthn", `{"email":"`+email+`"}`)), 200, ""},
+	{"a passkey is made to sign up with all options", setup{}, of(post("/signup/webauthn", `{"email":"`+email+`","options":{
+		"allowedRoles":["me"],"defaultRole":"me","displayName":"Ada","locale":"en","metadata":{"a":[1,null]},"redirectTo":"`+authtest.ClientURL+`/in"}}`)), 200, ""},
+	{"a passkey is made as the service likes it", openly, of(post("/signup/webauthn", `{"email":"`+email+`","options":null}`)), 200, ""},
+	{"a passkey needs an address to sign up", setup{}, of(post("/signup/webauthn", `{"email":"ada"}`)), 400, auth.CodeInvalidRequest},
+	{"a passkey has no name before it is made", setup{}, of(post("/signup/webauthn", `{"email":"`+email+`","options":{"nickname":"x"}}`)), 400, auth.CodeInvalidRequest},
+	{"a passkey for another role is refused", setup{}, of(post("/signup/webauthn", `{"email":"`+email+`","options":{"allowedRoles":["admin"]}}`)), 400, auth.CodeRoleNotAllowed},
+	{
+		"a passkey for an address that is not admitted is refused",
+		setup{config: func(c *auth.Config) { c.Email.BlockedAddresses = []string{email} }},
+		of(post("/signup/webauthn", `{"email":"`+email+`"}`)), 401, auth.CodeInvalidEmailPassword,
+	},
+	{"signing up with a passkey may be disabled", noSignUps, of(post("/signup/webauthn", `{"email":"`+email+`"}`)), 403, auth.CodeSignUpDisabled},
+	{"signing up with a passkey needs passkeys to be on", noPasskeys, of(post("/signup/webauthn", `{"email":"`+email+`"}`)), 409, auth.CodeDisabledEndpoint},
+
+	{"a passkey signs up", setup{}, func(t *testing.T, r *realm) request {
+		return post("/signup/webauthn/verify", r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"`+email+`"}`), ""))
+	}, 200, ""},
+	{"a passkey signs up and in", unverified, func(t *testing.T, r *realm) request {
+		return post("/signup/webauthn/verify", r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"`+email+`"}`),
+			`,"nickname":"phone","options":{"displayName":"Ada","redirectTo":null}`))
+	}, 200, ""},
+	{"a passkey signs up as older clients do", unverified, func(t *testing.T, r *realm) request {
+		return post("/signup/webauthn/verify", r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"`+email+`"}`),
+			`,"options":{"nickname":"phone","redirectTo":"`+authtest.ClientURL+`"},"nickname":null`))
+	}, 200, ""},
+	{"a passkey that nobody asked for does not sign up", setup{}, func(t *testing.T, _ *realm) request {
+		registration, _ := unknown(t)
+		return post("/signup/webauthn/verify", registration)
+	}, 400, auth.CodeInvalidRequest},
+	{"a passkey of another form does not sign up", setup{}, of(post("/signup/webauthn/verify", `{"credential":{}}`)), 400, auth.CodeInvalidRequest},
+	{"a passkey of a new user may be disabled", disabledSignUps, func(t *testing.T, r *realm) request {
+		return post("/signup/webauthn/verify", r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"`+email+`"}`), ""))
+	}, 401, auth.CodeDisabledUser},
+	{"a passkey does not sign up where that is disabled", noSignUps, func(t *testing.T, _ *realm) request {
+		registration, _ := unknown(t)
+		return post("/signup/webauthn/verify", registration)
+	}, 403, auth.CodeSignUpDisabled},
+	{"a passkey for a taken address does not sign up", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/signup/webauthn/verify", r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"`+email+`"}`), ""))
+	}, 409, auth.CodeEmailAlreadyInUse},
+
+	{"a passkey is asked for to sign in", setup{}, of(post("/signin/webauthn", "")), 200, ""},
+	{"a passkey is asked for as the service likes it", openly, of(post("/signin/webauthn", `{"email":null}`)), 200, ""},
+	{"the keys of a user are asked for", setup{}, func(t *testing.T, r *realm) request {
+		r.user(t)
+		return post("/signin/webauthn", `{"email":"`+email+`"}`)
+	}, 200, ""},
+	{"the keys of nobody are asked for", setup{}, of(post("/signin/webauthn", `{"email":"`+stranger+`"}`)), 200, ""},
+	{"the keys of what is no address are not", setup{}, of(post("/signin/webauthn", `{"email":"ada"}`)), 400, auth.CodeInvalidRequest},
+	{"signing in with a passkey needs passkeys to be on", noPasskeys, of(post("/signin/webauthn", "")), 409, auth.CodeDisabledEndpoint},
+
+	{"a passkey signs in", setup{}, func(t *testing.T, r *realm) request {
+		_, key, _ := r.user(t)
+		return post("/signin/webauthn/verify", r.used(t, key, post("/signin/webauthn", ""), `,"email":"`+email+`"`))
+	}, 200, ""},
+	{"a passkey that nobody asked for does not sign in", setup{}, func(t *testing.T, _ *realm) request {
+		_, assertion := unknown(t)
+		return post("/signin/webauthn/verify", assertion)
+	}, 400, auth.CodeInvalidRequest},
+	{"a passkey of a disabled user does not sign in", setup{}, func(t *testing.T, r *realm) request {
+		s, key, _ := r.user(t)
+		r.disable(t, s)
+		return post("/signin/webauthn/verify", r.used(t, key, post("/signin/webauthn", ""), ""))
+	}, 401, auth.CodeDisabledUser},
+	{"a passkey of a user who is not verified does not sign in", setup{}, func(t *testing.T, r *realm) request {
+		key := &authtest.Authenticator{}
+		check(t, r.send(t, post("/signup/webauthn/verify", r.made(t, key, post("/signup/webauthn", `{"email":"`+email+`"}`), ""))), 200, "")
+		return post("/signin/webauthn/verify", r.used(t, key, post("/signin/webauthn", ""), ""))
+	}, 401, auth.CodeUnverifiedUser},
+	{"a passkey does not sign in where they are off", noPasskeys, func(t *testing.T, _ *realm) request {
+		_, assertion := unknown(t)
+		return post("/signin/webauthn/verify", assertion)
+	}, 409, auth.CodeDisabledEndpoint},
+	{"a passkey does not sign up where they are off", noPasskeys, func(t *testing.T, _ *realm) request {
+		registration, _ := unknown(t)
+		return post("/signup/webauthn/verify", registration)
+	}, 409, auth.CodeDisabledEndpoint},
+
 	{"refreshing returns a session", setup{}, func(t *testing.T, r *realm) request {
 		return post("/token", `{"refreshToken":"`+r.signUp(t).RefreshToken+`"}`)
 	}, 200, ""},
@@ -355,17 +528,195 @@ var calls = []call{
 	},
 
 	{"sessions are listed", setup{}, func(t *testing.T, r *realm) request { return get("/user/sessions").as(r.signUp(t)) }, 200, ""},
+	{
+		"a disabled user has no sessions where errors are concealed", concealed,
+		func(t *testing.T, r *realm) request { return get("/user/sessions").as(r.disabled(t)) }, 400, auth.CodeInvalidRequest,
+	},
+	{
+		"a disabled user revokes nothing where errors are concealed", concealed,
+		func(t *testing.T, r *realm) request {
+			s := r.disabled(t)
+			return del("/user/sessions/" + s.RefreshTokenID.String()).as(s)
+		}, 400, auth.CodeInvalidRequest,
+	},
 	{"nobody has no sessions", setup{}, of(get("/user/sessions")), 401, auth.CodeUnauthenticated},
 	{"a session is revoked", setup{}, func(t *testing.T, r *realm) request {
 		s, other := r.signUp(t), r.SignIn(t, email)
-		return request{method: "DELETE", path: "/user/sessions/" + other.RefreshTokenID.String()}.as(s)
+		return del("/user/sessions/" + other.RefreshTokenID.String()).as(s)
 	}, 200, ""},
 	{"nobody revokes nothing", setup{}, func(t *testing.T, r *realm) request {
-		return request{method: "DELETE", path: "/user/sessions/" + r.signUp(t).RefreshTokenID.String()}
+		return del("/user/sessions/" + r.signUp(t).RefreshTokenID.String())
 	}, 401, auth.CodeUnauthenticated},
 	{"another's session is not found", setup{}, func(t *testing.T, r *realm) request {
-		return request{method: "DELETE", path: "/user/sessions/" + r.SignUp(t, stranger).RefreshTokenID.String()}.as(r.signUp(t))
+		return del("/user/sessions/" + r.SignUp(t, stranger).RefreshTokenID.String()).as(r.signUp(t))
 	}, 404, auth.CodeRouteNotFound},
+
+	{"a key is made to be added", setup{}, func(t *testing.T, r *realm) request { return post("/user/webauthn/add", "").as(r.signUp(t)) }, 200, ""},
+	{"another key is made to be added", setup{}, func(t *testing.T, r *realm) request {
+		s, _, _ := r.user(t)
+		return post("/user/webauthn/add", "{}").as(s)
+	}, 200, ""},
+	{"a key is made for nobody else", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/webauthn/add", `{"email":"`+stranger+`"}`).as(r.signUp(t))
+	}, 400, auth.CodeInvalidRequest},
+	{"a key too many is not made", oneKeyEach, func(t *testing.T, r *realm) request {
+		s, _, _ := r.user(t)
+		return post("/user/webauthn/add", "").as(s)
+	}, 400, auth.CodeInvalidRequest},
+	{"a key is not made for nobody", setup{}, of(post("/user/webauthn/add", "")), 401, auth.CodeUnauthenticated},
+	{"a key is not made for a guest", setup{}, func(t *testing.T, r *realm) request { return post("/user/webauthn/add", "").as(r.guest(t)) }, 403, auth.CodeForbiddenAnonymous},
+	{"a second key needs a step-up to be made", stepUpRequired, func(t *testing.T, r *realm) request {
+		s, _, _ := r.user(t)
+		return post("/user/webauthn/add", "").as(s)
+	}, 403, auth.CodeElevationRequired},
+	{"a key is not made where they are off", noPasskeys, func(t *testing.T, r *realm) request { return post("/user/webauthn/add", "").as(r.signUp(t)) }, 409, auth.CodeDisabledEndpoint},
+
+	{"a key is added", setup{}, func(t *testing.T, r *realm) request {
+		s := r.signUp(t)
+		return post("/user/webauthn/verify", r.made(t, authtest.NewSecurityKey(), post("/user/webauthn/add", "").as(s), "")).as(s)
+	}, 200, ""},
+	{"a key is added with a name", setup{}, func(t *testing.T, r *realm) request {
+		s := r.signUp(t)
+		return post("/user/webauthn/verify", r.made(t, authtest.NewSecurityKey(), post("/user/webauthn/add", "").as(s), `,"nickname":"key ring"`)).as(s)
+	}, 200, ""},
+	{"a key with a long name is not added", setup{}, func(t *testing.T, r *realm) request {
+		s := r.signUp(t)
+		more := `,"nickname":"` + strings.Repeat("x", 65) + `"`
+		return post("/user/webauthn/verify", r.made(t, authtest.NewSecurityKey(), post("/user/webauthn/add", "").as(s), more)).as(s)
+	}, 400, auth.CodeInvalidRequest},
+	{"a key is not added for nobody", setup{}, func(t *testing.T, _ *realm) request {
+		registration, _ := unknown(t)
+		return post("/user/webauthn/verify", registration)
+	}, 401, auth.CodeUnauthenticated},
+	{"a second key needs a step-up to be added", stepUpRequired, func(t *testing.T, r *realm) request {
+		s := r.signUp(t)
+		end := r.made(t, authtest.NewSecurityKey(), post("/user/webauthn/add", "").as(s), "")
+		r.newKey(t, r.SignIn(t, email))
+		return post("/user/webauthn/verify", end).as(s)
+	}, 403, auth.CodeElevationRequired},
+	{"a key is not added where they are off", noPasskeys, func(t *testing.T, r *realm) request {
+		registration, _ := unknown(t)
+		return post("/user/webauthn/verify", registration).as(r.signUp(t))
+	}, 409, auth.CodeDisabledEndpoint},
+
+	{"keys are listed", setup{}, func(t *testing.T, r *realm) request {
+		s, key, _ := r.user(t)
+		check(t, r.send(t, post("/signin/webauthn/verify", r.used(t, key, post("/signin/webauthn", ""), ""))), 200, "")
+		return get("/user/webauthn/keys").as(s)
+	}, 200, ""},
+	{"a guest has no keys", setup{}, func(t *testing.T, r *realm) request { return get("/user/webauthn/keys").as(r.guest(t)) }, 200, ""},
+	{"nobody has no keys", setup{}, of(get("/user/webauthn/keys")), 401, auth.CodeUnauthenticated},
+	{
+		"a disabled user has no keys where errors are concealed", concealed,
+		func(t *testing.T, r *realm) request { return get("/user/webauthn/keys").as(r.disabled(t)) }, 400, auth.CodeInvalidRequest,
+	},
+	{"keys are not listed where they are off", noPasskeys, func(t *testing.T, r *realm) request { return get("/user/webauthn/keys").as(r.signUp(t)) }, 409, auth.CodeDisabledEndpoint},
+
+	{"a key is renamed", setup{}, func(t *testing.T, r *realm) request {
+		s, _, path := r.user(t)
+		return patch(path, `{"nickname":"phone"}`).as(s)
+	}, 200, ""},
+	{"a key's name is taken away", setup{}, func(t *testing.T, r *realm) request {
+		s, _, path := r.user(t)
+		return patch(path, `{"nickname":""}`).as(s)
+	}, 200, ""},
+	{"a key is renamed to something", setup{}, func(t *testing.T, r *realm) request {
+		s, _, path := r.user(t)
+		return patch(path, `{"nickname":null}`).as(s)
+	}, 400, auth.CodeInvalidRequest},
+	{"nobody renames nothing", setup{}, func(t *testing.T, r *realm) request {
+		_, _, path := r.user(t)
+		return patch(path, `{"nickname":"phone"}`)
+	}, 401, auth.CodeUnauthenticated},
+	{"another's key is not renamed", setup{}, func(t *testing.T, r *realm) request {
+		_, _, path := r.user(t)
+		return patch(path, `{"nickname":"phone"}`).as(r.SignUp(t, stranger))
+	}, 404, auth.CodeRouteNotFound},
+	{"a key is not renamed where they are off", noPasskeys, func(t *testing.T, r *realm) request {
+		return patch(nobodysKey, `{"nickname":"phone"}`).as(r.signUp(t))
+	}, 409, auth.CodeDisabledEndpoint},
+
+	{"a key is removed", setup{}, func(t *testing.T, r *realm) request {
+		s, _, path := r.user(t)
+		return del(path).as(s)
+	}, 200, ""},
+	{"a key is removed and others signed out", setup{}, func(t *testing.T, r *realm) request {
+		s, _, path := r.user(t)
+		return del(path + "?signOutOthers=true").as(s)
+	}, 200, ""},
+	{"a key is removed with a clear word", setup{}, func(t *testing.T, r *realm) request {
+		s, _, path := r.user(t)
+		return del(path + "?signOutOthers=yes").as(s)
+	}, 400, auth.CodeInvalidRequest},
+	{"the last way to sign in is not removed", onlyPasskeys, func(t *testing.T, r *realm) request {
+		got := r.send(t, post("/signup/webauthn/verify", r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"`+email+`"}`), "")))
+		var in auth.SignInResult
+		if err := json.Unmarshal(got.body, &in); err != nil || in.Session == nil {
+			t.Fatal(err, string(got.body))
+		}
+		keys, err := r.ListSecurityKeys(t.Context(), r.Principal(t, in.Session))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return del("/user/webauthn/keys/" + keys.Keys[0].ID.String()).as(in.Session)
+	}, 400, auth.CodeInvalidRequest},
+	{"nobody removes nothing", setup{}, func(t *testing.T, r *realm) request {
+		_, _, path := r.user(t)
+		return del(path)
+	}, 401, auth.CodeUnauthenticated},
+	{"a key needs a step-up to be removed", stepUpRequired, func(t *testing.T, r *realm) request {
+		s, _, path := r.user(t)
+		return del(path).as(s)
+	}, 403, auth.CodeElevationRequired},
+	{"another's key is not removed", setup{}, func(t *testing.T, r *realm) request {
+		_, _, path := r.user(t)
+		return del(path).as(r.SignUp(t, stranger))
+	}, 404, auth.CodeRouteNotFound},
+	{"a key is not removed where they are off", noPasskeys, func(t *testing.T, r *realm) request {
+		return del(nobodysKey).as(r.signUp(t))
+	}, 409, auth.CodeDisabledEndpoint},
+
+	{"a key is asked for to step up", setup{}, func(t *testing.T, r *realm) request {
+		s, _, _ := r.user(t)
+		return post("/elevate/webauthn", "").as(s)
+	}, 200, ""},
+	{"a key is asked for to step up as older clients do", setup{}, func(t *testing.T, r *realm) request {
+		s, _, _ := r.user(t)
+		return post("/elevate/webauthn", `{"email":"`+email+`"}`).as(s)
+	}, 200, ""},
+	{"another's key is not asked for", setup{}, func(t *testing.T, r *realm) request {
+		s, _, _ := r.user(t)
+		return post("/elevate/webauthn", `{"email":"`+stranger+`"}`).as(s)
+	}, 400, auth.CodeInvalidRequest},
+	{"nobody steps up", setup{}, of(post("/elevate/webauthn", "")), 401, auth.CodeUnauthenticated},
+	{"a guest does not step up", setup{}, func(t *testing.T, r *realm) request { return post("/elevate/webauthn", "").as(r.guest(t)) }, 403, auth.CodeForbiddenAnonymous},
+	{"stepping up needs passkeys to be on", noPasskeys, func(t *testing.T, r *realm) request { return post("/elevate/webauthn", "").as(r.signUp(t)) }, 409, auth.CodeDisabledEndpoint},
+
+	{"a key steps up", setup{}, func(t *testing.T, r *realm) request {
+		s, key, _ := r.user(t)
+		return post("/elevate/webauthn/verify", r.used(t, key, post("/elevate/webauthn", "").as(s), "")).as(s)
+	}, 200, ""},
+	{"a key steps up as older clients do", setup{}, func(t *testing.T, r *realm) request {
+		s, key, _ := r.user(t)
+		return post("/elevate/webauthn/verify", r.used(t, key, post("/elevate/webauthn", "").as(s), `,"email":"`+email+`"`)).as(s)
+	}, 200, ""},
+	{"a key that nobody asked for does not step up", setup{}, func(t *testing.T, r *realm) request {
+		s, _, _ := r.user(t)
+		_, assertion := unknown(t)
+		return post("/elevate/webauthn/verify", assertion).as(s)
+	}, 400, auth.CodeInvalidRequest},
+	{"nobody has stepped up", setup{}, func(t *testing.T, _ *realm) request {
+		_, assertion := unknown(t)
+		return post("/elevate/webauthn/verify", assertion)
+	}, 401, auth.CodeUnauthenticated},
+	{"a guest has not stepped up", setup{}, func(t *testing.T, r *realm) request {
+		_, assertion := unknown(t)
+		return post("/elevate/webauthn/verify", assertion).as(r.guest(t))
+	}, 403, auth.CodeForbiddenAnonymous},
+	{"nobody has stepped up where passkeys are off", noPasskeys, func(t *testing.T, r *realm) request {
+		_, assertion := unknown(t)
+		return post("/elevate/webauthn/verify", assertion).as(r.signUp(t))
+	}, 409, auth.CodeDisabledEndpoint},
 
 	{"a link signs in", setup{}, func(t *testing.T, r *realm) request { return get(r.link(t)) }, 302, ""},
 	{"a used link says so where it leads", setup{}, func(t *testing.T, r *realm) request {
@@ -384,6 +735,9 @@ var calls = []call{
 	{"the key set need not be sent twice", setup{}, func(t *testing.T, r *realm) request {
 		return get("/.well-known/jwks.json").with("If-None-Match", r.send(t, get("/.well-known/jwks.json")).header.Get("ETag"))
 	}, 304, ""},
+	{"related origins are public", setup{}, of(get("/.well-known/webauthn")), 200, ""},
+	{"related origins need not be sent twice", setup{}, of(get("/.well-known/webauthn").with("If-None-Match", "*")), 304, ""},
+	{"no origins are related where passkeys are off", noPasskeys, of(get("/.well-known/webauthn")), 409, auth.CodeDisabledEndpoint},
 	{"the version is public", setup{}, of(get("/version")), 200, ""},
 	{"the server is healthy", setup{}, of(get("/healthz")), 200, ""},
 	{"the server is healthy in few words", setup{}, of(head("/healthz")), 200, ""},
@@ -398,7 +752,8 @@ var calls = []call{
 }
 
 // unsafeRoutes are all routes that take a body or change something, with a body that is good for each.
-func unsafeRoutes(s *auth.Session) []request {
+func unsafeRoutes(t *testing.T, s *auth.Session) []request {
+	registration, assertion := unknown(t)
 	return []request{
 		post("/signup/email-password", credentialsOf(stranger, authtest.Password)),
 		post("/signin/email-password", credentialsOf(email, authtest.Password)),
@@ -406,7 +761,17 @@ func unsafeRoutes(s *auth.Session) []request {
 		post("/token", `{"refreshToken":"`+s.RefreshToken+`"}`),
 		post("/token/verify", `{"token":"`+s.AccessToken+`"}`),
 		post("/signout", `{"refreshToken":"`+s.RefreshToken+`"}`),
-		{method: http.MethodDelete, path: "/user/sessions/" + s.RefreshTokenID.String(), bearer: s.AccessToken},
+		del("/user/sessions/" + s.RefreshTokenID.String()).as(s),
+		post("/signup/webauthn", `{"email":"`+stranger+`"}`),
+		post("/signup/webauthn/verify", registration),
+		post("/signin/webauthn", `{}`),
+		post("/signin/webauthn/verify", assertion),
+		post("/user/webauthn/add", `{}`).as(s),
+		post("/user/webauthn/verify", registration).as(s),
+		patch(nobodysKey, `{"nickname":"phone"}`).as(s),
+		del(nobodysKey).as(s),
+		post("/elevate/webauthn", `{}`).as(s),
+		post("/elevate/webauthn/verify", assertion).as(s),
 	}
 }
 
@@ -429,7 +794,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		t.Run("a body that is too large is refused", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, setup{})
-			for _, q := range unsafeRoutes(r.signUp(t)) {
+			for _, q := range unsafeRoutes(t, r.signUp(t)) {
 				if q.body != "" {
 					q.body = `{"x":"` + strings.Repeat("x", 64<<10) + `"}`
 					check(t, r.send(t, q), 413, auth.CodeInvalidRequest)
@@ -439,7 +804,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		t.Run("a body of another type is refused", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, setup{})
-			for _, q := range unsafeRoutes(r.signUp(t)) {
+			for _, q := range unsafeRoutes(t, r.signUp(t)) {
 				if q.body != "" {
 					check(t, r.send(t, q.with("Content-Type", "text/plain")), 415, auth.CodeInvalidRequest)
 				}
@@ -470,6 +835,30 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 			}
 			check(t, r.send(t, get("/user")), 401, auth.CodeUnauthenticated)
 		})
+		t.Run("with cookies no ceremony's tokens are in the body", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, cookieMode)
+			key := &authtest.Authenticator{}
+			for _, end := range []func() request{
+				func() request {
+					return post("/signup/webauthn/verify", r.made(t, key, post("/signup/webauthn", `{"email":"`+email+`"}`), ""))
+				},
+				func() request {
+					return post("/elevate/webauthn/verify", r.used(t, key, post("/elevate/webauthn", ""), ""))
+				},
+				func() request {
+					return post("/signin/webauthn/verify", r.used(t, key, post("/signin/webauthn", ""), ""))
+				},
+			} {
+				got := r.send(t, end())
+				check(t, got, 200, "")
+				var body auth.SignInResult
+				if err := json.Unmarshal(got.body, &body); err != nil || body.Session == nil || body.Session.AccessToken+body.Session.RefreshToken != "" {
+					t.Errorf("%v %s", err, got.body)
+				}
+			}
+			check(t, r.send(t, get("/user/webauthn/keys")), 200, "")
+		})
 		t.Run("with cookies a link has no token", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, setup{options: cookieMode.options, tls: true})
@@ -482,7 +871,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		t.Run("with cookies another site is refused", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, cookieMode)
-			for _, q := range unsafeRoutes(r.signUp(t)) {
+			for _, q := range unsafeRoutes(t, r.signUp(t)) {
 				check(t, r.send(t, q.with("Origin", "https://evil.example")), 403, auth.CodeInvalidRequest)
 			}
 		})
@@ -508,6 +897,10 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				t.Fatal(err)
 			}
 			ticket := url.QueryEscape(r.Mailbox.Last(t, stranger).Ticket())
+			key, _ := r.newKey(t, session)
+			made := r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"new@example.com"}`), "")
+			used := r.used(t, key, post("/signin/webauthn", ""), "")
+			steppedUp := r.used(t, key, post("/elevate/webauthn", "").as(session), "")
 			enough.Store(true)
 			for _, q := range []request{
 				post("/signup/email-password", credentialsOf("new@example.com", authtest.Password)),
@@ -515,6 +908,9 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				post("/signin/anonymous", `{}`),
 				post("/token", `{"refreshToken":"`+session.RefreshToken+`"}`),
 				get("/verify?redirectTo=&ticket=" + ticket),
+				post("/signup/webauthn/verify", made),
+				post("/signin/webauthn/verify", used),
+				post("/elevate/webauthn/verify", steppedUp).as(session),
 			} {
 				check(t, r.send(t, q), 429, auth.CodeTooManyRequests)
 			}
@@ -525,7 +921,8 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				r := newRealm(t, checked)
 				link, session := r.link(t), r.SignUp(t, stranger)
 				r.store.fail(fault)
-				for _, q := range append(unsafeRoutes(session), get(link), get("/user").as(session), get("/user/sessions").as(session)) {
+				for _, q := range append(unsafeRoutes(t, session), get(link), get("/user").as(session),
+					get("/user/sessions").as(session), get("/user/webauthn/keys").as(session)) {
 					check(t, r.send(t, q), status, auth.CodeInternal)
 				}
 				if status == 503 {
@@ -553,11 +950,19 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 // unlimited are the answers that only a limit on requests could give, on routes that have none: they are documented so that
 // clients are prepared for one.
 var unlimited = map[openapi.Exchange]bool{
-	{Method: "POST", Path: "/token/verify", Status: 429}:         true,
-	{Method: "POST", Path: "/signout", Status: 429}:              true,
-	{Method: "GET", Path: "/user", Status: 429}:                  true,
-	{Method: "GET", Path: "/user/sessions", Status: 429}:         true,
-	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}: true,
+	{Method: "POST", Path: "/token/verify", Status: 429}:              true,
+	{Method: "POST", Path: "/signout", Status: 429}:                   true,
+	{Method: "GET", Path: "/user", Status: 429}:                       true,
+	{Method: "GET", Path: "/user/sessions", Status: 429}:              true,
+	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:      true,
+	{Method: "POST", Path: "/signup/webauthn", Status: 429}:           true,
+	{Method: "POST", Path: "/signin/webauthn", Status: 429}:           true,
+	{Method: "POST", Path: "/user/webauthn/add", Status: 429}:         true,
+	{Method: "POST", Path: "/user/webauthn/verify", Status: 429}:      true,
+	{Method: "GET", Path: "/user/webauthn/keys", Status: 429}:         true,
+	{Method: "PATCH", Path: "/user/webauthn/keys/{id}", Status: 429}:  true,
+	{Method: "DELETE", Path: "/user/webauthn/keys/{id}", Status: 429}: true,
+	{Method: "POST", Path: "/elevate/webauthn", Status: 429}:          true,
 }
 
 // check compares an answer with what was expected of it. The body has been checked against the document.
@@ -586,6 +991,9 @@ func check(t *testing.T, got answer, status int, code auth.Code) {
 	}
 	if failure.Error != code {
 		t.Errorf("the error is %q, want %q: %s", failure.Error, code, got.body)
+	}
+	if challenge := got.header.Get("WWW-Authenticate"); status == http.StatusForbidden && (challenge != "") != (code == auth.CodeElevationRequired) {
+		t.Errorf("the answer %s has the challenge %q", got.body, challenge)
 	}
 }
 
