@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,7 +107,7 @@ type tab struct {
 	shots   int
 	mu      sync.Mutex
 	faults  []string
-	refused string // what the browser logs when a request is refused that should be
+	refused []string // what the browser logs when a request is refused that should be
 }
 
 func browser(t *testing.T) string {
@@ -195,7 +196,8 @@ func (p *tab) watch() func(event any) {
 				return
 			}
 			p.mu.Lock()
-			expected := p.refused != "" && e.Entry.Source == log.EntrySourceNetwork && strings.Contains(e.Entry.Text, p.refused)
+			expected := e.Entry.Source == log.EntrySourceNetwork &&
+				slices.ContainsFunc(p.refused, func(status string) bool { return strings.Contains(e.Entry.Text, status) })
 			p.mu.Unlock()
 			if !expected {
 				note("%s %s: %s (%s)", e.Entry.Source, e.Entry.Level, e.Entry.Text, e.Entry.URL)
@@ -204,11 +206,14 @@ func (p *tab) watch() func(event any) {
 	}
 }
 
-// expectRefusal says with which status the server will refuse a request from now on: the browser logs every one.
-func (p *tab) expectRefusal(status int) {
+// expectRefusal says with which status the server will refuse requests from now on: the browser logs every one.
+func (p *tab) expectRefusal(statuses ...int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.refused = fmt.Sprintf("status of %d", status)
+	p.refused = nil
+	for _, status := range statuses {
+		p.refused = append(p.refused, fmt.Sprintf("status of %d", status))
+	}
 }
 
 // do does something, or fails the test with a screenshot of what stood in the way.

@@ -1,5 +1,6 @@
 // Quickstart is the smallest thing that shows the authentication engine at work: a server with one page on which to sign
-// up, in and out, and to see what sessions and tokens are made of. From the root of the repository:
+// up, in and out, with a password or a passkey, and to see what sessions and tokens are made of. What it serves is one
+// note for each user. From the root of the repository:
 //
 //	go run ./examples/quickstart
 //
@@ -18,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -87,16 +89,31 @@ func run(ctx context.Context, addr, db string, out io.Writer) (err error) {
 
 // config is all that the engine needs to know.
 func config(url string, secret auth.Secret) auth.Config {
-	return auth.Config{
+	c := auth.Config{
 		ServerURL: url + "/v1",
 		ClientURL: url,
 		Secret:    secret,
 		Password:  &auth.PasswordConfig{},
 		Anonymous: &auth.AnonymousConfig{MaxIdle: 24 * time.Hour},
+		// Who has a passkey confirms with it what the engine protects, such as removing one. For the service's own part see
+		// notes.
+		Elevation: auth.ElevationConfig{Mode: auth.ElevationRecommended},
 		// There is no mail here that could prove an address.
 		Email:  auth.EmailConfig{AllowUnverified: true},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
+	// Passkeys belong to a name. Where the page has none, because -addr says a number that others reach, there are none.
+	if named(url) {
+		// Some people need longer than a minute for theirs.
+		c.WebAuthn = &auth.WebAuthnConfig{RPName: "Quickstart", Timeout: 5 * time.Minute}
+	}
+	return c
+}
+
+// named reports whether the host of a page is a name and not a number.
+func named(page string) bool {
+	u, err := url.Parse(page)
+	return err == nil && net.ParseIP(u.Hostname()) == nil
 }
 
 //go:embed page
@@ -106,7 +123,7 @@ var files embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'none'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
 
-// routes are the documented ones under /v1, and the page.
+// routes are the documented ones under /v1, the service's own, and the page.
 func routes(engine *auth.Engine) (http.Handler, error) {
 	adapter, err := httpadapter.New(engine, httpadapter.Options{Logger: slog.Default()})
 	if err != nil {
@@ -120,6 +137,7 @@ func routes(engine *auth.Engine) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	adapter.Mount(mux, "/v1")
+	newNotes().mount(mux, adapter)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

@@ -11,18 +11,27 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store/memstore"
 )
 
 func newServer(t *testing.T) *httptest.Server {
+	t.Helper()
+	_, s := newEngine(t)
+	return s
+}
+
+func newEngine(t *testing.T) (*authtest.Engine, *httptest.Server) {
 	t.Helper()
 	e := authtest.New(t, func(c *auth.Config) { c.Email.AllowUnverified = true })
 	handler, err := routes(e.Engine)
@@ -31,7 +40,7 @@ func newServer(t *testing.T) *httptest.Server {
 	}
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
-	return s
+	return e, s
 }
 
 func get(t *testing.T, url string) (*http.Response, string) {
@@ -145,6 +154,107 @@ func TestThePageHasWordsForEveryCode(t *testing.T) {
 	} {
 		if !bytes.Contains(text, []byte("'"+string(code)+"'")) {
 			t.Errorf("errors.js has no text for %s", code)
+		}
+	}
+}
+
+func TestPasskeysAreThereWhereThePageHasAName(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		address, page, rpID string
+	}{
+		{"127.0.0.1:8080", "http://localhost:8080", "localhost"},
+		{"[::1]:8080", "http://localhost:8080", "localhost"},
+		{"0.0.0.0:8080", "http://localhost:8080", "localhost"},
+		{"192.0.2.2:8080", "http://192.0.2.2:8080", ""},
+		{"[2001:db8::2]:8080", "http://[2001:db8::2]:8080", ""},
+	} {
+		t.Run(c.address, func(t *testing.T) {
+			t.Parallel()
+			address := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.address))
+			page := publicURL(address)
+			if page != c.page {
+				t.Errorf("the page is at %s, want %s", page, c.page)
+			}
+			engine, err := auth.New(memstore.New(), config(page, newSecret()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			options, err := engine.SignInWebAuthn(t.Context(), auth.SignInWebAuthnParams{})
+			switch {
+			case c.rpID == "" && !errors.Is(err, auth.ErrDisabledEndpoint):
+				t.Errorf("a sign-in begins with %v, want %v", err, auth.ErrDisabledEndpoint)
+			case c.rpID != "" && (err != nil || options.RPID != c.rpID):
+				t.Errorf("a sign-in begins with %+v, %v, want those of %s", options, err, c.rpID)
+			}
+		})
+	}
+}
+
+// do sends a request of the owner of an access token and returns the text of the note, or the code of the refusal.
+func do(t *testing.T, s *httptest.Server, method, accessToken, body string) (status int, said string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/note", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if accessToken != "" {
+		r.Header.Set("Authorization", "Bearer "+accessToken)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct{ Text, Error string }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, answer.Text + answer.Error
+}
+
+func TestANoteIsItsOwnersAndErasedByThemAlone(t *testing.T) {
+	t.Parallel()
+	e, s := newEngine(t)
+	ada, eve := e.SignUp(t, "ada@example.com"), e.SignUp(t, "eve@example.com")
+	key, principal := &authtest.Authenticator{}, e.Principal(t, ada)
+	made, err := e.AddSecurityKey(t.Context(), principal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.VerifyAddSecurityKey(t.Context(), principal, auth.VerifyAddSecurityKeyParams{Credential: key.Create(t, made)}); err != nil {
+		t.Fatal(err)
+	}
+	elevation, err := e.Elevate(t.Context(), principal, auth.ElevateParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	elevated, err := e.VerifyElevation(t.Context(), principal, auth.VerifyElevationParams{Credential: key.Get(t, elevation.WebAuthn)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name, method, token, body string
+		later                     time.Duration
+		status                    int
+		said                      string
+	}{
+		{name: "nobody reads", method: "GET", status: 401, said: "unauthenticated-user"},
+		{name: "nobody writes", method: "PUT", body: `{"text":"x"}`, status: 401, said: "unauthenticated-user"},
+		{name: "the owner writes", method: "PUT", token: ada.AccessToken, body: `{"text":"remember"}`, status: 200, said: "remember"},
+		{name: "the owner reads", method: "GET", token: ada.AccessToken, status: 200, said: "remember"},
+		{name: "another user has a note of their own", method: "GET", token: eve.AccessToken, status: 200},
+		{name: "a note has its limit", method: "PUT", token: ada.AccessToken, body: `{"text":"` + strings.Repeat("x", maxNote) + `"}`, status: 400, said: "invalid-request"},
+		{name: "the owner does not erase it just so", method: "DELETE", token: ada.AccessToken, status: 403, said: "elevated-claim-required"},
+		{name: "nor who cannot step up", method: "DELETE", token: eve.AccessToken, status: 403, said: "elevated-claim-required"},
+		{name: "it is still there", method: "GET", token: ada.AccessToken, status: 200, said: "remember"},
+		{name: "the owner erases it after a step-up", method: "DELETE", token: elevated.AccessToken, status: 200},
+		{name: "it is gone", method: "GET", token: ada.AccessToken, status: 200},
+		{name: "five minutes later a step-up is too old", method: "DELETE", token: elevated.AccessToken, later: 5*time.Minute + time.Second, status: 403, said: "elevated-claim-required"},
+	} {
+		e.Clock.Advance(step.later)
+		if status, said := do(t, s, step.method, step.token, step.body); status != step.status || said != step.said {
+			t.Errorf("%s: %d %q, want %d %q", step.name, status, said, step.status, step.said)
 		}
 	}
 }

@@ -18,28 +18,30 @@ export class ApiError extends Error {
 
 const listeners = new Set();
 
-// onExchange calls listener after each request, with { method, path, status, code, milliseconds }: nothing secret.
+// onExchange calls listener after each request, with { method, path, status, code, milliseconds }: nothing secret. The path
+// is the one from the root.
 export function onExchange(listener) {
   listeners.add(listener);
 }
 
 // call sends a request, with body as JSON and accessToken as bearer if they are given, and returns what the answer's JSON
-// says. Paths are those of the documentation without the leading slash.
+// says. Paths are those of the documentation without the leading slash; what begins with ../ is the service's own.
 export async function call(method, path, { body, accessToken } = {}) {
   const headers = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (accessToken) headers.Authorization = `Bearer ${accessToken}`;
 
+  const url = new URL(path, base);
   const started = performance.now();
   const tell = (status, code) => {
     const milliseconds = Math.round(performance.now() - started);
-    for (const listener of listeners) listener({ method, path, status, code, milliseconds });
+    for (const listener of listeners) listener({ method, path: url.pathname, status, code, milliseconds });
   };
 
   let response;
   let answer;
   try {
-    response = await fetch(new URL(path, base), {
+    response = await fetch(url, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -55,4 +57,14 @@ export async function call(method, path, { body, accessToken } = {}) {
   tell(response.status, response.ok ? undefined : answer.error);
   if (!response.ok) throw new ApiError(response.status, answer.error, answer.message);
   return answer;
+}
+
+// because names the reason of an invalid request where the caller knows it: the API has one code for all reasons.
+export async function because(code, answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.code !== 'invalid-request') throw error;
+    throw new ApiError(error.status, code, error.message);
+  }
 }

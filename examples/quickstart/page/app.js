@@ -7,13 +7,16 @@ import { onChange, restore } from './session.js';
 
 import * as claims from './sections/claims.js';
 import * as guest from './sections/guest.js';
+import * as keys from './sections/keys.js';
+import * as note from './sections/note.js';
+import * as passkey from './sections/passkey.js';
 import * as password from './sections/password.js';
 import * as requests from './sections/requests.js';
 import * as session from './sections/session.js';
 import * as sessions from './sections/sessions.js';
 import * as user from './sections/user.js';
 
-const sections = { claims, guest, password, requests, session, sessions, user };
+const sections = { claims, guest, keys, note, passkey, password, requests, session, sessions, user };
 
 for (const element of document.querySelectorAll('[data-section]')) {
   sections[element.dataset.section].mount(element);

@@ -39,11 +39,27 @@ const texts = {
   'unverified-user': 'Please verify your address first: follow the link in the letter that we sent.',
   'user-not-anonymous': 'You have an account already.',
 
+  // What the API calls an invalid request, where this page knows the reason:
+  'no-passkey': 'This has to be confirmed with a passkey, and you have none yet. Please add one first.',
+  'passkey-refused': 'The server did not accept this passkey. It may have been removed from the account, or not have checked that it is you.',
+
   network: 'The server cannot be reached. Is it running?',
+};
+
+// Why a browser made or used no passkey: the names of DOMExceptions. For the most part it does not say more, because
+// a page must not find out which passkeys somebody has.
+const refusals = {
+  AbortError: 'Something else was begun in the meantime. Please try again.',
+  ConstraintError: 'This device cannot check that it is you, with a PIN or a fingerprint for example.',
+  InvalidStateError: 'This device or key has a passkey for this account already.',
+  NotAllowedError: 'Nothing was done: it was cancelled, or took too long, or none of your passkeys would do.',
+  NotSupportedError: 'This device cannot make a passkey of a kind that the server takes.',
+  SecurityError: 'Passkeys do not work at this address. Please open the page at the one that the server printed when it started.',
 };
 
 // describe says what an error means. For a request that was malformed, only the server knows what was wrong with it.
 export function describe(error) {
+  if (error instanceof DOMException) return refusals[error.name] ?? `The browser reports: ${error.message}`;
   if (error.code === 'invalid-request') return `The server could not use this: ${error.message}.`;
   return texts[error.code] ?? error.message;
 }

@@ -11,7 +11,7 @@ export function mount(section) {
     const ok = status >= 200 && status < 300 && !code;
     const outcome = [status || 'no answer', code, `${milliseconds}\u00a0ms`].filter(Boolean).join(' · ');
     log.prepend(
-      element('li', {}, element('span', {}, method), element('span', {}, `/v1/${path}`), element('span', { className: 'outcome', data: { ok: String(ok) } }, outcome)),
+      element('li', {}, element('span', {}, method), element('span', {}, path), element('span', { className: 'outcome', data: { ok: String(ok) } }, outcome)),
     );
     while (log.children.length > kept) log.lastChild.remove();
   });

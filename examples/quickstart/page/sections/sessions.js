@@ -69,8 +69,10 @@ function client(userAgent) {
   return userAgent.split(' ')[0] || 'Unknown client';
 }
 
-const names = { pwd: 'password', email: 'e-mail link', otp: 'one-time code', hwk: 'passkey', swk: 'passkey' };
+// What the methods of RFC 8176 are called. That somebody was there, and proved two things at once, goes without saying.
+const names = { pwd: 'password', email: 'e-mail link', otp: 'one-time code', pop: 'passkey', user: '', mfa: '' };
 
 function how(amr) {
-  return amr.length > 0 ? ` · by ${amr.map((method) => names[method] ?? method).join(', ')}` : '';
+  const methods = amr.map((method) => names[method] ?? method).filter(Boolean);
+  return methods.length > 0 ? ` · by ${methods.join(', ')}` : '';
 }
