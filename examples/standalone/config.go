@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 		Secret:              secret(e),
 		PreviousSecrets:     previousSecrets(e),
 		Password:            password(e),
+		WebAuthn:            webAuthn(e),
 		SignUp: auth.SignUpConfig{
 			Disabled:        e.flag("AUTH_DISABLE_SIGNUP", false),
 			DisableNewUsers: e.flag("AUTH_DISABLE_NEW_USERS", false),
@@ -77,6 +79,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 			Idle: e.seconds("AUTH_REFRESH_TOKEN_EXPIRES_IN", 30*24*time.Hour, 10*365*24*time.Hour),
 		},
 		AccessTokens:  accessTokens(e),
+		Elevation:     auth.ElevationConfig{Mode: auth.ElevationMode(e.text("AUTH_REQUIRE_ELEVATED_CLAIM", string(auth.ElevationDisabled)))},
 		ConcealErrors: e.flag("AUTH_CONCEAL_ERRORS", false),
 		Logger:        newLogger(w, e.flag("AUTH_DEBUG", false), e.flag("AUTH_LOG_FORMAT_TEXT", false)),
 	}
@@ -106,6 +109,9 @@ func read(e *environment, w io.Writer) (settings, error) {
 	noteAll(e, err)
 	if u, err := url.Parse(s.auth.ServerURL); err == nil && !strings.HasSuffix(strings.TrimRight(u.Path, "/"), s.prefix) {
 		s.warnings = append(s.warnings, "AUTH_SERVER_URL does not end with AUTH_API_PREFIX: links in letters work only if a proxy adds it")
+	}
+	if s.auth.WebAuthn == nil && s.auth.Elevation.Mode != auth.ElevationDisabled {
+		s.warnings = append(s.warnings, "AUTH_REQUIRE_ELEVATED_CLAIM demands step-ups, and nobody can step up: AUTH_WEBAUTHN_ENABLED is not true")
 	}
 	s.warnings = append(s.warnings, unsupported(e)...)
 	if len(e.mistakes) > 0 {
@@ -161,6 +167,27 @@ func password(e *environment) *auth.PasswordConfig {
 	c := &auth.PasswordConfig{MinLength: e.number("AUTH_PASSWORD_MIN_LENGTH", 8, 1, 128)}
 	if e.flag("AUTH_PASSWORD_HIBP_ENABLED", false) {
 		c.Breached = auth.HIBP(nil)
+	}
+	return c
+}
+
+func webAuthn(e *environment) *auth.WebAuthnConfig {
+	const rpID = "AUTH_WEBAUTHN_RP_ID"
+	c := &auth.WebAuthnConfig{
+		RPID:    e.text(rpID, ""),
+		RPName:  e.text("AUTH_WEBAUTHN_RP_NAME", ""),
+		Origins: e.list("AUTH_WEBAUTHN_RP_ORIGINS"),
+		Timeout: e.milliseconds("AUTH_WEBAUTHN_ATTESTATION_TIMEOUT", time.Second, time.Hour),
+	}
+	if !e.flag("AUTH_WEBAUTHN_ENABLED", false) {
+		return nil
+	}
+	// The library would speak of an id that nobody has given.
+	if client, err := url.Parse(e.text("AUTH_CLIENT_URL", "")); err == nil && c.RPID == "" {
+		if _, err := netip.ParseAddr(client.Hostname()); err == nil {
+			e.wrong(rpID, "is not set, and the host of AUTH_CLIENT_URL is an IP address, for which there are no passkeys: "+
+				"use a domain, or localhost on your own machine")
+		}
 	}
 	return c
 }
@@ -233,7 +260,12 @@ func allowedOrigins(e *environment, engine *auth.Engine) []string {
 // variable before is not noted again.
 func noteAll(e *environment, err error) {
 	before := e.mistakes
-	for _, m := range complaints(err) {
+	all := complaints(err)
+	for _, m := range all {
+		// What is wrong with a part may be said of the whole as well.
+		if slices.ContainsFunc(all, func(part mistake) bool { return strings.HasPrefix(part.name, m.name+".") }) {
+			continue
+		}
 		if name := variable(m.name); !before.name(name) {
 			e.wrong(name, "%s", m.reason)
 		}
@@ -293,6 +325,9 @@ func variable(field string) string {
 		{"AccessTokens.CustomClaims", "AUTH_JWT_CUSTOM_CLAIMS"},
 		{"AccessTokens.Lifetime", "AUTH_ACCESS_TOKEN_EXPIRES_IN"},
 		{"AccessTokens", "HASURA_GRAPHQL_JWT_SECRET"},
+		{"WebAuthn.Origins", "AUTH_WEBAUTHN_RP_ORIGINS"},
+		{"WebAuthn", "AUTH_WEBAUTHN_RP_ID"},
+		{"Elevation.Mode", "AUTH_REQUIRE_ELEVATED_CLAIM"},
 		{"AllowedOrigins", "AUTH_CORS_ALLOWED_ORIGINS"},
 		{"TrustedProxies", "AUTH_TRUSTED_PROXIES"},
 	} {

@@ -114,6 +114,19 @@ func TestEveryMistakeHasAName(t *testing.T) { // ST-15
 		"a proxy that is everybody":              {map[string]string{"AUTH_TRUSTED_PROXIES": "0.0.0.0/0"}, []string{"AUTH_TRUSTED_PROXIES: "}},
 		"an origin with a path":                  {map[string]string{"AUTH_CORS_ALLOWED_ORIGINS": "https://app.example.com/"}, []string{"AUTH_CORS_ALLOWED_ORIGINS: "}},
 		"an origin and no server URL":            {map[string]string{"AUTH_SERVER_URL": "", "AUTH_CORS_ALLOWED_ORIGINS": "app,web"}, []string{"AUTH_SERVER_URL: is required", "AUTH_CORS_ALLOWED_ORIGINS: ", "AUTH_CORS_ALLOWED_ORIGINS: "}},
+		"passkeys of an IP address":              {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_CLIENT_URL": "http://127.0.0.1:3000"}, []string{"AUTH_WEBAUTHN_RP_ID: is not set, and the host of AUTH_CLIENT_URL is an IP address"}},
+		"passkeys of an IPv6 address":            {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_CLIENT_URL": "http://[::1]:3000"}, []string{"AUTH_WEBAUTHN_RP_ID: is not set, and the host of AUTH_CLIENT_URL is an IP address"}},
+		"a relying party that is an address":     {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ID": "192.0.2.1"}, []string{`AUTH_WEBAUTHN_RP_ID: `}},
+		"a relying party that is a URL":          {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ID": "https://example.com"}, []string{"AUTH_WEBAUTHN_RP_ID: "}},
+		"passkeys and no client URL":             {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_CLIENT_URL": ""}, []string{"AUTH_CLIENT_URL: is required"}},
+		"an origin that browsers do not send":    {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ORIGINS": "https://a.example.com, https://b.example.com/"}, []string{`AUTH_WEBAUTHN_RP_ORIGINS: "https://b.example.com/" must be`}},
+		"two origins that are none":              {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ORIGINS": "a.example.com,b.example.com"}, []string{`AUTH_WEBAUTHN_RP_ORIGINS: "a.`, `AUTH_WEBAUTHN_RP_ORIGINS: "b.`}},
+		"a list of origins with nothing in it":   {map[string]string{"AUTH_WEBAUTHN_RP_ORIGINS": ","}, []string{"AUTH_WEBAUTHN_RP_ORIGINS: has no entry"}},
+		"a wait that is no number":               {map[string]string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "1m"}, []string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT: "}},
+		"a wait in seconds":                      {map[string]string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "60"}, []string{`AUTH_WEBAUTHN_ATTESTATION_TIMEOUT: "60" is not a whole number from 1000 to 3600000`}},
+		"a wait of no time":                      {map[string]string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "0"}, []string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT: "}},
+		"passkeys that are neither on nor off":   {map[string]string{"AUTH_WEBAUTHN_ENABLED": "yes"}, []string{"AUTH_WEBAUTHN_ENABLED: "}},
+		"a step-up of a kind that there is not":  {map[string]string{"AUTH_REQUIRE_ELEVATED_CLAIM": "true"}, []string{`AUTH_REQUIRE_ELEVATED_CLAIM: is "true"; it must be one of disabled, recommended, required`}},
 		"several at once": {
 			map[string]string{"AUTH_PORT": "x", "AUTH_SECRET": "canary", "AUTH_PASSWORD_MIN_LENGTH": "x", "AUTH_TRUSTED_PROXIES": "x"},
 			[]string{"AUTH_PORT: ", "AUTH_SECRET: ", "AUTH_PASSWORD_MIN_LENGTH: ", "AUTH_TRUSTED_PROXIES: "},
@@ -166,6 +179,12 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		"AUTH_GRAVATAR_RATING":                      "pg",
 		"AUTH_PASSWORD_MIN_LENGTH":                  "12",
 		"AUTH_PASSWORD_HIBP_ENABLED":                "true",
+		"AUTH_WEBAUTHN_ENABLED":                     "true",
+		"AUTH_WEBAUTHN_RP_ID":                       "example.com",
+		"AUTH_WEBAUTHN_RP_NAME":                     "Example",
+		"AUTH_WEBAUTHN_RP_ORIGINS":                  "https://admin.example.com, android:apk-key-hash:pNiP5iKyQ8JwgGOaKA1zGPUPJIS-0H1xKCQcfIoGLck",
+		"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT":         "90000",
+		"AUTH_REQUIRE_ELEVATED_CLAIM":               "recommended",
 		"AUTH_CONCEAL_ERRORS":                       "true",
 		"AUTH_ACCESS_TOKEN_EXPIRES_IN":              "60",
 		"AUTH_REFRESH_TOKEN_EXPIRES_IN":             "31536000",
@@ -194,6 +213,8 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		Gravatar                 *auth.GravatarConfig
 		MinLength                int
 		HIBP, Anonymous, Conceal bool
+		WebAuthn                 *auth.WebAuthnConfig
+		Elevation                auth.ElevationMode
 		Access, Idle, Absolute   time.Duration
 		Algorithm, KeyID, Issuer string
 		Claims                   map[string]string
@@ -207,6 +228,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		ServerURL: c.ServerURL, ClientURL: c.ClientURL, Secret: string(c.Secret), Redirects: c.AllowedRedirectURLs,
 		SignUp: c.SignUp, Email: c.Email, Roles: c.Roles, Locales: c.Locales, Gravatar: c.Gravatar,
 		MinLength: c.Password.MinLength, HIBP: c.Password.Breached != nil, Anonymous: c.Anonymous != nil, Conceal: c.ConcealErrors,
+		WebAuthn: c.WebAuthn, Elevation: c.Elevation.Mode,
 		Access: c.AccessTokens.Lifetime, Idle: c.Sessions.Idle, Absolute: c.Sessions.Absolute,
 		Algorithm: c.AccessTokens.Keys.Active.Algorithm, KeyID: c.AccessTokens.Keys.Active.ID, Issuer: c.AccessTokens.Issuer,
 		Claims: c.AccessTokens.CustomClaims, Defaults: c.AccessTokens.CustomClaimsDefaults,
@@ -230,7 +252,12 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		Locales:   auth.LocalesConfig{Default: "de", Allowed: []string{"en", "fr"}},
 		Gravatar:  &auth.GravatarConfig{Default: "retro", Rating: "pg"},
 		MinLength: 12, HIBP: true, Anonymous: true, Conceal: true,
-		Access: time.Minute, Idle: 365 * 24 * time.Hour,
+		WebAuthn: &auth.WebAuthnConfig{
+			RPID: "example.com", RPName: "Example", Timeout: 90 * time.Second,
+			Origins: []string{"https://admin.example.com", "android:apk-key-hash:pNiP5iKyQ8JwgGOaKA1zGPUPJIS-0H1xKCQcfIoGLck"},
+		},
+		Elevation: auth.ElevationRecommended,
+		Access:    time.Minute, Idle: 365 * 24 * time.Hour,
 		Algorithm: "HS256", KeyID: "one", Issuer: "me",
 		Claims: map[string]string{"plan": "metadata.plan"}, Defaults: map[string]any{"plan": "free"},
 		Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
@@ -255,6 +282,7 @@ func TestDefaultsAreTheSafeOnes(t *testing.T) {
 	}
 	c := s.auth
 	if s.listen != ":4000" || c.Email.AllowUnverified || c.Anonymous != nil || c.Gravatar != nil || c.ConcealErrors ||
+		c.WebAuthn != nil || c.Elevation.Mode != auth.ElevationDisabled ||
 		c.Password.MinLength != 8 || c.AccessTokens.Lifetime != 15*time.Minute || c.Sessions.Idle != 30*24*time.Hour {
 		t.Errorf("defaults: listen %s, %+v", s.listen, c)
 	}
@@ -351,9 +379,13 @@ func TestWhatHasNoEffectIsSaid(t *testing.T) {
 		want []string
 	}{
 		"nothing else":                      {nil, []string{inMemory}},
-		"a capability that is not yet":      {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_PROVIDER_GITHUB_CLIENT_SECRET": "canary"}, []string{inMemory, "AUTH_PROVIDER_GITHUB_CLIENT_SECRET is not supported yet", "AUTH_WEBAUTHN_ENABLED is not supported yet"}},
-		"the same, switched off":            {map[string]string{"AUTH_WEBAUTHN_ENABLED": "false", "AUTH_RATE_LIMIT_ENABLE": "false", "AUTH_REQUIRE_ELEVATED_CLAIM": "disabled"}, []string{inMemory}},
+		"a capability that is not yet":      {map[string]string{"AUTH_MFA_ENABLED": "true", "AUTH_PROVIDER_GITHUB_CLIENT_SECRET": "canary"}, []string{inMemory, "AUTH_PROVIDER_GITHUB_CLIENT_SECRET is not supported yet", "AUTH_MFA_ENABLED is not supported yet"}},
+		"the same, switched off":            {map[string]string{"AUTH_MFA_ENABLED": "false", "AUTH_RATE_LIMIT_ENABLE": "false"}, []string{inMemory}},
+		"passkeys and step-up":              {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_REQUIRE_ELEVATED_CLAIM": "required"}, []string{inMemory}},
+		"a step-up that nobody can do":      {map[string]string{"AUTH_REQUIRE_ELEVATED_CLAIM": "required"}, []string{inMemory, "AUTH_REQUIRE_ELEVATED_CLAIM demands step-ups, and nobody can step up"}},
+		"neither passkeys nor step-up":      {map[string]string{"AUTH_WEBAUTHN_ENABLED": "false", "AUTH_REQUIRE_ELEVATED_CLAIM": "disabled"}, []string{inMemory}},
 		"a name with a mistake":             {map[string]string{"AUTH_DISABLE_SIGNUPS": "true"}, []string{inMemory, "AUTH_DISABLE_SIGNUPS is no variable of this program"}},
+		"a variable with a missing letter":  {map[string]string{"AUTH_WEBAUTHN_RP_ORIGIN": "https://a.example.com"}, []string{inMemory, "AUTH_WEBAUTHN_RP_ORIGIN is no variable of this program"}},
 		"a route that will not come":        {map[string]string{"AUTH_ENABLE_CHANGE_ENV": "true"}, []string{inMemory, "AUTH_ENABLE_CHANGE_ENV has no effect: this program has no route"}}, // LG-14
 		"a server URL without the prefix":   {map[string]string{"AUTH_SERVER_URL": "https://auth.example.com"}, []string{inMemory, "AUTH_SERVER_URL does not end with AUTH_API_PREFIX"}},
 		"no store":                          {map[string]string{"AUTH_STORE": ""}, []string{"AUTH_STORE is not set: users are kept in the file auth.db"}},

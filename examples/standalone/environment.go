@@ -78,6 +78,14 @@ func (e *environment) seconds(name string, fallback, most time.Duration) time.Du
 	return time.Duration(e.number(name, int(fallback/time.Second), 1, int(most/time.Second))) * time.Second
 }
 
+// milliseconds returns a length of time that is given in milliseconds, and 0 if none is.
+func (e *environment) milliseconds(name string, least, most time.Duration) time.Duration {
+	if e.text(name, "") == "" {
+		return 0
+	}
+	return time.Duration(e.number(name, 0, int(least/time.Millisecond), int(most/time.Millisecond))) * time.Millisecond
+}
+
 // list returns what stands between commas, without blanks around it and without empty entries. A list that is set and has
 // nothing in it is a mistake: one that was meant to allow nobody would allow everybody.
 func (e *environment) list(name string) []string {

@@ -107,7 +107,7 @@ func serve(ctx context.Context, s settings) (err error) {
 // pingTime is how long the database may take to answer before the program counts as not healthy.
 const pingTime = 5 * time.Second
 
-// routes are the documented ones, under the prefix.
+// routes are the documented ones, under the prefix, and what has its place at the root.
 func routes(engine *auth.Engine, s settings) (http.Handler, error) {
 	adapter, err := httpadapter.New(engine, s.http)
 	if err != nil {
@@ -116,6 +116,7 @@ func routes(engine *auth.Engine, s settings) (http.Handler, error) {
 	mux := http.NewServeMux()
 	adapter.Mount(mux, s.prefix)
 	if s.prefix != "" {
+		mux.Handle("/.well-known/webauthn", adapter) // browsers look for it there and nowhere else
 		// Whoever watches the program need not know the prefix; the body is the documented one of this route.
 		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")

@@ -16,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
 )
 
 // A test binary that finds this variable is the program itself.
@@ -208,6 +211,52 @@ func TestAUsersWholeLife(t *testing.T) {
 			t.Errorf("%q is in the log", secret)
 		}
 	}
+}
+
+func TestPasskeysAreAsTheEnvironmentSays(t *testing.T) {
+	t.Parallel()
+	p := start(t, map[string]string{
+		"AUTH_WEBAUTHN_ENABLED":             "true",
+		"AUTH_WEBAUTHN_RP_ID":               "example.com",
+		"AUTH_WEBAUTHN_RP_NAME":             "Example",
+		"AUTH_WEBAUTHN_RP_ORIGINS":          "https://example.net,ios:bundle-id:com.example.app",
+		"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "90000",
+	})
+	// Where browsers look for it, and where the other routes are.
+	for _, path := range []string{"/.well-known/webauthn", "/v1/.well-known/webauthn"} {
+		var related struct{ Origins []string }
+		status := p.call(t, "GET", path, "", "", &related)
+		want := []string{"https://example.net", "https://app.example.com"}
+		if diff := cmp.Diff(want, related.Origins); status != http.StatusOK || diff != "" {
+			t.Errorf("GET %s: %d (-want +got):\n%s", path, status, diff)
+		}
+	}
+	if status := p.call(t, "GET", "/.well-known/jwks.json", "", "", nil); status != http.StatusNotFound {
+		t.Errorf("a route without its prefix: %d, want 404", status)
+	}
+
+	var create auth.CreationOptions
+	status := p.call(t, "POST", "/v1/signup/webauthn", "", `{"email":"ada@example.com"}`, &create)
+	if want := (auth.RelyingParty{Name: "Example", ID: "example.com"}); status != http.StatusOK || create.RP != want || create.Timeout != 90_000 {
+		t.Errorf("sign up: %d, relying party %+v, timeout %d", status, create.RP, create.Timeout)
+	}
+	var in auth.SignInResult
+	answer := `{"credential":` + string((&authtest.Authenticator{Origin: "https://app.example.com"}).Create(t, create)) + `}`
+	if status := p.call(t, "POST", "/v1/signup/webauthn/verify", "", answer, &in); status != http.StatusOK {
+		t.Errorf("the answer to the challenge: %d, want 200", status)
+	}
+	p.stop(t)
+}
+
+func TestWithoutPasskeysThereAreNone(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	for _, path := range []string{"/.well-known/webauthn", "/v1/.well-known/webauthn"} {
+		if status := p.call(t, "GET", path, "", "", nil); status != http.StatusConflict {
+			t.Errorf("GET %s: %d, want 409", path, status)
+		}
+	}
+	p.stop(t)
 }
 
 func TestARequestInFlightIsAnsweredAfterSIGTERM(t *testing.T) {

@@ -4,9 +4,16 @@ import { after, before, describe, test } from 'node:test';
 import { createClient } from '@nhost/nhost-js';
 import { FetchError } from '@nhost/nhost-js/fetch';
 import { MemoryStorage } from '@nhost/nhost-js/session';
+import { startAuthenticators } from '../authenticator.js';
 import { someone, startServer } from '../server.js';
 
 const code = (status, error) => (e) => e instanceof FetchError && e.status === status && e.body.error === error;
+
+let authenticators;
+before(async () => {
+  authenticators = await startAuthenticators('http://localhost:3000');
+});
+after(() => authenticators?.stop());
 
 for (const prefix of ['', '/v1']) {
   describe(`verifying an address, ${prefix ? `with the API prefix ${prefix}` : 'without an API prefix'}`, () => {
@@ -16,6 +23,7 @@ for (const prefix of ['', '/v1']) {
         AUTH_API_PREFIX: prefix,
         AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED: 'true',
         AUTH_MAIL_LOG: 'true',
+        AUTH_WEBAUTHN_ENABLED: 'true',
       });
     });
     after(() => server?.stop());
@@ -91,6 +99,25 @@ for (const prefix of ['', '/v1']) {
       await fetch(link, { redirect: 'manual' });
       const { headers } = await fetch(link, { redirect: 'manual' });
       assert.equal(new URL(headers.get('location')).searchParams.get('error'), 'invalid-ticket');
+    });
+
+    test('a sign-up with a passkey has an empty body, and the passkey signs in once the link was followed', async () => {
+      const nhost = client();
+      const { email } = someone();
+      const passkey = authenticators.plugIn();
+      const signUp = await nhost.auth.signUpWebauthn({ email });
+      const { body } = await nhost.auth.verifySignUpWebauthn({ credential: await passkey.create(signUp.body) });
+      assert.deepEqual(body, {});
+      assert.equal(nhost.getUserSession(), null);
+
+      const signIn = async () => {
+        const { body: options } = await nhost.auth.signInWebauthn();
+        return nhost.auth.verifySignInWebauthn({ credential: await passkey.get(options) });
+      };
+      await assert.rejects(signIn(), code(401, 'unverified-user'));
+      await fetch(await letter(email), { redirect: 'manual' });
+      await signIn();
+      assert.equal(nhost.getUserSession().user.emailVerified, true);
     });
 
     test('an anonymous user needs no address', async () => {
