@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -160,7 +161,7 @@ type WebAuthnConfig struct {
 	// Metadata, unless nil, is asked about the model of each authenticator (FIDO Metadata Service); see the providers of
 	// github.com/go-webauthn/webauthn/metadata. It needs Attestation "direct".
 	Metadata metadata.Provider
-	// MaxPerUser bounds the keys of one user. The default is 50.
+	// MaxPerUser bounds the keys of one user, at the moment when an addition begins. The default is 50.
 	MaxPerUser int
 }
 
@@ -359,6 +360,11 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		w := *c.WebAuthn
 		def(&c.Tickets.WebAuthn, w.Timeout)
 		r.passkeys = w.withDefaults(&m, client)
+		r.createExtensions = m.extensions("WebAuthn.CreateExtensions", &w.CreateExtensions)
+		r.getExtensions = m.extensions("WebAuthn.GetExtensions", &w.GetExtensions)
+		if c.Tickets.WebAuthn != 0 && c.Tickets.WebAuthn < w.Timeout {
+			m.add("Tickets.WebAuthn", "is %v, and WebAuthn.Timeout %v: a client would wait for nothing", c.Tickets.WebAuthn, w.Timeout)
+		}
 		c.WebAuthn = &w
 	}
 	def(&c.Tickets.WebAuthn, 5*time.Minute)
@@ -471,6 +477,8 @@ type rules struct {
 	acl       *emailaddr.ACL
 	claims    *claimpath.Set // nil without custom claims
 	passkeys  *ceremony.RelyingParty
+
+	createExtensions, getExtensions extensions
 }
 
 // algorithms are the COSE algorithms of the keys that can be added, the most wanted first.
@@ -482,12 +490,6 @@ func (w *WebAuthnConfig) withDefaults(m *mistakes, client string) *ceremony.Rely
 	def(&w.RPID, page.Hostname())
 	def(&w.RPName, w.RPID)
 	w.Origins = with(w.Origins, page.String())
-	for i, o := range w.Origins {
-		m.origin(fmt.Sprintf("WebAuthn.Origins[%d]", i), o, false)
-	}
-	for i, o := range w.TopOrigins {
-		m.origin(fmt.Sprintf("WebAuthn.TopOrigins[%d]", i), o, true)
-	}
 	def(&w.Timeout, time.Minute)
 	m.duration("WebAuthn.Timeout", w.Timeout, time.Second, time.Hour)
 	def(&w.UserVerification, UserVerificationPreferred)
@@ -505,13 +507,26 @@ func (w *WebAuthnConfig) withDefaults(m *mistakes, client string) *ceremony.Rely
 	if w.CreateExtensions == nil {
 		w.CreateExtensions = map[string]any{"credProps": true}
 	}
-	for field, extensions := range map[string]map[string]any{"CreateExtensions": w.CreateExtensions, "GetExtensions": w.GetExtensions} {
-		if _, err := json.Marshal(extensions); err != nil {
-			m.add("WebAuthn."+field, "%w", err)
-		}
-	}
+	w.Hints, w.AllowedAAGUIDs, w.DeniedAAGUIDs = slices.Clone(w.Hints), slices.Clone(w.AllowedAAGUIDs), slices.Clone(w.DeniedAAGUIDs)
 	def(&w.MaxPerUser, 50)
 	m.within("WebAuthn.MaxPerUser", w.MaxPerUser, 1, 1000)
+	before := len(*m)
+	if err := ceremony.CheckID(w.RPID); err != nil {
+		m.add("WebAuthn.RPID", "%q: %w", w.RPID, err)
+	}
+	for i, o := range w.Origins {
+		if err := ceremony.CheckOrigin(o); err != nil {
+			m.add(fmt.Sprintf("WebAuthn.Origins[%d]", i), "%q %w", o, err)
+		}
+	}
+	for i, o := range w.TopOrigins {
+		if err := ceremony.CheckOrigin(o); err != nil || !isWebOrigin(o) {
+			m.add(fmt.Sprintf("WebAuthn.TopOrigins[%d]", i), "%q is not the origin of a page", o)
+		}
+	}
+	if len(*m) > before {
+		return nil
+	}
 	rp, err := ceremony.New(ceremony.Config{
 		ID: w.RPID, Name: w.RPName, Origins: w.Origins, TopOrigins: w.TopOrigins,
 		Algorithms: algorithms, Metadata: w.Metadata, KeepAttestation: w.Attestation != "none",
@@ -604,25 +619,18 @@ func (m *mistakes) duration(field string, v, low, high time.Duration) {
 	}
 }
 
-func (m *mistakes) userVerification(field string, v UserVerification) {
-	m.oneOf(field, string(v), string(UserVerificationRequired), string(UserVerificationPreferred), string(UserVerificationDiscouraged))
+// extensions takes client extension inputs out of the hands of who configures them.
+func (m *mistakes) extensions(field string, inputs *map[string]any) extensions {
+	text, err := json.Marshal(*inputs)
+	if err != nil {
+		m.add(field, "%w", err)
+	}
+	*inputs = maps.Clone(*inputs)
+	return text
 }
 
-// origin checks that s is what a browser, or the platform of an app, puts into client data. A web origin has one
-// spelling: in lower case, without the default port, and without a slash at its end.
-func (m *mistakes) origin(field, s string, web bool) {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil || u.Scheme == "":
-		m.add(field, "%q is not an origin", s)
-	case u.Scheme != "http" && u.Scheme != "https":
-		if web || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			m.add(field, "%q is not a web origin", s)
-		}
-	case u.Host == "" || s != u.Scheme+"://"+u.Host || s != strings.ToLower(s) ||
-		u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" || strings.HasSuffix(u.Host, ":"):
-		m.add(field, "%q must be scheme://host or scheme://host:port, in lower case and without the default port", s)
-	}
+func (m *mistakes) userVerification(field string, v UserVerification) {
+	m.oneOf(field, string(v), string(UserVerificationRequired), string(UserVerificationPreferred), string(UserVerificationDiscouraged))
 }
 
 func (m *mistakes) oneOf(field, v string, known ...string) {

@@ -25,14 +25,12 @@ const (
 
 // protected says what must hold of the account, at the moment of the change, for the principal to do what is protected.
 func (e *Engine) protected(p *Principal, what protection) (store.Conditions, error) {
-	if p == nil {
-		return store.Conditions{}, ErrUnauthenticated
+	if err := regular(p); err != nil {
+		return store.Conditions{}, err
 	}
 	rule := store.Conditions{Session: p.SessionID}
 	switch mode := e.config.Elevation.Mode; {
-	case p.Anonymous:
-		return rule, ErrForbiddenAnonymous
-	case p.Elevated && mode != ElevationDisabled:
+	case e.isElevated(p) && mode != ElevationDisabled:
 		rule.SecurityKey = p.ElevatedBy
 	case mode == ElevationRecommended:
 		rule.NoSecurityKeys = true
@@ -41,10 +39,21 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 	case mode == ElevationRequired:
 		return rule, ErrElevationRequired
 	}
-	if within := e.config.Elevation.FirstKeyWithin; within > 0 && what == addingKey && !p.Elevated && e.now().Sub(p.AuthTime) > within {
-		return rule, ErrElevationRequired
-	}
 	return rule, nil
+}
+
+// isElevated reports whether the token of a step-up still is one. A principal can be kept for longer.
+func (e *Engine) isElevated(p *Principal) bool {
+	return p.Elevated && (p.Expires.IsZero() || e.now().Before(p.Expires))
+}
+
+// sinceSignIn is how long ago the principal signed in, which a step-up does not change.
+func (e *Engine) sinceSignIn(a *store.Account, p *Principal) time.Duration {
+	at := p.AuthTime
+	if a.Session != nil {
+		at = a.Session.AuthTime
+	}
+	return e.now().Sub(at)
 }
 
 // mayDo applies the rule to an account that has been read with its security keys, and returns it for the change.
@@ -57,6 +66,17 @@ func (e *Engine) mayDo(a *store.Account, p *Principal, what protection) (store.C
 		err = ErrElevationRequired
 	}
 	return rule, err
+}
+
+// justNow is how long after a sign-in its user is taken to be the one who is there.
+const justNow = 10 * time.Minute
+
+// cannotStepUp reports whether the user has only keys with which they cannot step up, and has just signed in. They may add
+// one with which they can; otherwise they could neither do that nor remove what keeps them from it.
+func (e *Engine) cannotStepUp(a *store.Account, p *Principal) bool {
+	able := func(k store.SecurityKey) bool { return k.UserVerified }
+	return e.config.Elevation.UserVerification == UserVerificationRequired && !a.Anonymous &&
+		!slices.ContainsFunc(a.SecurityKeys, able) && e.sinceSignIn(a, p) <= justNow
 }
 
 // changeProtected makes a change of the principal's account under the rule, without having read the account.
@@ -139,15 +159,20 @@ func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevatePar
 	if p.Email != "" && !isAddress(p.Email, a.EmailKey) {
 		return nil, ErrInvalidRequest.saying("email is not the user's")
 	}
-	if len(a.SecurityKeys) == 0 {
+	uv := e.config.Elevation.UserVerification
+	verifies := func(k store.SecurityKey) bool { return k.UserVerified }
+	switch {
+	case len(a.SecurityKeys) == 0:
 		return nil, ErrInvalidRequest.saying("the user has no security key")
+	case uv == UserVerificationRequired && !slices.ContainsFunc(a.SecurityKeys, verifies):
+		return nil, ErrInvalidRequest.saying("the user has no security key that verifies who they are")
 	}
 	challenge, err := e.challenge(ctx, kindElevateKey, slotOf(principal), principal.UserID,
-		boundTo{Session: principal.SessionID, Keys: keyIDs(a.SecurityKeys)})
+		boundTo{Session: principal.SessionID, Keys: a.SecurityKeys})
 	if err != nil {
 		return nil, err
 	}
-	options := e.requestOptions(challenge, descriptors(a.SecurityKeys), e.config.Elevation.UserVerification)
+	options := e.requestOptions(challenge, descriptors(a.SecurityKeys), uv)
 	return &Elevation{Method: ElevateByWebAuthn, WebAuthn: options}, nil
 }
 
@@ -171,48 +196,54 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 	if err := e.checkElevationMethod(p.Method); err != nil {
 		return nil, err
 	}
+	if err := mayElevate(principal); err != nil {
+		return nil, err
+	}
 	answer, err := ceremony.ParseAssertion(p.Credential)
 	if err != nil {
 		return nil, errCredential.because(err)
 	}
-	a, err := e.elevating(ctx, principal)
-	if err != nil {
-		return nil, err
-	}
-	if p.Email != "" && !isAddress(p.Email, a.EmailKey) {
-		return nil, ErrInvalidRequest.saying("email is not the user's")
-	}
 	var begun boundTo
 	ticket, u, err := e.presented(ctx, kindElevateKey, answer.Challenge(), &begun)
-	if err != nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case u.ID != principal.UserID || begun.Session != principal.SessionID:
+		return nil, errCredential.because(errors.New("the challenge is another session's"))
+	case p.Email != "" && !isAddress(p.Email, u.EmailKey):
+		return nil, ErrInvalidRequest.saying("email is not the user's")
+	}
+	if err := e.mayEnter(&u); err != nil {
 		return nil, err
 	}
-	if u.ID != a.ID || begun.Session != principal.SessionID {
-		return nil, errCredential.because(errors.New("the challenge is another session's"))
-	}
-	use, err := e.assert(ctx, &a, answer, begun.Keys, e.config.Elevation.UserVerification)
+	// The keys are those of the beginning. One that has been removed or used since does not meet the change's condition.
+	use, err := e.assert(ctx, &store.Account{User: u, SecurityKeys: begun.Keys}, answer, nil, e.config.Elevation.UserVerification)
 	if err != nil {
-		e.emit(ctx, Event{Type: EventElevationFailed, UserID: a.ID, SessionID: principal.SessionID, Method: methodWebAuthn, Code: codeOf(err)})
+		e.emit(ctx, Event{Type: EventElevationFailed, UserID: u.ID, SessionID: principal.SessionID, Method: methodWebAuthn, Code: codeOf(err)})
 		return nil, err
 	}
 	now := e.now()
-	session, err := e.session(ctx, &a.User, a.Session, &stepUp{by: use.ID, at: now, amr: amrOfKey(use.UserVerified)})
-	if err != nil {
-		return nil, err
-	}
-	u, err = e.store.ChangeUser(ctx, store.UserChange{
-		UserID: a.ID, Now: now,
-		If:     store.Conditions{Session: principal.SessionID, Epoch: a.Epoch},
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: u.ID, Now: now,
+		If:     store.Conditions{Session: principal.SessionID, Epoch: u.Epoch},
 		Redeem: ticket, UseKey: use,
 	})
-	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {
 		return nil, ErrUnauthenticated.because(err)
 	}
 	if err != nil {
 		return nil, refused(err)
 	}
-	session.User = publicUser(&u)
-	e.emit(ctx, Event{Type: EventElevated, UserID: u.ID, SessionID: principal.SessionID, Method: methodWebAuthn, Detail: use.ID.String()})
+	// Last, because another tab may refresh meanwhile: the answer has the refresh token that is current now.
+	a, err := e.elevating(ctx, principal)
+	if err != nil {
+		return nil, err
+	}
+	session, err := e.session(ctx, &a.User, a.Session, &stepUp{by: use.ID, at: now, amr: amrOfKey(use.UserVerified)})
+	if err != nil {
+		return nil, err
+	}
+	e.emit(ctx, Event{Type: EventElevated, UserID: a.ID, SessionID: principal.SessionID, Method: methodWebAuthn, Detail: use.ID.String()})
 	return session, nil
 }
 
@@ -221,13 +252,13 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 // costs no round trip, and with Config.Sessions.CheckOnVerify one, by which a session that has ended is refused and a
 // step-up by a key that is gone.
 //
-// Errors: [ErrUnauthenticated]; [ErrElevationRequired].
+// Errors: [ErrUnauthenticated]; [ErrElevationRequired]; with CheckOnVerify also the account's state, as at [Engine.User].
 func (e *Engine) CheckElevation(ctx context.Context, principal *Principal, maxAge time.Duration) (err error) {
 	defer e.settle(&err)
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated
-	case !principal.Elevated, maxAge != 0 && e.now().Sub(principal.AuthTime) > maxAge:
+	case !e.isElevated(principal), maxAge != 0 && e.now().Sub(principal.AuthTime) > maxAge:
 		return ErrElevationRequired
 	case !e.config.Sessions.CheckOnVerify:
 		return nil
@@ -262,19 +293,35 @@ func (e *Engine) checkElevationMethod(m ElevationMethod) error {
 // elevating reads the account of a principal who wants to step up. What is elevated is a session: a token that names none
 // cannot be.
 func (e *Engine) elevating(ctx context.Context, principal *Principal) (store.Account, error) {
-	switch {
-	case principal == nil:
-		return store.Account{}, ErrUnauthenticated
-	case principal.Anonymous:
-		return store.Account{}, ErrForbiddenAnonymous
-	case principal.SessionID == uuid.Nil:
-		return store.Account{}, ErrUnauthenticated.because(errors.New("the token names no session"))
+	if err := mayElevate(principal); err != nil {
+		return store.Account{}, err
 	}
 	a, err := e.account(ctx, principal, store.WithSecurityKeys)
 	if err == nil && a.Session == nil {
 		err = fmt.Errorf("the store found a user by session %s and did not return it", principal.SessionID)
 	}
 	return a, err
+}
+
+func mayElevate(p *Principal) error {
+	if err := regular(p); err != nil {
+		return err
+	}
+	if p.SessionID == uuid.Nil {
+		return ErrUnauthenticated.because(errors.New("the token names no session"))
+	}
+	return nil
+}
+
+// regular demands a principal who is not anonymous.
+func regular(p *Principal) error {
+	if p == nil {
+		return ErrUnauthenticated
+	}
+	if p.Anonymous {
+		return ErrForbiddenAnonymous
+	}
+	return nil
 }
 
 // stepUp is what an elevated access token says beyond an ordinary one.

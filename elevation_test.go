@@ -192,20 +192,117 @@ func TestTheFirstKeyIsOne(t *testing.T) {
 // EL-10, the strict form: a stolen token of an old session cannot give its user a first key.
 func TestTheFirstKeyCanDemandARecentSignIn(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t, func(c *auth.Config) { c.Elevation.FirstKeyWithin = 10 * time.Minute })
-	s := e.SignUp(t, "ada@example.com")
-	e.Clock.Advance(10 * time.Minute)
-	addKey(t, e, e.Principal(t, s), &authtest.Authenticator{})
-	s = e.SignUp(t, "bob@example.com")
-	e.Clock.Advance(10*time.Minute + time.Second)
-	s, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: s.RefreshToken})
+	for _, mode := range modes {
+		e := authtest.New(t, func(c *auth.Config) {
+			c.Elevation.Mode, c.Elevation.FirstKeyWithin = mode, 10*time.Minute
+		})
+		key := &authtest.Authenticator{}
+		s := e.SignUp(t, "ada@example.com")
+		e.Clock.Advance(10 * time.Minute)
+		addKey(t, e, e.Principal(t, s), key)
+		e.Clock.Advance(time.Hour)
+		s, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: s.RefreshToken})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := auth.ErrElevationRequired
+		if _, err := e.AddSecurityKey(t.Context(), e.Principal(t, s)); mode == auth.ElevationDisabled && err != nil || mode != auth.ElevationDisabled && !errors.Is(err, want) {
+			t.Errorf("%s: another key: %v", mode, err)
+		}
+		// A step-up is no sign-in, nor what is left of one when its key is gone.
+		_, up := elevate(t, e, e.Principal(t, s), key)
+		if _, err := e.AddSecurityKey(t.Context(), up); err != nil {
+			t.Errorf("%s: another key after a step-up: %v", mode, err)
+		}
+		if _, err := e.RemoveSecurityKey(t.Context(), up, auth.RemoveSecurityKeyParams{ID: up.ElevatedBy}); err != nil {
+			t.Fatal(err)
+		}
+		for name, p := range map[string]*auth.Principal{"plain": e.Principal(t, s), "stepped up with the key that is gone": up} {
+			if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, want) {
+				t.Errorf("%s: a first key, %s: %v", mode, name, err)
+			}
+		}
+		addKey(t, e, e.Principal(t, e.SignIn(t, "ada@example.com")), &authtest.Authenticator{})
+	}
+}
+
+// A user whose keys cannot verify who they are cannot step up; they can add a key that can, if they have just signed in.
+func TestUsersWhoCannotStepUp(t *testing.T) {
+	t.Parallel()
+	for _, mode := range modes[1:] {
+		e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = mode })
+		plug, phone := authtest.NewSecurityKey(), &authtest.Authenticator{}
+		s := withKey(t, e, "ada@example.com", plug)
+		p := e.Principal(t, s)
+		if _, err := e.Elevate(t.Context(), p, auth.ElevateParams{}); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%s: step-up: %v", mode, err)
+		}
+		list, err := e.ListSecurityKeys(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: list.Keys[0].ID}); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("%s: removal: %v", mode, err)
+		}
+		e.Clock.Advance(10*time.Minute + time.Second)
+		if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("%s: addition long after the sign-in: %v", mode, err)
+		}
+		p = e.Principal(t, e.SignIn(t, "ada@example.com"))
+		addKey(t, e, p, phone)
+		if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("%s: now that they can: %v", mode, err)
+		}
+		_, up := elevate(t, e, p, phone)
+		if _, err := e.RemoveSecurityKey(t.Context(), up, auth.RemoveSecurityKeyParams{ID: list.Keys[0].ID}); err != nil {
+			t.Errorf("%s: removal after a step-up: %v", mode, err)
+		}
+	}
+}
+
+// A principal can be kept for longer than their token is good.
+func TestAKeptPrincipalIsNotElevatedForEver(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired })
+	key := &authtest.Authenticator{}
+	_, p := elevate(t, e, e.Principal(t, withKey(t, e, "ada@example.com", key)), key)
+	e.Clock.Advance(15 * time.Minute)
+	if err := e.CheckElevation(t.Context(), p, 0); !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("CheckElevation: %v", err)
+	}
+	if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("AddSecurityKey: %v", err)
+	}
+}
+
+// Another tab may refresh while this one steps up: the answer has the refresh token that is current then.
+func TestSteppingUpWhileAnotherTabRefreshes(t *testing.T) {
+	t.Parallel()
+	inner := memstore.New()
+	var refresh func()
+	var armed atomic.Bool
+	e := authtest.NewWithStore(t, storetest.Break(inner, storetest.Fault{Method: "ChangeUser", Do: func(context.Context) {
+		if armed.CompareAndSwap(true, false) {
+			refresh()
+		}
+	}}))
+	key := &authtest.Authenticator{}
+	s := withKey(t, e, "ada@example.com", key)
+	refresh = func() {
+		if _, err := e.Refresh(background, auth.RefreshParams{RefreshToken: s.RefreshToken}); err != nil {
+			t.Error(err)
+		}
+	}
+	p := e.Principal(t, s)
+	answer := key.Get(t, beginElevation(t, e, p))
+	armed.Store(true)
+	up, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: answer})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range protectedMethods(replica(t, e)) {
-		if err := m.call(t, e, e.Principal(t, s)); m.firstKey && !errors.Is(err, auth.ErrElevationRequired) {
-			t.Errorf("%s: %v", m.name, err)
-		}
+	e.Clock.Advance(time.Minute)
+	if _, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: up.RefreshToken}); err != nil {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -479,10 +576,11 @@ func TestSteppingUpTakesUserVerification(t *testing.T) {
 		if relaxed {
 			e = authtest.New(t, onlyPresence)
 		}
-		key := authtest.NewSecurityKey()
-		key.Unchecked = true
+		key := &authtest.Authenticator{}
 		p := e.Principal(t, withKey(t, e, "ada@example.com", key))
-		_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: key.Get(t, beginElevation(t, e, p))})
+		_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{
+			Credential: key.Get(t, beginElevation(t, e, p), func(c *authtest.Ceremony) { c.Flags &^= authtest.FlagUV }),
+		})
 		if relaxed && err != nil || !relaxed && !errors.Is(err, auth.ErrInvalidRequest) {
 			t.Errorf("relaxed %v: %v", relaxed, err)
 		}

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -78,7 +79,7 @@ type UnknownCredential struct {
 }
 
 func (e *Engine) securityKeys(u *store.User, keys []store.SecurityKey) *SecurityKeys {
-	rp, user := e.config.WebAuthn.RPID, userEntity(u)
+	rp, user := e.config.WebAuthn.RPID, userEntity(u, keys)
 	list := &SecurityKeys{
 		Keys: make([]SecurityKey, len(keys)),
 		Signals: Signals{
@@ -140,6 +141,9 @@ func (e *Engine) RenameSecurityKey(ctx context.Context, principal *Principal, p 
 		If:        store.Conditions{Session: principal.SessionID, SecurityKey: p.ID},
 		RenameKey: &store.KeyName{ID: p.ID, Nickname: p.Nickname},
 	})
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionSecurityKey}) {
+		return nil, ErrNotFound.because(err)
+	}
 	if err != nil {
 		return nil, unprotected(err)
 	}
@@ -215,7 +219,10 @@ func (e *Engine) RemoveSecurityKey(ctx context.Context, principal *Principal, p 
 
 // canSignIn reports whether the account has a way in that the configuration leaves open.
 func (e *Engine) canSignIn(a *store.Account) bool {
-	return len(a.SecurityKeys) > 0 || len(a.Identities) > 0 || e.hasher != nil && a.PasswordHash != ""
+	able := func(k store.SecurityKey) bool {
+		return k.UserVerified || e.config.WebAuthn.UserVerification != UserVerificationRequired
+	}
+	return slices.ContainsFunc(a.SecurityKeys, able) || len(a.Identities) > 0 || e.hasher != nil && a.PasswordHash != ""
 }
 
 func indexOfKey(keys []store.SecurityKey, id uuid.UUID) int {
@@ -230,10 +237,14 @@ func checkNickname(s string) error {
 		return ErrInvalidRequest.saying(fmt.Sprintf("nickname must be at most %d characters", maxNickname))
 	}
 	for _, r := range s {
-		const joiner = '\u200D' // holds emoji together
-		if !unicode.IsPrint(r) && r != joiner || r == utf8.RuneError {
-			return ErrInvalidRequest.saying("nickname must not have control characters")
+		switch {
+		case r == utf8.RuneError:
+		case unicode.IsPrint(r), unicode.Is(unicode.Zs, r):
+			continue
+		case r == '\u200C', r == '\u200D', r >= '\U000E0020' && r <= '\U000E007F': // joiners and tags: Persian, emoji
+			continue
 		}
+		return ErrInvalidRequest.saying("nickname must not have control characters")
 	}
 	return nil
 }

@@ -152,6 +152,30 @@ func TestTheLastWayInStays(t *testing.T) {
 	}
 }
 
+// A key that can never sign in is no way in.
+func TestAKeyThatCannotSignInIsNoWayIn(t *testing.T) {
+	t.Parallel()
+	lax := authtest.New(t, unverified)
+	in, err := endKeySignUp(t, lax, (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, lax, "ada@example.com")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := lax.Principal(t, in.Session)
+	addKey(t, lax, p, authtest.NewSecurityKey())
+	list, err := lax.ListSecurityKeys(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := replica(t, lax, unverified, func(c *auth.Config) { c.WebAuthn.UserVerification = auth.UserVerificationRequired })
+	for _, k := range list.Keys {
+		if k.UserVerified {
+			if _, err := strict.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: k.ID}); !errors.Is(err, auth.ErrInvalidRequest) {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+}
+
 func TestRemovingAKeyCanSignOutTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, others := range []bool{false, true} {
@@ -223,7 +247,7 @@ func TestNicknamesAndNumbersOfKeysAreBounded(t *testing.T) {
 		t.Errorf("a fourth key: %v", err)
 	}
 	for nickname, ok := range map[string]bool{
-		"": true, "My <b>key</b>": true, strings.Repeat("ž", 64): true, "👨‍👩‍👧": true,
+		"": true, "My <b>key</b>": true, strings.Repeat("ž", 64): true, "👨‍👩‍👧": true, "کلید\u200cها": true, "鍵\u3000一": true, "🏴󠁧󠁢󠁥󠁮󠁧󠁿": true,
 		strings.Repeat("a", 65): false, strings.Repeat("a", 1<<20): false, "a\r\nb": false, "a\x00": false, "\u202Egnp": false, "\xff": false,
 	} {
 		if _, err := e.RenameSecurityKey(t.Context(), p, auth.RenameSecurityKeyParams{ID: key.ID, Nickname: nickname}); ok != (err == nil) || !ok && !errors.Is(err, auth.ErrInvalidRequest) {

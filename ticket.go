@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -71,11 +72,13 @@ func (e *Engine) check(ctx context.Context, kind, secret string, data any) (stor
 }
 
 func (e *Engine) sealTicket(id uuid.UUID, kind string, data any) ([]byte, error) {
-	plain, err := json.Marshal(data)
-	if err != nil {
+	var plain bytes.Buffer
+	enc := json.NewEncoder(&plain)
+	enc.SetEscapeHTML(false) // metadata must come back as long as it was
+	if err := enc.Encode(data); err != nil {
 		return nil, fmt.Errorf("ticket: %w", err)
 	}
-	return e.box.Seal("ticket "+kind, id[:], plain), nil
+	return e.box.Seal("ticket "+kind, id[:], plain.Bytes()), nil
 }
 
 // spent translates the store's word that a ticket, or what it was good for, is no more.

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -130,7 +129,12 @@ func (e *Engine) SignUpWebAuthn(ctx context.Context, p SignUpWebAuthnParams) (_ 
 		return nil, err
 	}
 	u.Email = address.Typed
-	challenge, err := e.challenge(ctx, kindSignUpKey, uuid.NewString(), uuid.Nil, signUpKey{u.ID, address.Typed, p.Options})
+	begun := signUpKey{u.ID, address.Typed, p.Options}
+	begun.Options.AllowedRoles, begun.Options.Metadata = unique(p.Options.AllowedRoles), u.Metadata
+	if p.Options.Locale != "" {
+		begun.Options.Locale = u.Locale
+	}
+	challenge, err := e.challenge(ctx, kindSignUpKey, uuid.NewString(), uuid.Nil, begun)
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +150,11 @@ type VerifySignUpWebAuthnParams struct {
 
 // VerifySignUpWebAuthn ends a sign-up with a passkey and creates the user. Where addresses are verified
 // (Config.Email.AllowUnverified is unset) the result has no session: a letter with a link is on its way. Until the
-// address is verified, a later sign-up with it takes the place of this one, as at [Engine.SignUpPassword]. It costs two
-// round trips, and one more for the letter.
+// address is verified, a later sign-up with it takes the place of this one, as at [Engine.SignUpPassword]: whoever signed
+// up before and follows the newest letter proves the address for the later key. It costs two round trips, and one more
+// for the letter; with Config.ConcealErrors two more.
 //
-// The challenge is used up, whatever comes of it.
+// A challenge that has been presented is used up, whatever comes of it.
 //
 // Errors: those of [Engine.SignUpWebAuthn]; [ErrInvalidRequest] for a credential that is not an answer to a challenge of
 // such a sign-up, or that WebAuthn L3 §7.1 or the configuration refuse, or that is registered already;
@@ -189,12 +194,19 @@ func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuth
 	}
 	u.ID = begun.User
 	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
-	key, userVerified, err := e.newKey(answer, u.ID, p.Nickname)
+	key, userVerified, err := e.newKey(answer, u.ID, u.ID[:], p.Nickname)
 	if err != nil {
 		return nil, err
 	}
 	if u, err = e.signUp(ctx, u, methodWebAuthn); err != nil {
 		return nil, err
+	}
+	var a *store.Account
+	if e.config.ConcealErrors {
+		// Whatever there is, the same look-ups and one write: and whoever holds a registered key learns nothing with it.
+		if a, err = e.alreadyThere(ctx, key, u.EmailKey); err != nil {
+			return nil, err
+		}
 	}
 	n := newcomer{
 		user:       store.NewUser{User: u, SecurityKey: key, Redeem: ticket},
@@ -202,30 +214,49 @@ func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuth
 		amr:        amrOfKey(userVerified),
 		redirectTo: redirectTo,
 	}
-	in, err := e.enrol(ctx, n, e.signUpKeyAgain)
+	if a != nil && !u.Disabled && !e.config.Email.AllowUnverified {
+		return e.signUpKeyAgain(ctx, n, a)
+	}
+	in, err := e.enrol(ctx, n, func(ctx context.Context, n newcomer) (*SignInResult, error) {
+		a, err := e.alreadyThere(ctx, n.user.SecurityKey, n.user.User.EmailKey)
+		switch {
+		case err != nil:
+			return nil, err
+		case a == nil:
+			return nil, ErrEmailAlreadyInUse.because(errors.New("it was taken, and is free again"))
+		}
+		return e.signUpKeyAgain(ctx, n, a)
+	})
 	return in, refused(err)
 }
 
-// signUpKeyAgain is a sign-up with an address that has an account: see signUpAgain, of which it differs in that a new
-// key is always another proof than the one before.
-func (e *Engine) signUpKeyAgain(ctx context.Context, n newcomer) (*SignInResult, error) {
-	// The store looks at the address first. Whoever holds a registered key must not learn from it which addresses are
-	// taken.
-	_, err := e.store.User(ctx, store.UserQuery{CredentialID: n.user.SecurityKey.CredentialID, Now: e.now()})
+// alreadyThere looks for what a sign-up with a key may collide with: the key, which is an error, and then the address.
+func (e *Engine) alreadyThere(ctx context.Context, key *store.SecurityKey, emailKey string) (*store.Account, error) {
+	_, err := e.store.User(ctx, store.UserQuery{CredentialID: key.CredentialID, Now: e.now()})
 	if err == nil {
 		return nil, errKeyTaken
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("find security key: %w", err)
 	}
-	a, err := e.store.User(ctx, store.UserQuery{EmailKey: n.user.User.EmailKey, Now: e.now()})
+	a, err := e.store.User(ctx, store.UserQuery{EmailKey: emailKey, Now: e.now()})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find pending sign-up: %w", err)
 	}
+	return &a, nil
+}
+
+// signUpKeyAgain is a sign-up with an address that has an account: see signUpAgain, of which it differs in that a new
+// key is always another proof than the one before.
+func (e *Engine) signUpKeyAgain(ctx context.Context, n newcomer, a *store.Account) (*SignInResult, error) {
 	if a.EmailVerified || a.Disabled {
 		return e.signUpTaken(ctx, a.User)
 	}
-	return e.replaceSignUp(ctx, a.User, n)
+	in, err := e.replaceSignUp(ctx, a.User, n)
+	return in, refused(err)
 }
 
 // or returns o with what is set in later replaced.
@@ -263,8 +294,8 @@ type signInKey struct {
 }
 
 // SignInWebAuthn begins a sign-in with a security key: it returns the options for using one. For an address without an
-// account, or without a key, they name keys that nobody has, always the same ones, so that the answer tells nothing. It
-// costs one round trip, and two with an address.
+// account, or without a key, they name keys that nobody has, always the same ones for as long as the oldest of the
+// configured secrets stays, so that the answer tells nothing. It costs one round trip, and two with an address.
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] if Email is not an address.
 func (e *Engine) SignInWebAuthn(ctx context.Context, p SignInWebAuthnParams) (_ *RequestOptions, err error) {
@@ -282,6 +313,10 @@ func (e *Engine) SignInWebAuthn(ctx context.Context, p SignInWebAuthnParams) (_ 
 		a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, With: store.WithSecurityKeys, Now: e.now()})
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, fmt.Errorf("find user: %w", err)
+		}
+		if e.config.ConcealErrors && !a.EmailVerified && (a.Disabled || !e.config.Email.AllowUnverified) {
+			// Whoever has signed up with somebody's address would see by their own key that it was free.
+			a = store.Account{}
 		}
 		begun = signInKey{Named: true, User: a.ID, Keys: keyIDs(a.SecurityKeys)}
 		offered = descriptors(a.SecurityKeys)
@@ -308,7 +343,8 @@ type VerifySignInWebAuthnParams struct {
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest], always the same, for a credential that is
 // not an answer to a challenge of such a sign-in, or that is not known here, or that WebAuthn L3 §7.2 or the
 // configuration refuse; after that the account's state: [ErrDisabledUser], [ErrUnverifiedUser],
-// [ErrInvalidEmailPassword] if the access lists do not admit the address.
+// [ErrInvalidEmailPassword] if the access lists do not admit the address. With Config.ConcealErrors the state is not told
+// either, not even by another message.
 func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuthnParams) (_ *SignInResult, err error) {
 	defer e.settle(&err)
 	if e.config.WebAuthn == nil {
@@ -353,12 +389,17 @@ func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuth
 		user: a.User, method: methodWebAuthn, amr: amrOfKey(use.UserVerified),
 		change: &store.UserChange{Redeem: ticket, UseKey: use},
 	})
-	return in, refused(err)
+	err = refused(err)
+	if known := (*Error)(nil); e.config.ConcealErrors && errors.As(err, &known) && known.conceal {
+		err = errCredential.because(concealed{err})
+	}
+	return in, err
 }
 
 // AddSecurityKey begins the addition of a security key to the principal's account: it returns the options for creating
-// one. It is protected as [Engine.Elevate] says, except that a user without a key need not step up: they could not. It
-// costs two round trips.
+// one. It is protected as [Engine.Elevate] says, except for users who could not step up: those without a key, and, within
+// ten minutes of their sign-in, those none of whose keys has ever verified its user where a step-up demands that. It costs
+// two round trips.
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrForbiddenAnonymous]; [ErrElevationRequired];
 // [ErrInvalidRequest] if the user has Config.WebAuthn.MaxPerUser keys; otherwise as at [Engine.User].
@@ -367,20 +408,27 @@ func (e *Engine) AddSecurityKey(ctx context.Context, principal *Principal) (_ *C
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
-	if _, err := e.protected(principal, addingKey); err != nil {
+	if err := regular(principal); err != nil {
 		return nil, err
 	}
 	a, err := e.account(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return nil, err
 	}
+	begun := boundTo{Session: principal.SessionID, Handle: handleOf(&a.User, a.SecurityKeys)}
+	within := e.config.Elevation.FirstKeyWithin
+	if within > 0 && len(a.SecurityKeys) == 0 && e.sinceSignIn(&a, principal) > within {
+		return nil, ErrElevationRequired
+	}
 	if _, err := e.mayDo(&a, principal, addingKey); err != nil {
-		return nil, err
+		if begun.Unable = e.cannotStepUp(&a, principal); !begun.Unable {
+			return nil, err
+		}
 	}
 	if len(a.SecurityKeys) >= e.config.WebAuthn.MaxPerUser {
 		return nil, ErrInvalidRequest.saying(fmt.Sprintf("a user may have at most %d security keys", e.config.WebAuthn.MaxPerUser))
 	}
-	challenge, err := e.challenge(ctx, kindAddKey, slotOf(principal), principal.UserID, boundTo{Session: principal.SessionID})
+	challenge, err := e.challenge(ctx, kindAddKey, slotOf(principal), principal.UserID, begun)
 	if err != nil {
 		return nil, err
 	}
@@ -406,7 +454,7 @@ func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal,
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
-	if _, err := e.protected(principal, addingKey); err != nil {
+	if err := regular(principal); err != nil {
 		return nil, err
 	}
 	if err := checkNickname(p.Nickname); err != nil {
@@ -427,7 +475,7 @@ func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal,
 	if err := e.mayEnter(&u); err != nil {
 		return nil, err
 	}
-	key, _, err := e.newKey(answer, u.ID, p.Nickname)
+	key, _, err := e.newKey(answer, u.ID, begun.Handle, p.Nickname)
 	if err != nil {
 		return nil, err
 	}
@@ -439,7 +487,14 @@ func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal,
 	if told {
 		change.Messages = []store.Message{l.row}
 	}
-	if err := e.changeProtected(ctx, principal, addingKey, change); err != nil {
+	if begun.Unable {
+		change.If.Session = principal.SessionID
+		_, err = e.store.ChangeUser(ctx, change)
+		err = unprotected(err)
+	} else {
+		err = e.changeProtected(ctx, principal, addingKey, change)
+	}
+	if err != nil {
 		return nil, refused(err)
 	}
 	e.emit(ctx, Event{Type: EventSecurityKeyAdded, UserID: u.ID, SessionID: principal.SessionID, Detail: key.ID.String()})
@@ -466,8 +521,10 @@ func (e *Engine) RelatedOrigins() []string {
 
 // boundTo is what a ceremony of a signed-in user remembers.
 type boundTo struct {
-	Session uuid.UUID   `json:"session"`
-	Keys    []uuid.UUID `json:"keys,omitempty"` // those offered
+	Session uuid.UUID           `json:"session"`
+	Keys    []store.SecurityKey `json:"keys,omitempty"`   // those offered
+	Handle  []byte              `json:"handle,omitempty"` // that the new key is told
+	Unable  bool                `json:"unable,omitempty"` // to step up: see cannotStepUp
 }
 
 // slotOf keeps one ceremony of a kind for each session.
@@ -482,6 +539,9 @@ var (
 
 // refused translates what a store may say to the last step of a ceremony.
 func refused(err error) error {
+	if known := (*Error)(nil); errors.As(err, &known) {
+		return err
+	}
 	if errors.Is(err, store.ErrConflict{Field: store.FieldCredential}) {
 		return errKeyTaken.because(err)
 	}
@@ -530,22 +590,24 @@ func (e *Engine) presented(ctx context.Context, kind, challenge string, data any
 }
 
 // newKey verifies a new credential and makes its record.
-func (e *Engine) newKey(answer *ceremony.Registration, userID uuid.UUID, nickname string) (_ *store.SecurityKey, userVerified bool, err error) {
+func (e *Engine) newKey(answer *ceremony.Registration, userID uuid.UUID, handle []byte, nickname string) (_ *store.SecurityKey, userVerified bool, err error) {
 	c := e.config.WebAuthn
 	made, err := e.rules.passkeys.Register(answer, ceremony.Expectation{
 		UserVerification: c.UserVerification == UserVerificationRequired,
-		UserHandle:       userID[:],
-		Extensions:       slices.Sorted(maps.Keys(c.CreateExtensions)),
+		UserHandle:       handle,
 	})
 	if err != nil {
 		return nil, false, errCredential.because(err)
+	}
+	if e.isDecoy(made.ID) { // which no authenticator makes: somebody wants to know whether it is one
+		return nil, false, errKeyTaken
 	}
 	if len(c.AllowedAAGUIDs) > 0 && !slices.Contains(c.AllowedAAGUIDs, made.AAGUID) || slices.Contains(c.DeniedAAGUIDs, made.AAGUID) {
 		return nil, false, ErrInvalidRequest.saying("security keys of this model are not accepted")
 	}
 	return &store.SecurityKey{
 		ID: uuid.New(), UserID: userID,
-		CredentialID: made.ID, PublicKey: made.PublicKey, UserHandle: userID[:],
+		CredentialID: made.ID, PublicKey: made.PublicKey, UserHandle: handle,
 		SignCount: made.SignCount, BackupEligible: made.BackupEligible, BackupState: made.BackupState, UserVerified: made.UserVerified,
 		Transports: made.Transports, AAGUID: made.AAGUID, AttestationFormat: made.AttestationFormat, Attachment: made.Attachment,
 		Nickname: nickname, CreatedAt: e.now(),
@@ -558,7 +620,6 @@ func (e *Engine) assert(ctx context.Context, a *store.Account, answer *ceremony.
 	c := e.config.WebAuthn
 	want := ceremony.Expectation{
 		UserVerification: uv == UserVerificationRequired,
-		Extensions:       slices.Sorted(maps.Keys(c.GetExtensions)),
 	}
 	key, err := keyOf(a, answer, offered)
 	if err != nil {
@@ -603,14 +664,15 @@ func keyOf(a *store.Account, answer *ceremony.Assertion, offered []uuid.UUID) (*
 	return key, nil
 }
 
-// isHandle reports whether h is the handle that the key was made with, in one of the forms that servers of the
-// documented API have given out: the bytes of the user's id; its text; what base64url makes of the text.
+// isHandle reports whether h is the handle that the key was made with, in one of the forms that servers and clients of the
+// documented API have made of it: the bytes of the user's id; the id's text; what base64url makes of that text; and the
+// base64url of the bytes as text.
 func isHandle(h []byte, key *store.SecurityKey) bool {
 	handle := key.UserHandle
 	if len(handle) == 0 {
 		handle = key.UserID[:]
 	}
-	if bytes.Equal(h, handle) {
+	if bytes.Equal(h, handle) || string(h) == base64.RawURLEncoding.EncodeToString(handle) {
 		return true
 	}
 	id, err := uuid.FromBytes(handle)
@@ -621,7 +683,7 @@ func (e *Engine) creationOptions(challenge string, u *store.User, exclude []stor
 	c := e.config.WebAuthn
 	o := &CreationOptions{
 		RP:                 RelyingParty{Name: c.RPName, ID: c.RPID},
-		User:               userEntity(u),
+		User:               userEntity(u, exclude),
 		Challenge:          challenge,
 		Timeout:            c.Timeout.Milliseconds(),
 		ExcludeCredentials: descriptors(exclude),
@@ -631,9 +693,9 @@ func (e *Engine) creationOptions(challenge string, u *store.User, exclude []stor
 			ResidentKey:             c.ResidentKey,
 			UserVerification:        c.UserVerification,
 		},
-		Hints:       c.Hints,
+		Hints:       slices.Clone(c.Hints),
 		Attestation: c.Attestation,
-		Extensions:  c.CreateExtensions,
+		Extensions:  e.rules.createExtensions.inputs(),
 	}
 	for _, a := range algorithms {
 		o.PubKeyCredParams = append(o.PubKeyCredParams, CredentialParameter{publicKeyType, a})
@@ -645,14 +707,33 @@ func (e *Engine) requestOptions(challenge string, offered []CredentialDescriptor
 	c := e.config.WebAuthn
 	return &RequestOptions{
 		Challenge: challenge, Timeout: c.Timeout.Milliseconds(), RPID: c.RPID,
-		AllowCredentials: offered, UserVerification: uv, Hints: c.Hints, Extensions: c.GetExtensions,
+		AllowCredentials: offered, UserVerification: uv, Hints: slices.Clone(c.Hints), Extensions: e.rules.getExtensions.inputs(),
 	}
+}
+
+// extensions are client extension inputs, as JSON: every caller gets inputs of their own, to add to.
+type extensions []byte
+
+func (x extensions) inputs() map[string]any {
+	var m map[string]any
+	if err := json.Unmarshal(x, &m); err != nil || len(m) == 0 {
+		return nil // it was marshalled from a map
+	}
+	return m
 }
 
 const publicKeyType = "public-key"
 
+// handleOf is the user's one handle: that of their first key, by which authenticators know them, or else their id.
+func handleOf(u *store.User, keys []store.SecurityKey) []byte {
+	if len(keys) > 0 && len(keys[0].UserHandle) > 0 {
+		return keys[0].UserHandle
+	}
+	return u.ID[:]
+}
+
 // userEntity is how an authenticator shows whose a credential is.
-func userEntity(u *store.User) UserEntity {
+func userEntity(u *store.User, keys []store.SecurityKey) UserEntity {
 	name := u.Email
 	if name == "" {
 		name = u.Phone
@@ -660,13 +741,15 @@ func userEntity(u *store.User) UserEntity {
 	if name == "" {
 		name = u.DisplayName
 	}
-	return UserEntity{Name: name, DisplayName: u.DisplayName, ID: base64.RawURLEncoding.EncodeToString(u.ID[:])}
+	return UserEntity{Name: name, DisplayName: u.DisplayName, ID: base64.RawURLEncoding.EncodeToString(handleOf(u, keys))}
 }
 
 func descriptors(keys []store.SecurityKey) []CredentialDescriptor {
 	list := make([]CredentialDescriptor, len(keys))
 	for i, k := range keys {
-		list[i] = CredentialDescriptor{publicKeyType, base64.RawURLEncoding.EncodeToString(k.CredentialID), k.Transports}
+		// In the order of the alphabet, as decoys have them.
+		transports := slices.Sorted(slices.Values(k.Transports))
+		list[i] = CredentialDescriptor{publicKeyType, base64.RawURLEncoding.EncodeToString(k.CredentialID), transports}
 	}
 	return list
 }
@@ -679,20 +762,26 @@ func keyIDs(keys []store.SecurityKey) []uuid.UUID {
 	return ids
 }
 
-// decoys are the keys of an address that has none: like real ones, and always the same.
+// decoys are the keys of an address that has none: like real ones, and always the same. They come from the oldest secret,
+// so that a new one, which changes no real key, changes none of them.
 func (e *Engine) decoys(emailKey string) []CredentialDescriptor {
-	shape := e.box.MAC("webauthn decoy", []byte(emailKey))
+	oldest := func(parts ...[]byte) []byte {
+		all := e.box.MACs("webauthn decoy", parts...)
+		return all[len(all)-1][:]
+	}
 	kinds := []struct {
 		length     int
 		transports []string
 	}{
-		{16, []string{"internal", "hybrid"}},
-		{20, []string{"internal", "hybrid"}},
+		{16, []string{"hybrid", "internal"}},
+		{20, []string{"hybrid", "internal"}},
 		{32, []string{"internal"}},
-		{32, []string{"internal", "hybrid"}},
+		{32, []string{"hybrid", "internal"}},
+		{32, nil},
 		{48, []string{"nfc", "usb"}},
 		{64, []string{"usb"}},
 	}
+	shape := oldest([]byte(emailKey))
 	n := 1
 	if shape[0] < 64 {
 		n = 2
@@ -700,10 +789,27 @@ func (e *Engine) decoys(emailKey string) []CredentialDescriptor {
 	list := make([]CredentialDescriptor, n)
 	for i := range list {
 		kind := kinds[int(shape[1+i])%len(kinds)]
-		first := e.box.MAC("webauthn decoy id", []byte(emailKey), []byte{byte(i), 0})
-		second := e.box.MAC("webauthn decoy id", []byte(emailKey), []byte{byte(i), 1})
-		id := append(first[:], second[:]...)[:kind.length]
+		id := append(oldest([]byte(emailKey), []byte{byte(i), 0}), oldest([]byte(emailKey), []byte{byte(i), 1})...)[:kind.length]
+		body := id[:kind.length-decoyMark]
+		copy(id[len(body):], oldest([]byte("mark"), body))
 		list[i] = CredentialDescriptor{publicKeyType, base64.RawURLEncoding.EncodeToString(id), kind.transports}
 	}
 	return list
+}
+
+// decoyMark is the length of the end of a decoy's id, by which it can be told from a real one by who has the secrets.
+const decoyMark = 8
+
+// isDecoy recognises the ids that decoys makes.
+func (e *Engine) isDecoy(id []byte) bool {
+	if len(id) <= decoyMark {
+		return false
+	}
+	body, mark := id[:len(id)-decoyMark], id[len(id)-decoyMark:]
+	for _, sum := range e.box.MACs("webauthn decoy", []byte("mark"), body) {
+		if bytes.Equal(sum[:decoyMark], mark) {
+			return true
+		}
+	}
+	return false
 }

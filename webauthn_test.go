@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -152,6 +153,7 @@ func TestOptionsSayWhatIsDocumented(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
 	key := authtest.NewSecurityKey()
+	key.NoUserVerification = false
 	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
 	id := base64.RawURLEncoding.EncodeToString(key.Credentials()[0].ID)
 	descriptors := []auth.CredentialDescriptor{{Type: "public-key", ID: id, Transports: []string{"nfc", "usb"}}}
@@ -227,7 +229,7 @@ func TestWhatIsConfiguredIsInTheOptions(t *testing.T) {
 func TestWebAuthnConfigMistakes(t *testing.T) {
 	t.Parallel()
 	for field, amend := range map[string]func(*auth.Config){
-		"WebAuthn":                        func(c *auth.Config) { c.WebAuthn.RPID = "https://app.test" },
+		"WebAuthn.RPID":                   func(c *auth.Config) { c.WebAuthn.RPID = "https://app.test" },
 		"WebAuthn.Origins[0]":             func(c *auth.Config) { c.WebAuthn.Origins = []string{"https://app.test/"} },
 		"WebAuthn.Origins[1]":             func(c *auth.Config) { c.WebAuthn.Origins = []string{"https://a.test", "https://App.test"} },
 		"WebAuthn.TopOrigins[0]":          func(c *auth.Config) { c.WebAuthn.TopOrigins = []string{"android:apk-key-hash:x"} },
@@ -638,6 +640,7 @@ func TestEverythingMustNameTheSameUser(t *testing.T) {
 		"the address at both ends":              {keyA, "ada@example.com", "ADA@example.com", nil, a.UserID},
 		"no handle, with an address":            {plug, "carol@example.com", "", nil, carol.UserID},
 		"a handle in text":                      {keyA, "", "", func(c *authtest.Ceremony) { c.UserHandle = []byte(text) }, a.UserID},
+		"a handle that a client took for text":  {keyA, "", "", func(c *authtest.Ceremony) { c.UserHandle = []byte(base64.RawURLEncoding.EncodeToString(a.UserID[:])) }, a.UserID},
 		"a handle in text that was decoded":     {keyA, "", "", func(c *authtest.Ceremony) { c.UserHandle = decoded }, a.UserID},
 		"no handle, without an address":         {keyA, "", "", func(c *authtest.Ceremony) { c.UserHandle = nil }, uuid.Nil},
 		"another user's handle":                 {keyA, "", "", func(c *authtest.Ceremony) { c.UserHandle = b.UserID[:] }, uuid.Nil},
@@ -1110,7 +1113,7 @@ func TestSignInWithAnAddressTellsNothing(t *testing.T) {
 			}
 			for _, c := range first.AllowCredentials {
 				raw, err := base64.RawURLEncoding.DecodeString(c.ID)
-				if err != nil || len(raw) < 16 || len(c.Transports) == 0 || c.Type != "public-key" {
+				if err != nil || len(raw) < 16 || c.Type != "public-key" {
 					t.Errorf("%s: %s", email, asJSON(c))
 				}
 				lengths[len(raw)] = true
@@ -1245,5 +1248,207 @@ func TestTheEndOfACeremonyChecksTheAddress(t *testing.T) {
 	}
 	if n := userCount(t, e.Store); n != 1 {
 		t.Errorf("%d users", n)
+	}
+}
+
+// Whoever signs up with somebody's address learns nothing from their own key: not that the address was free, nor that it
+// waits to be proven, nor that new users are disabled.
+func TestOnesOwnKeyTellsNothingOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for _, disableNew := range []bool{false, true} {
+		e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = true })
+		e.SignUp(t, "taken@example.com")
+		e = replica(t, e, func(c *auth.Config) { c.ConcealErrors, c.SignUp.DisableNewUsers = true, disableNew })
+		pendingKey := &authtest.Authenticator{}
+		if _, err := endKeySignUp(t, e, pendingKey.Create(t, beginKeySignUp(t, e, "pending@example.com"))); err != nil && !disableNew {
+			t.Fatal(err)
+		}
+		for _, email := range []string{"free@example.com", "pending@example.com", "taken@example.com"} {
+			key := &authtest.Authenticator{}
+			in, err := endKeySignUp(t, e, key.Create(t, beginKeySignUp(t, e, email)))
+			if disableNew != (err != nil) || err != nil && messageOf(err) != "invalid-request: The request payload is incorrect" || in != nil && in.Session != nil {
+				t.Errorf("%s: sign-up: %v, %v", email, in, err)
+			}
+			id := base64.RawURLEncoding.EncodeToString(key.Credentials()[0].ID)
+			for _, c := range beginKeySignIn(t, e, email).AllowCredentials {
+				if c.ID == id {
+					t.Errorf("%s: the key is named", email)
+				}
+			}
+			forced := key.Clone()
+			forced.Unchecked = true
+			for _, named := range []string{"", email} {
+				if _, err := endKeySignIn(t, e, forced.Get(t, beginKeySignIn(t, e, named))); messageOf(err) != "invalid-request: the credential could not be verified" {
+					t.Errorf("%s: sign-in as %q: %v", email, named, err)
+				}
+			}
+		}
+	}
+}
+
+// The same round trips, whatever an address and a key collide with.
+func TestTheEndOfAConcealedSignUpTakesTheSameTrips(t *testing.T) {
+	t.Parallel()
+	s := storetest.Count(memstore.New())
+	e := authtest.NewWithStore(t, s, func(c *auth.Config) { c.ConcealErrors = true })
+	e.SignUp(t, "taken@example.com")
+	pendingUser(t, e, "pending@example.com")
+	for _, email := range []string{"free@example.com", "pending@example.com", "taken@example.com"} {
+		answer := (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, email))
+		s.Reset()
+		if _, err := endKeySignUp(t, e, answer); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Trips(); got != 5 {
+			t.Errorf("%s: %d trips %v", email, got, s.Calls())
+		}
+	}
+}
+
+// pendingUser signs somebody up with a password whose address stays unproven.
+func pendingUser(t *testing.T, e *authtest.Engine, email string) {
+	t.Helper()
+	if _, err := signUp(t, e, email, authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A decoy cannot be told from a real key by trying to register it, nor by its transports, nor by a new secret.
+func TestDecoysAreLikeKeys(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{Transports: []string{"internal", "hybrid"}}
+	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	real := beginKeySignIn(t, e, "ada@example.com").AllowCredentials
+	if !cmp.Equal(real[0].Transports, []string{"hybrid", "internal"}) {
+		t.Errorf("transports %v", real[0].Transports)
+	}
+	other := &authtest.Authenticator{Unchecked: true}
+	for i := range 20 {
+		for _, c := range append(beginKeySignIn(t, e, fmt.Sprintf("nobody%d@example.com", i)).AllowCredentials, real...) {
+			if !slices.IsSorted(c.Transports) {
+				t.Errorf("transports %v", c.Transports)
+			}
+			id, err := base64.RawURLEncoding.DecodeString(c.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same := func(c *authtest.Ceremony) { c.CredentialID = id }
+			_, err = endKeySignUp(t, e, other.Create(t, beginKeySignUp(t, e, "free@example.com"), same))
+			if messageOf(err) != "invalid-request: this security key is registered already" {
+				t.Errorf("sign-up: %v", err)
+			}
+			options, err := e.AddSecurityKey(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{Credential: other.Create(t, options, same)})
+			if messageOf(err) != "invalid-request: this security key is registered already" {
+				t.Errorf("addition: %v", err)
+			}
+		}
+	}
+	var first auth.Secret
+	before := authtest.New(t, func(c *auth.Config) { first = c.Secret })
+	after := authtest.New(t, func(c *auth.Config) {
+		c.PreviousSecrets, c.Secret = []auth.Secret{first}, auth.Secret(strings.Repeat("n", 32))
+	})
+	if diff := cmp.Diff(beginKeySignIn(t, before, "x@example.com").AllowCredentials, beginKeySignIn(t, after, "x@example.com").AllowCredentials); diff != "" {
+		t.Errorf("another secret changes the decoys: %s", diff)
+	}
+}
+
+// What a caller does to the options that they got is nobody else's.
+func TestOptionsAreTheCallersOwn(t *testing.T) {
+	t.Parallel()
+	inputs, hints := map[string]any{"prf": map[string]any{"eval": map[string]any{}}}, []string{"security-key"}
+	e := authtest.New(t, func(c *auth.Config) {
+		c.WebAuthn.CreateExtensions, c.WebAuthn.GetExtensions, c.WebAuthn.Hints = inputs, inputs, hints
+	})
+	parallel(20, func() {
+		create, err := e.SignUpWebAuthn(background, auth.SignUpWebAuthnParams{Email: "ada@example.com"})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		get, err := e.SignInWebAuthn(background, auth.SignInWebAuthnParams{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, m := range []map[string]any{create.Extensions, get.Extensions} {
+			m["prf"].(map[string]any)["eval"].(map[string]any)["first"] = "mine"
+			m["mine"] = true
+		}
+		create.Hints[0], get.Hints[0] = "mine", "mine"
+	})
+	hints[0], inputs["theirs"] = "theirs", true
+	o := beginKeySignUp(t, e, "bob@example.com")
+	if text := asJSON(o); strings.Contains(text, "mine") || strings.Contains(text, "theirs") {
+		t.Error(text)
+	}
+}
+
+// Metadata come back as they were, as long as they were, whatever is in them.
+func TestMetadataSurviveASignUpWithAPasskey(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, unverified)
+	for _, metadata := range []string{`{"a":"` + strings.Repeat("<", 16000) + `"}`, `{"a":"&>\u2028"}`, "", "null", "{}"} {
+		key := &authtest.Authenticator{}
+		options, err := e.SignUpWebAuthn(t.Context(), auth.SignUpWebAuthnParams{
+			Email: uuid.NewString() + "@example.com", Options: auth.SignUpOptions{Metadata: json.RawMessage(metadata)},
+		})
+		if err != nil {
+			t.Errorf("%.20s: begin: %v", metadata, err)
+			continue
+		}
+		in, err := endKeySignUp(t, e, key.Create(t, options))
+		if err != nil {
+			t.Errorf("%.20s: %v", metadata, err)
+			continue
+		}
+		want := metadata
+		if want == "null" {
+			want = ""
+		}
+		if got := string(in.Session.User.Metadata); got != want {
+			t.Errorf("%.40s, not %.40s", got, want)
+		}
+	}
+}
+
+// One user has one handle, also where a sign-up took the place of another.
+func TestAUserHasOneHandle(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	pendingUser(t, e, "ada@example.com")
+	first, second := &authtest.Authenticator{}, &authtest.Authenticator{}
+	options := beginKeySignUp(t, e, "ada@example.com")
+	if _, err := endKeySignUp(t, e, first.Create(t, options)); err != nil {
+		t.Fatal(err)
+	}
+	v, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: e.Mailbox.Last(t, "ada@example.com").Ticket()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := e.Principal(t, v.Session)
+	adding, err := e.AddSecurityKey(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := e.ListSecurityKeys(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{adding.User.ID, list.Signals.AllAcceptedCredentials.UserID, list.Signals.CurrentUserDetails.UserID} {
+		if got != options.User.ID {
+			t.Errorf("handle %s, not %s", got, options.User.ID)
+		}
+	}
+	addKey(t, e, p, second)
+	for _, key := range []*authtest.Authenticator{first, second} {
+		if in, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, ""))); err != nil || in.Session.User.ID != p.UserID {
+			t.Errorf("sign-in: %v", err)
+		}
 	}
 }

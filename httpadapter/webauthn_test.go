@@ -136,7 +136,9 @@ func TestTheAddressOfASignIn(t *testing.T) {
 func TestOptionsAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
 	h := newFixture(t, httpadapter.Options{}, open)
-	plugged := h.page(authtest.NewSecurityKey())
+	key := authtest.NewSecurityKey()
+	key.NoUserVerification = false
+	plugged := h.page(key)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	want200[added](t, plugged.add(t, ada, ""))
 	credential := want200[auth.SecurityKeys](t, plugged.send(t, "GET", "/user/webauthn/keys", "", ada)).Keys[0].CredentialID

@@ -78,14 +78,14 @@ type RelyingParty struct {
 // New returns a relying party. It refuses a configuration that no answer could satisfy: an RP ID that is no domain, an
 // origin that is not written as clients write it, an algorithm that is not known, or no origin or algorithm at all.
 func New(c Config) (*RelyingParty, error) {
-	if err := protocol.ValidateRPID(c.ID); err != nil {
+	if err := CheckID(c.ID); err != nil {
 		return nil, fmt.Errorf("ceremony: RP ID %q: %w", c.ID, err)
 	}
 	if len(c.Origins) == 0 || len(c.Algorithms) == 0 {
 		return nil, errors.New("ceremony: at least one origin and one algorithm are needed")
 	}
 	for _, origin := range slices.Concat(c.Origins, c.TopOrigins) {
-		if err := checkSpelling(origin); err != nil {
+		if err := CheckOrigin(origin); err != nil {
 			return nil, fmt.Errorf("ceremony: origin %q: %w", origin, err)
 		}
 	}
@@ -126,8 +126,16 @@ func New(c Config) (*RelyingParty, error) {
 	return rp, nil
 }
 
-// checkSpelling refuses an origin that clients do not send.
-func checkSpelling(origin string) error {
+// CheckID refuses an RP ID that no answer can be for: it must be a domain, in its ASCII form and in lower case.
+func CheckID(id string) error {
+	if id != strings.ToLower(id) {
+		return errors.New("must be in lower case")
+	}
+	return protocol.ValidateRPID(id)
+}
+
+// CheckOrigin refuses an origin that clients do not send.
+func CheckOrigin(origin string) error {
 	scheme, _, found := strings.Cut(origin, ":")
 	if !found || scheme == "" {
 		return errors.New("must have a scheme")
@@ -163,8 +171,6 @@ type Expectation struct {
 	// UserHandle is the user handle of the ceremony's user. A user handle in an assertion must be equal to it; if this is
 	// empty, an assertion must not have one.
 	UserHandle []byte
-	// Extensions are the identifiers of the client extensions that were requested. See the package comment.
-	Extensions []string
 }
 
 // Credential is a verified public key credential, with what there is to remember of it (the credential record of WebAuthn L3
@@ -207,10 +213,6 @@ func (rp *RelyingParty) Register(r *Registration, e Expectation) (Credential, er
 	if err != nil {
 		return Credential{}, err
 	}
-	outputs, err := requestedOutputs(r.outputs, e.Extensions)
-	if err != nil {
-		return Credential{}, err
-	}
 	answer := protocol.ParsedCredentialCreationData{
 		Response: protocol.ParsedAttestationResponse{
 			CollectedClientData: r.clientData.CollectedClientData,
@@ -223,7 +225,6 @@ func (rp *RelyingParty) Register(r *Registration, e Expectation) (Credential, er
 		answer.Response.AttestationObject.SubStatements = nil
 	}
 	answer.RawID = r.credentialID
-	answer.ClientExtensionResults = outputs
 	answer.Raw.AttestationResponse.ClientDataJSON = r.clientData.raw
 	verified, err := rp.registrations.CreateCredential(user{handle: e.UserHandle}, rp.session(r.clientData, e), &answer)
 	if err != nil {
@@ -271,10 +272,6 @@ func (rp *RelyingParty) Assert(a *Assertion, c Credential, e Expectation) (Use, 
 	if err := rp.checkOrigin(a.clientData); err != nil {
 		return Use{}, err
 	}
-	outputs, err := requestedOutputs(a.outputs, e.Extensions)
-	if err != nil {
-		return Use{}, err
-	}
 	answer := protocol.ParsedCredentialAssertionData{
 		Response: protocol.ParsedAssertionResponse{
 			CollectedClientData: a.clientData.CollectedClientData,
@@ -284,7 +281,6 @@ func (rp *RelyingParty) Assert(a *Assertion, c Credential, e Expectation) (Use, 
 		},
 	}
 	answer.RawID = a.credentialID
-	answer.ClientExtensionResults = outputs
 	answer.Raw.AssertionResponse.ClientDataJSON = a.clientData.raw
 	answer.Raw.AssertionResponse.AuthenticatorData = a.authenticatorData
 	owner := user{handle: e.UserHandle, credentials: []webauthn.Credential{{
@@ -364,7 +360,6 @@ func (rp *RelyingParty) session(data clientData, e Expectation) webauthn.Session
 		Challenge:  data.Challenge,
 		UserID:     e.UserHandle,
 		CredParams: rp.parameters,
-		Extensions: protocol.SessionExtensions{Requested: e.Extensions},
 	}
 	if e.UserVerification {
 		s.UserVerification = protocol.VerificationRequired

@@ -61,9 +61,8 @@
 // # Extensions
 //
 // Client extension outputs are not signed, and nothing here depends on one. Clients send some unasked (password managers are
-// known for credProps), so outputs that were not requested are ignored. Those that were requested must have the form that
-// their extension defines. appid is ignored even then: an output that is true would otherwise have to change which rpIdHash
-// is expected.
+// known for credProps) and some in forms of their own: they are ignored, all of them. That includes appid, an output of which
+// would otherwise change which rpIdHash is expected.
 //
 // Authenticator extension outputs are signed. They must be one CBOR map, and be there exactly if the flag ED says so. Those
 // that were not requested are ignored (authenticators send credProtect because browsers ask for it on their own).

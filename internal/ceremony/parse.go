@@ -47,7 +47,6 @@ type Assertion struct {
 type answer struct {
 	credentialID []byte
 	attachment   string
-	outputs      []byte // text of clientExtensionResults, nil if there is none
 	clientData   clientData
 }
 
@@ -170,7 +169,7 @@ func (a *answer) parse(text []byte, response any) error {
 			case value[0] != '{':
 				err = errors.New("must be an object")
 			default:
-				a.outputs = bytes.Clone(value)
+				// An unsigned word of the client's, of which nothing is made.
 			}
 		}
 		if err != nil {
@@ -273,29 +272,6 @@ func parseAuthenticatorData(raw []byte) (protocol.AuthenticatorData, error) {
 		return data, errors.New("ceremony: authenticator extension outputs are not a map")
 	}
 	return data, nil
-}
-
-// requestedOutputs returns the client extension outputs among those in text that were requested, except appid.
-func requestedOutputs(text []byte, requested []string) (outputs protocol.AuthenticationExtensionsClientOutputs, err error) {
-	if len(text) == 0 || len(requested) == 0 {
-		return outputs, nil
-	}
-	kept := map[string]json.RawMessage{}
-	err = strictjson.Members(text, func(name, value []byte) error {
-		if name := string(name); name != protocol.ExtensionAppID && slices.Contains(requested, name) {
-			kept[name] = value
-		}
-		return nil
-	})
-	if err == nil && len(kept) > 0 {
-		if text, err = json.Marshal(kept); err == nil {
-			err = json.Unmarshal(text, &outputs)
-		}
-	}
-	if err != nil {
-		return outputs, fmt.Errorf("ceremony: clientExtensionResults: %w", err)
-	}
-	return outputs, nil
 }
 
 // knownForm returns the transports that have the form of one, without repetitions and at most 8.
