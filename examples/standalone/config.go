@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -260,12 +259,7 @@ func allowedOrigins(e *environment, engine *auth.Engine) []string {
 // variable before is not noted again.
 func noteAll(e *environment, err error) {
 	before := e.mistakes
-	all := complaints(err)
-	for _, m := range all {
-		// What is wrong with a part may be said of the whole as well.
-		if slices.ContainsFunc(all, func(part mistake) bool { return strings.HasPrefix(part.name, m.name+".") }) {
-			continue
-		}
+	for _, m := range complaints(err) {
 		if name := variable(m.name); !before.name(name) {
 			e.wrong(name, "%s", m.reason)
 		}

@@ -119,7 +119,7 @@ func TestEveryMistakeHasAName(t *testing.T) { // ST-15
 		"a relying party that is an address":     {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ID": "192.0.2.1"}, []string{`AUTH_WEBAUTHN_RP_ID: `}},
 		"a relying party that is a URL":          {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ID": "https://example.com"}, []string{"AUTH_WEBAUTHN_RP_ID: "}},
 		"passkeys and no client URL":             {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_CLIENT_URL": ""}, []string{"AUTH_CLIENT_URL: is required"}},
-		"an origin that browsers do not send":    {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ORIGINS": "https://a.example.com, https://b.example.com/"}, []string{`AUTH_WEBAUTHN_RP_ORIGINS: "https://b.example.com/" must be`}},
+		"an origin that browsers do not send":    {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ORIGINS": "https://a.example.com, https://b.example.com/"}, []string{`AUTH_WEBAUTHN_RP_ORIGINS: "https://b.example.com/" is not in the form`}},
 		"two origins that are none":              {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_WEBAUTHN_RP_ORIGINS": "a.example.com,b.example.com"}, []string{`AUTH_WEBAUTHN_RP_ORIGINS: "a.`, `AUTH_WEBAUTHN_RP_ORIGINS: "b.`}},
 		"a list of origins with nothing in it":   {map[string]string{"AUTH_WEBAUTHN_RP_ORIGINS": ","}, []string{"AUTH_WEBAUTHN_RP_ORIGINS: has no entry"}},
 		"a wait that is no number":               {map[string]string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "1m"}, []string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT: "}},
