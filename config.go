@@ -47,6 +47,8 @@ type Config struct {
 
 	Password  *PasswordConfig
 	WebAuthn  *WebAuthnConfig
+	MagicLink *MagicLinkConfig
+	EmailOTP  *EmailOTPConfig
 	Anonymous *AnonymousConfig
 
 	SignUp       SignUpConfig
@@ -101,6 +103,10 @@ type PasswordConfig struct {
 	// MaxWaiting of them, and those beyond get [ErrTooManyRequests]. The defaults are the number of CPUs and 64 times
 	// that.
 	MaxHashes, MaxWaiting int
+
+	// ChangeWithin is how long after they signed in a user may change their password without giving the current one
+	// (OWASP ASVS 5.0 6.2.3). The default is 10 minutes. A step-up, and a link to reset it, will always do.
+	ChangeWithin time.Duration
 }
 
 // Argon2 are the cost parameters of Argon2id (RFC 9106). Zero values are the defaults: 19 MiB, 2 passes, 1 lane.
@@ -199,6 +205,20 @@ const (
 	ElevationRequired    ElevationMode = "required"    // of everybody
 )
 
+// MagicLinkConfig turns on signing in by a link in a letter.
+type MagicLinkConfig struct {
+	// ExistingUsers keeps links from signing anybody up: they are for users who exist.
+	ExistingUsers bool
+}
+
+// EmailOTPConfig turns on signing in by a code of six digits in a letter.
+type EmailOTPConfig struct {
+	// ExistingUsers keeps codes from signing anybody up: they are for users who exist.
+	ExistingUsers bool
+	// Tries is how many wrong codes void a code. The default is 5, the maximum 10.
+	Tries int
+}
+
 // AnonymousConfig turns on anonymous users.
 type AnonymousConfig struct {
 	// MaxIdle is how long an anonymous user may be away before [Engine.Run] removes them. The default is 0: for ever.
@@ -291,8 +311,12 @@ type AccessTokensConfig struct {
 
 // TicketsConfig says how long one-time secrets live.
 type TicketsConfig struct {
-	VerifyEmail time.Duration // the link in the letter that verifies an address; default 7 days
-	WebAuthn    time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes
+	VerifyEmail   time.Duration // the link in the letter that verifies an address; default 7 days
+	MagicLink     time.Duration // a link that signs in; default 1 hour
+	PasswordReset time.Duration // a link to set a new password; default 1 hour
+	EmailChange   time.Duration // the link in the letter to a new address; default 1 hour
+	EmailOTP      time.Duration // a code; default 10 minutes
+	WebAuthn      time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes
 }
 
 // Secret is a value that must not be seen: it prints as "[redacted]" whatever the verb, and so do structs that hold it.
@@ -349,13 +373,34 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		if err := params.Validate(); err != nil {
 			m.add("Password.Argon2", "%w", err)
 		}
+		def(&p.ChangeWithin, 10*time.Minute)
+		m.duration("Password.ChangeWithin", p.ChangeWithin, time.Second, 24*time.Hour)
 		m.atLeast("Password.MaxHashes", p.MaxHashes, 0)
 		m.atLeast("Password.MaxWaiting", p.MaxWaiting, 0)
 		c.Password = &p
 	}
 
-	def(&c.Tickets.VerifyEmail, 7*24*time.Hour)
-	m.duration("Tickets.VerifyEmail", c.Tickets.VerifyEmail, time.Minute, 30*24*time.Hour)
+	for _, t := range []struct {
+		field string
+		life  *time.Duration
+		usual time.Duration
+		most  time.Duration
+	}{
+		{"VerifyEmail", &c.Tickets.VerifyEmail, 7 * 24 * time.Hour, 30 * 24 * time.Hour},
+		{"MagicLink", &c.Tickets.MagicLink, time.Hour, 24 * time.Hour},
+		{"PasswordReset", &c.Tickets.PasswordReset, time.Hour, 24 * time.Hour},
+		{"EmailChange", &c.Tickets.EmailChange, time.Hour, 24 * time.Hour},
+		{"EmailOTP", &c.Tickets.EmailOTP, 10 * time.Minute, time.Hour},
+	} {
+		def(t.life, t.usual)
+		m.duration("Tickets."+t.field, *t.life, time.Minute, t.most)
+	}
+	if c.EmailOTP != nil {
+		o := *c.EmailOTP
+		def(&o.Tries, 5)
+		m.within("EmailOTP.Tries", o.Tries, 1, 10)
+		c.EmailOTP = &o
+	}
 	if c.WebAuthn != nil {
 		w := *c.WebAuthn
 		def(&c.Tickets.WebAuthn, w.Timeout)
@@ -384,6 +429,9 @@ func (c Config) withDefaults() (Config, *rules, error) {
 
 	if c.Mail == nil && !c.Email.AllowUnverified {
 		m.add("Mail", "is required because addresses are verified; set it, or set Email.AllowUnverified")
+	}
+	if c.Mail == nil && c.Email.AllowUnverified && (c.MagicLink != nil || c.EmailOTP != nil) {
+		m.add("Mail", "is required by MagicLink and EmailOTP")
 	}
 	m.acl("Email.AllowedAddresses", c.Email.AllowedAddresses, nil, nil, nil)
 	m.acl("Email.AllowedDomains", nil, c.Email.AllowedDomains, nil, nil)

@@ -15,13 +15,16 @@ type EventType string
 const (
 	EventUserCreated        EventType = "user-created"
 	EventUserUpdated        EventType = "user-updated"
+	EventDeanonymized       EventType = "deanonymized"
 	EventSignedIn           EventType = "signed-in"
 	EventSignInFailed       EventType = "sign-in-failed" // Code says why; UserID is set where the account is known
 	EventSignedOut          EventType = "signed-out"     // Detail "all": every session of the user
 	EventSessionRevoked     EventType = "session-revoked"
 	EventRefreshTokenReused EventType = "refresh-token-reused" // theft, or a client that lost its place; the session has ended
 	EventEmailVerified      EventType = "email-verified"
-	EventElevated           EventType = "elevated" // Detail is the id of the security key, as in the next five
+	EventEmailChanged       EventType = "email-changed"
+	EventPasswordChanged    EventType = "password-changed" // Detail "reset": by a link
+	EventElevated           EventType = "elevated"         // Detail is the id of the security key, as in the next five
 	EventElevationFailed    EventType = "elevation-failed"
 	EventSecurityKeyAdded   EventType = "security-key-added"
 	EventSecurityKeyRenamed EventType = "security-key-renamed"

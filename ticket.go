@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -18,7 +20,11 @@ import (
 // The kinds of tickets. The kind is the prefix of the secret that the user gets, part of its hash, and part of every
 // look-up: a secret of one kind is worth nothing anywhere else.
 const (
-	kindVerifyEmail = "verifyEmail"
+	kindVerifyEmail   = "verifyEmail"
+	kindMagicLink     = "passwordlessEmail"
+	kindPasswordReset = "passwordReset"
+	kindEmailChange   = "emailConfirmChange"
+	kindEmailOTP      = "emailOTP"
 
 	kindSignUpKey  = "webauthnSignUp"
 	kindSignInKey  = "webauthnSignIn"
@@ -53,18 +59,29 @@ func (e *Engine) newTicket(kind, slot string, userID uuid.UUID, secret string, l
 
 // check reads a ticket and its user. The ticket stays, for the change that gives it its effect to redeem.
 func (e *Engine) check(ctx context.Context, kind, secret string, data any) (store.Ticket, store.User, error) {
-	var hashes [][]byte
-	for _, h := range e.box.MACs("ticket", []byte(secret)) {
-		hashes = append(hashes, h[:])
+	return e.checkTicket(ctx, store.TicketQuery{Kind: kind, Hashes: hashes(e.box.MACs("ticket", []byte(secret)))}, data)
+}
+
+// hashes is a list of sums as a query wants it.
+func hashes(sums [][sha256.Size]byte) [][]byte {
+	list := make([][]byte, len(sums))
+	for i := range sums {
+		list[i] = sums[i][:]
 	}
-	t, u, err := e.store.CheckTicket(ctx, store.TicketQuery{Kind: kind, Hashes: hashes, Now: e.now()})
+	return list
+}
+
+// checkTicket is check for any way to find a ticket.
+func (e *Engine) checkTicket(ctx context.Context, q store.TicketQuery, data any) (store.Ticket, store.User, error) {
+	q.Now = e.now()
+	t, u, err := e.store.CheckTicket(ctx, q)
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrMismatch) {
 		return t, u, ErrInvalidTicket.because(err)
 	}
 	if err != nil {
 		return t, u, fmt.Errorf("check ticket: %w", err)
 	}
-	plain, err := e.box.Open("ticket "+kind, t.ID[:], t.Data)
+	plain, err := e.box.Open("ticket "+q.Kind, t.ID[:], t.Data)
 	if err != nil {
 		return t, u, fmt.Errorf("open ticket: %w", err)
 	}
@@ -94,28 +111,69 @@ func spent(err error) error {
 	return err
 }
 
-// verifyEmailTicket is what a verification link proves: this address, and no later one of the same user.
-type verifyEmailTicket struct {
+// link is a kind of link in a letter: the kind of its ticket, what letters call it, and which letter brings it.
+type link struct{ kind, linkType, template string }
+
+var (
+	linkVerifyEmail   = link{kindVerifyEmail, "emailVerify", "email-verify"}
+	linkMagic         = link{kindMagicLink, "signinPasswordless", "signin-passwordless"}
+	linkPasswordReset = link{kindPasswordReset, "passwordReset", "password-reset"}
+	linkEmailChange   = link{kindEmailChange, "emailConfirmChange", "email-confirm-change"}
+)
+
+func (e *Engine) life(kind string) time.Duration {
+	switch t := &e.config.Tickets; kind {
+	case kindVerifyEmail:
+		return t.VerifyEmail
+	case kindMagicLink:
+		return t.MagicLink
+	case kindPasswordReset:
+		return t.PasswordReset
+	case kindEmailChange:
+		return t.EmailChange
+	default:
+		return t.EmailOTP
+	}
+}
+
+// addressTicket is what a ticket that went to an address proves: that address of the user, and no later one.
+type addressTicket struct {
 	EmailKey string `json:"email"`
+	NewEmail string `json:"newEmail,omitempty"` // as typed; where it went there, to become the user's
+}
+
+// posted is a ticket and the letter that brings its secret.
+type posted struct {
+	ticket *store.Ticket
+	letter letter
+}
+
+// post makes a link for a user and the letter that brings it.
+func (e *Engine) post(ctx context.Context, l link, u *store.User, redirectTo string) (posted, error) {
+	return e.postTo(ctx, l, u, u, addressTicket{EmailKey: u.EmailKey}, redirectTo, nil)
+}
+
+// postTo is post with a letter to somebody else than the user.
+func (e *Engine) postTo(ctx context.Context, l link, u, to *store.User, data addressTicket, redirectTo string, vars map[string]string) (posted, error) {
+	ticket, secret, err := e.issue(l.kind, u.ID, e.life(l.kind), data)
+	if err != nil {
+		return posted{}, err
+	}
+	all := map[string]string{"link": e.verifyLink(secret, l.linkType, redirectTo), "ticket": secret, "redirectTo": redirectTo}
+	maps.Copy(all, vars)
+	letter, err := e.letter(ctx, l.template, to, all)
+	return posted{ticket, letter}, err
 }
 
 // verifyEmail adds to a sign-up the ticket that verifies its address and the letter that carries it.
 func (e *Engine) verifyEmail(ctx context.Context, n *store.NewUser, redirectTo string) (letter, error) {
-	ticket, secret, err := e.issue(kindVerifyEmail, n.User.ID, e.config.Tickets.VerifyEmail, verifyEmailTicket{n.User.EmailKey})
+	p, err := e.post(ctx, linkVerifyEmail, &n.User, redirectTo)
 	if err != nil {
 		return letter{}, err
 	}
-	l, err := e.letter(ctx, "email-verify", &n.User, map[string]string{
-		"link":       e.verifyLink(secret, "emailVerify", redirectTo),
-		"ticket":     secret,
-		"redirectTo": redirectTo,
-	})
-	if err != nil {
-		return letter{}, err
-	}
-	n.Ticket = ticket
-	n.Messages = append(n.Messages, l.row)
-	return l, nil
+	n.Ticket = p.ticket
+	n.Messages = append(n.Messages, p.letter.row)
+	return p.letter, nil
 }
 
 // VerifyTicketParams is a link that somebody has followed.
@@ -126,17 +184,22 @@ type VerifyTicketParams struct {
 
 // VerifiedTicket is what following a link brought.
 type VerifiedTicket struct {
-	Kind       string // "verifyEmail"
-	RedirectTo string // where the browser is to go
-	Session    *Session
+	Kind       string   // "verifyEmail", "passwordlessEmail", "passwordReset" or "emailConfirmChange"
+	RedirectTo string   // where the browser is to go
+	Session    *Session // nil after a change of address: who reads the new mailbox need not be the owner
 }
 
-// VerifyTicket redeems the ticket of a link and signs its user in. A verification link marks the address verified, if it
-// is still the user's. It costs two round trips. Whatever goes wrong before the ticket's effect leaves the ticket as it
-// was.
+// VerifyTicket redeems the ticket of a link. Links that verify an address, that sign in, and those to reset a password
+// sign their user in, and mark the address verified, if it is still the user's. A link that confirms a new address makes
+// it the user's, ends every other link and code, and signs nobody in. It costs two round trips. Whatever goes wrong
+// before the ticket's effect leaves the ticket as it was.
+//
+// The first proof of an address that is not its verification link takes away what was set before, by whomever: password,
+// security keys, second factor, identities, phone number, personal access tokens and sessions.
 //
 // Errors: [ErrRedirectNotAllowed]; [ErrInvalidTicket] for a ticket that is unknown, of another kind, expired, used or
-// overtaken by a later one; the account's state, as at [Engine.Refresh].
+// overtaken by a later one; [ErrDisabledEndpoint] if what the link is for has been turned off; [ErrEmailAlreadyInUse] if
+// the new address is by now another's; the account's state, as at [Engine.Refresh].
 func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *VerifiedTicket, err error) {
 	defer e.settle(&err)
 	redirectTo, err := e.RedirectTo(p.RedirectTo)
@@ -144,10 +207,16 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 		return nil, err
 	}
 	kind, _, _ := strings.Cut(p.Ticket, ":")
-	if kind != kindVerifyEmail {
+	switch kind {
+	case kindVerifyEmail, kindPasswordReset, kindEmailChange:
+	case kindMagicLink:
+		if e.config.MagicLink == nil {
+			return nil, ErrDisabledEndpoint
+		}
+	default:
 		return nil, ErrInvalidTicket
 	}
-	var data verifyEmailTicket
+	var data addressTicket
 	t, u, err := e.check(ctx, kind, p.Ticket, &data)
 	if err != nil {
 		return nil, err
@@ -155,22 +224,57 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 	if data.EmailKey != u.EmailKey {
 		return nil, ErrInvalidTicket.because(errors.New("the address has changed since"))
 	}
-	verified := true
+	v := &VerifiedTicket{Kind: kind, RedirectTo: redirectTo}
+	if kind == kindEmailChange {
+		if err := e.confirmEmail(ctx, &u, t.ID, data.NewEmail); err != nil {
+			return nil, spent(overtaken(err))
+		}
+		return v, nil
+	}
+	in, err := e.enterByAddress(ctx, u, t)
+	if err != nil {
+		return nil, err
+	}
+	v.Session = in.Session
+	return v, nil
+}
+
+// enterByAddress lets in whoever has redeemed a ticket that went to a user's address.
+func (e *Engine) enterByAddress(ctx context.Context, u store.User, t store.Ticket) (*SignInResult, error) {
+	change := &store.UserChange{Redeem: t.ID}
+	e.proven(&u, t.Kind, change)
+	first := !u.EmailVerified
 	u.EmailVerified = true
-	in, err := e.enter(ctx, entry{
-		user: u, method: "email", amr: []string{"email"},
-		change: &store.UserChange{
-			Redeem: t.ID,
-			Set:    store.UserSet{EmailVerified: &verified},
-			// Which is also what tells a sign-up that would replace a pending one that it comes too late.
-			Drop: store.Drop{Tickets: []string{kindVerifyEmail}},
-		},
-	})
+	in, err := e.enter(ctx, entry{user: u, method: "email", amr: []string{"email"}, change: change})
 	if err != nil {
 		return nil, spent(overtaken(err))
 	}
-	e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID})
-	return &VerifiedTicket{Kind: kind, RedirectTo: redirectTo, Session: in.Session}, nil
+	if first {
+		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID})
+	}
+	return in, nil
+}
+
+// proven adds to a change that the user has proven their address by a ticket of a kind.
+//
+// Until then anybody may have signed up with the address. A verification link is the answer to a sign-up: what that
+// set stands. Any other proof comes from somebody who need not know of the sign-up, and nothing of it may let anybody
+// else in.
+func (e *Engine) proven(u *store.User, kind string, c *store.UserChange) {
+	if u.EmailVerified {
+		return
+	}
+	verified := true
+	c.Set.EmailVerified = &verified
+	if kind == kindVerifyEmail {
+		// Dropping them is also what tells a sign-up that would replace a pending one that it comes too late.
+		c.Drop.Tickets = []string{kindVerifyEmail}
+		return
+	}
+	none, nothing, nobody := "", []byte(nil), false
+	c.Set.PasswordHash, c.Set.TOTPSecret, c.Set.TOTPPending, c.Set.RecoveryCodes = &none, &nothing, &nothing, &[][]byte{}
+	c.Set.Phone, c.Set.PhoneVerified = &none, &nobody
+	c.Drop = store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true}
 }
 
 // RedirectTo checks a wish to be sent somewhere against Config.ClientURL and Config.AllowedRedirectURLs and returns the

@@ -1,0 +1,181 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/store"
+)
+
+// SendVerificationEmailParams names an address that is yet to be proven.
+type SendVerificationEmailParams struct {
+	Email      string
+	RedirectTo string // Config.ClientURL if empty
+}
+
+// SendVerificationEmail sends the letter of a sign-up once more, with another link, which voids the one before. It costs
+// two round trips, and one more for the letter.
+//
+// It is not told that a user is disabled. With Config.ConcealErrors nothing is told, and a letter goes only to who needs
+// it.
+//
+// Errors: [ErrDisabledEndpoint] if no sender is configured; [ErrInvalidRequest] if Email is not an address; [ErrRedirectNotAllowed];
+// [ErrInvalidEmailPassword] if there is no such user, or the access lists refuse the address; [ErrEmailAlreadyVerified].
+func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEmailParams) (err error) {
+	defer e.settle(&err)
+	if e.config.Mail == nil {
+		return ErrDisabledEndpoint
+	}
+	redirectTo, err := e.RedirectTo(p.RedirectTo)
+	if err != nil {
+		return err
+	}
+	u, err := e.addressee(ctx, p.Email)
+	switch {
+	case err != nil:
+	case u == nil || u.Disabled:
+		return e.pretend(ctx)
+	case u.EmailVerified:
+		err = ErrEmailAlreadyVerified
+	default:
+		l, err := e.post(ctx, linkVerifyEmail, u, redirectTo)
+		if err != nil {
+			return err
+		}
+		return e.send(ctx, u, l)
+	}
+	if e.config.ConcealErrors && (errors.Is(err, ErrEmailAlreadyVerified) || errors.Is(err, ErrInvalidEmailPassword)) {
+		return e.pretend(ctx)
+	}
+	return err
+}
+
+// addressee finds whom to write to at an address that a stranger has given.
+func (e *Engine) addressee(ctx context.Context, email string) (*store.User, error) {
+	address, err := e.admit(email)
+	if err != nil {
+		return nil, err
+	}
+	a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrInvalidEmailPassword.because(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find user: %w", err)
+	}
+	return &a.User, nil
+}
+
+// ChangeEmailParams is a new address for the principal.
+type ChangeEmailParams struct {
+	NewEmail   string
+	RedirectTo string // Config.ClientURL if empty
+}
+
+// ChangeEmail begins a change of the principal's address: a letter with a link goes to the new one, and a notice to the
+// old one. Nothing else changes until the link is followed; see [Engine.VerifyTicket]. A later change voids the link. It
+// is protected; see [Engine.Elevate]. It costs three round trips, and one more for each letter.
+//
+// Errors: [ErrDisabledEndpoint] if no sender is configured; [ErrForbiddenAnonymous]; [ErrElevationRequired];
+// [ErrInvalidRequest] if NewEmail is not an address, or is the user's already; [ErrInvalidEmailPassword] if the access
+// lists refuse it; [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse], which Config.ConcealErrors hides; otherwise as at
+// [Engine.User].
+func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p ChangeEmailParams) (err error) {
+	defer e.settle(&err)
+	if e.config.Mail == nil {
+		return ErrDisabledEndpoint
+	}
+	if _, err := e.protected(principal, anything); err != nil {
+		return err
+	}
+	address, err := e.admit(p.NewEmail)
+	if err != nil {
+		return err
+	}
+	redirectTo, err := e.RedirectTo(p.RedirectTo)
+	if err != nil {
+		return err
+	}
+	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	if err != nil {
+		return err
+	}
+	rule, err := e.mayDo(&a, principal, anything)
+	if err != nil {
+		return err
+	}
+	if address.Canonical == a.EmailKey {
+		return ErrInvalidRequest.saying("newEmail is the user's address already")
+	}
+	other, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
+	switch {
+	case err == nil && e.config.ConcealErrors:
+		// Whoever asks sees what they would see of a free address, and the owner of this one hears of it.
+		if other.EmailVerified && !other.Disabled {
+			return e.tellOwner(ctx, other.User)
+		}
+		return e.pretend(ctx)
+	case err == nil:
+		return ErrEmailAlreadyInUse
+	case !errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("find user: %w", err)
+	}
+	to := a.User
+	to.Email = address.Typed
+	l, err := e.postTo(ctx, linkEmailChange, &a.User, &to, addressTicket{EmailKey: a.EmailKey, NewEmail: address.Typed}, redirectTo,
+		map[string]string{"email": a.Email, "newEmail": address.Typed})
+	if err != nil {
+		return err
+	}
+	change := store.UserChange{UserID: a.ID, Now: e.now(), If: rule, Ticket: l.ticket, Messages: []store.Message{l.letter.row}}
+	notice, told, err := e.notice(ctx, "email-change-requested", &a.User)
+	if err != nil {
+		return err
+	}
+	if told {
+		change.Messages = append(change.Messages, notice.row)
+	}
+	if _, err := e.store.ChangeUser(ctx, change); err != nil {
+		return unprotected(err)
+	}
+	e.deliver(ctx, l.letter)
+	if told {
+		e.deliver(ctx, notice)
+	}
+	return nil
+}
+
+// confirmEmail makes a new address a user's, whose link has been followed. The owner of the old one gets a letter.
+func (e *Engine) confirmEmail(ctx context.Context, u *store.User, ticket uuid.UUID, newEmail string) error {
+	if err := e.mayEnter(u); err != nil {
+		return err
+	}
+	address, err := e.admit(newEmail)
+	if err != nil {
+		return err
+	}
+	verified := true
+	change := store.UserChange{
+		UserID: u.ID, Now: e.now(), If: store.Conditions{Epoch: u.Epoch}, Redeem: ticket,
+		Set:  store.UserSet{Email: &store.Email{Typed: address.Typed, Key: address.Canonical}, EmailVerified: &verified},
+		Drop: store.Drop{AllTickets: true}, // what went to the old address
+	}
+	notice, told, err := e.notice(ctx, "email-changed", u)
+	if err != nil {
+		return err
+	}
+	if told {
+		change.Messages = []store.Message{notice.row}
+	}
+	if _, err := e.store.ChangeUser(ctx, change); err != nil {
+		return taken(err)
+	}
+	e.emit(ctx, Event{Type: EventEmailChanged, UserID: u.ID})
+	if told {
+		e.deliver(ctx, notice)
+	}
+	return nil
+}

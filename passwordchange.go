@@ -1,0 +1,194 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/store"
+)
+
+// SendPasswordResetParams says whose password is to be reset.
+type SendPasswordResetParams struct {
+	Email      string
+	RedirectTo string // Config.ClientURL if empty
+}
+
+// SendPasswordReset sends a letter with a link by which its reader can set a new password; see [Engine.VerifyTicket] and
+// [Engine.ChangePassword]. A later one voids it. Whether there is such a user, and what state they are in, is never
+// told; a letter goes to users who may sign in, or could if they proved their address. It costs two round trips, and one
+// more for the letter.
+//
+// Errors: [ErrDisabledEndpoint] without Config.Password, or if no sender is configured; [ErrInvalidRequest] if Email is
+// not an address; [ErrRedirectNotAllowed].
+func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParams) (err error) {
+	defer e.settle(&err)
+	if e.hasher == nil || e.config.Mail == nil {
+		return ErrDisabledEndpoint
+	}
+	redirectTo, err := e.RedirectTo(p.RedirectTo)
+	if err != nil {
+		return err
+	}
+	u, err := e.addressee(ctx, p.Email)
+	if errors.Is(err, ErrInvalidEmailPassword) || err == nil && u.Disabled {
+		return e.pretend(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	l, err := e.post(ctx, linkPasswordReset, u, redirectTo)
+	if err != nil {
+		return err
+	}
+	return e.send(ctx, u, l)
+}
+
+// ChangePasswordParams is a new password, and by what right it is set.
+type ChangePasswordParams struct {
+	NewPassword string
+	// CurrentPassword, of the principal. Not needed if they have stepped up, or signed in within
+	// Config.Password.ChangeWithin.
+	CurrentPassword string
+	// Ticket is that of a link to reset the password. With it, it is the ticket's user whose password is set, whoever the
+	// principal is.
+	Ticket string
+}
+
+// Format keeps the passwords out of logs, whatever the verb.
+func (p ChangePasswordParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue is [ChangePasswordParams.Format] for package slog.
+func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// ChangePassword sets a password: the principal's own, or by the ticket of a link that of the ticket's user. It ends all
+// other sessions, revokes personal access tokens, voids every link and code, and tells the owner of a verified address by
+// a letter. By a ticket it ends all sessions, and marks the address verified, as [Engine.VerifyTicket] says; it opens none.
+// It costs two round trips, and one more for the letter.
+//
+// A change of one's own password is protected; see [Engine.Elevate]. It also needs the current password, a step-up or a
+// sign-in within Config.Password.ChangeWithin. A password that is refused leaves the ticket as it was.
+//
+// Errors: [ErrDisabledEndpoint] without Config.Password; [ErrInvalidRequest] without principal and ticket, and for a
+// password of the wrong form; [ErrPasswordTooShort], [ErrPasswordBreached]; [ErrInvalidTicket]; [ErrForbiddenAnonymous];
+// [ErrElevationRequired], also where the current password is needed and not given; [ErrInvalidEmailPassword] if it is
+// wrong; [ErrTooManyRequests]; otherwise as at [Engine.User].
+func (e *Engine) ChangePassword(ctx context.Context, principal *Principal, p ChangePasswordParams) (err error) {
+	defer e.settle(&err)
+	switch {
+	case e.hasher == nil:
+		return ErrDisabledEndpoint
+	case p.Ticket != "":
+		return e.resetPassword(ctx, p.Ticket, p.NewPassword)
+	case principal == nil:
+		return ErrInvalidRequest.saying("ticket is required of who is not signed in")
+	}
+	if _, err := e.protected(principal, anything); err != nil {
+		return err
+	}
+	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	if err != nil {
+		return err
+	}
+	rule, err := e.mayDo(&a, principal, anything)
+	if err != nil {
+		return err
+	}
+	if err := e.mayChangePassword(ctx, &a, principal, p.CurrentPassword); err != nil {
+		return err
+	}
+	hash, err := e.chosen(ctx, p.NewPassword, &a.User)
+	if err != nil {
+		return err
+	}
+	// Of two changes at once by the same password, the second was made without knowing of the first.
+	rule.Epoch = a.Epoch
+	return e.setPassword(ctx, &a.User, "", store.UserChange{
+		If:   rule,
+		Set:  store.UserSet{PasswordHash: &hash},
+		Drop: store.Drop{Sessions: true, KeepSession: principal.SessionID, PATs: true, AllTickets: true},
+	})
+}
+
+// mayChangePassword demands that the principal has just shown who they are (OWASP ASVS 5.0 6.2.3 and 7.5.1).
+func (e *Engine) mayChangePassword(ctx context.Context, a *store.Account, p *Principal, current string) error {
+	steppedUp := p.Elevated && (indexOfKey(a.SecurityKeys, p.ElevatedBy) >= 0)
+	switch {
+	case current != "":
+		_, err := e.checkPassword(ctx, a.PasswordHash, current)
+		if errors.Is(err, ErrInvalidEmailPassword) {
+			e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, SessionID: p.SessionID, Method: methodPassword, Code: CodeInvalidEmailPassword})
+		}
+		return err
+	case steppedUp, e.now().Sub(p.AuthTime) <= e.config.Password.ChangeWithin:
+		return nil
+	}
+	return ErrElevationRequired.saying("The current password, or to have signed in just now, is required")
+}
+
+func (e *Engine) resetPassword(ctx context.Context, ticket, password string) error {
+	var data addressTicket
+	t, u, err := e.check(ctx, kindPasswordReset, ticket, &data)
+	if err != nil {
+		return err
+	}
+	if data.EmailKey != u.EmailKey {
+		return ErrInvalidTicket.because(errors.New("the address has changed since"))
+	}
+	known := u
+	known.EmailVerified = true // the ticket is the proof
+	if err := e.mayEnter(&known); err != nil {
+		return err
+	}
+	hash, err := e.chosen(ctx, password, &u)
+	if err != nil {
+		return err
+	}
+	change := store.UserChange{If: store.Conditions{Epoch: u.Epoch}, Redeem: t.ID}
+	e.proven(&u, kindPasswordReset, &change)
+	change.Set.PasswordHash = &hash
+	change.Drop.Sessions, change.Drop.PATs, change.Drop.AllTickets = true, true, true
+	return spent(overtaken(e.setPassword(ctx, &known, "reset", change)))
+}
+
+// chosen applies the rules for passwords to one that a user has chosen, and hashes it.
+func (e *Engine) chosen(ctx context.Context, password string, u *store.User) (string, error) {
+	var owner emailaddr.Address
+	if u.EmailKey != "" {
+		var err error
+		if owner, err = emailaddr.Parse(u.EmailKey); err != nil {
+			return "", fmt.Errorf("address of user %s: %w", u.ID, err)
+		}
+	}
+	normal, err := e.newPassword(ctx, password, owner)
+	if err != nil {
+		return "", err
+	}
+	return e.hash(ctx, normal)
+}
+
+// setPassword makes the change and tells.
+func (e *Engine) setPassword(ctx context.Context, u *store.User, how string, c store.UserChange) error {
+	c.UserID, c.Now = u.ID, e.now()
+	l, told, err := e.notice(ctx, "password-changed", u)
+	if err != nil {
+		return err
+	}
+	if told {
+		c.Messages = []store.Message{l.row}
+	}
+	if _, err := e.store.ChangeUser(ctx, c); err != nil {
+		if how == "" {
+			return unprotected(err)
+		}
+		return err
+	}
+	e.emit(ctx, Event{Type: EventPasswordChanged, UserID: u.ID, Detail: how})
+	if told {
+		e.deliver(ctx, l)
+	}
+	return nil
+}
