@@ -1,0 +1,259 @@
+package auth_test
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
+)
+
+const newPassword = "quiet-otter-seventeen"
+
+func resetTicket(t *testing.T, e *authtest.Engine, email string) string {
+	t.Helper()
+	if err := e.SendPasswordReset(t.Context(), auth.SendPasswordResetParams{Email: email}); err != nil {
+		t.Fatal(err)
+	}
+	return e.Mailbox.Last(t, email).Ticket()
+}
+
+// PW-08, PW-09, ASVS 6.2.3: by what right a password is changed.
+func TestByWhatRightAPasswordIsChanged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after   time.Duration // since the sign-in
+		current string
+		stepUp  bool
+		mode    auth.ElevationMode
+		key     bool
+		want    error
+	}{
+		"just signed in":                                  {after: 10 * time.Minute},
+		"signed in long ago":                              {after: 10*time.Minute + time.Second, want: auth.ErrElevationRequired},
+		"signed in long ago, with the current one":        {after: time.Hour, current: authtest.Password},
+		"with a wrong one":                                {current: "not the current one", want: auth.ErrInvalidEmailPassword},
+		"signed in long ago, with a step-up":              {after: time.Hour, key: true, stepUp: true},
+		"a key, recommended":                              {mode: auth.ElevationRecommended, key: true, current: authtest.Password, want: auth.ErrElevationRequired},
+		"a key and a step-up, recommended":                {mode: auth.ElevationRecommended, key: true, stepUp: true},
+		"no key, recommended":                             {mode: auth.ElevationRecommended},
+		"no key, required":                                {mode: auth.ElevationRequired, current: authtest.Password, want: auth.ErrElevationRequired},
+		"a key and a step-up, required, with a wrong one": {mode: auth.ElevationRequired, key: true, stepUp: true, current: "wrong", want: auth.ErrInvalidEmailPassword},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t)
+			guarded := replica(t, e, func(x *auth.Config) { x.Elevation.Mode = c.mode })
+			key := &authtest.Authenticator{}
+			s := e.SignUp(t, "ada@example.com")
+			if c.key {
+				addKey(t, e, e.Principal(t, s), key)
+			}
+			e.Clock.Advance(c.after)
+			s, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: s.RefreshToken})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := e.Principal(t, s)
+			if c.stepUp {
+				_, p = elevate(t, e, p, key)
+			}
+			err = guarded.ChangePassword(t.Context(), p, auth.ChangePasswordParams{NewPassword: newPassword, CurrentPassword: c.current})
+			if !errors.Is(err, c.want) || c.want == nil && err != nil {
+				t.Fatalf("%v, not %v", err, c.want)
+			}
+			works, fails := newPassword, authtest.Password
+			if c.want != nil {
+				works, fails = fails, works
+			}
+			if _, err := signIn(t, e, "ada@example.com", works); err != nil {
+				t.Errorf("the password that should work: %v", err)
+			}
+			if _, err := signIn(t, e, "ada@example.com", fails); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+				t.Errorf("the password that should not: %v", err)
+			}
+		})
+	}
+}
+
+// PW-03, PW-07, PW-19, W12: what ends with a password, and who is told.
+func TestWhatEndsWithAPassword(t *testing.T) {
+	t.Parallel()
+	for _, reset := range []bool{false, true} {
+		e := authtest.New(t, letters)
+		own := e.SignUp(t, "ada@example.com")
+		other := e.SignIn(t, "ada@example.com")
+		p := e.Principal(t, own)
+		pat := store.PAT{ID: uuid.New(), Hash: make([]byte, 32), CreatedAt: e.Clock.Now(), ExpiresAt: e.Clock.Now().Add(time.Hour)}
+		if _, err := e.Store.ChangeUser(t.Context(), store.UserChange{UserID: p.UserID, Now: e.Clock.Now(), PAT: &pat}); err != nil {
+			t.Fatal(err)
+		}
+		var secrets []string
+		for _, m := range mailings[:3] {
+			if err := m.send(e, "ada@example.com", ""); err != nil {
+				t.Fatal(err)
+			}
+			secrets = append(secrets, e.Mailbox.Last(t, "ada@example.com").Ticket())
+		}
+		params := auth.ChangePasswordParams{NewPassword: newPassword}
+		caller := p
+		if reset {
+			params.Ticket, caller = secrets[2], nil
+		}
+		if err := e.ChangePassword(t.Context(), caller, params); err != nil {
+			t.Fatal(err)
+		}
+		if l := e.Mailbox.Last(t, "ada@example.com"); l.Template != "password-changed" || strings.Contains(l.Text+l.HTML, newPassword) {
+			t.Errorf("letter %+v", l)
+		}
+		_, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: own.RefreshToken})
+		if reset != errors.Is(err, auth.ErrInvalidRefreshToken) || !reset && err != nil {
+			t.Errorf("reset %t: the own session: %v", reset, err)
+		}
+		if _, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: other.RefreshToken}); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+			t.Errorf("reset %t: the other session: %v", reset, err)
+		}
+		for i, m := range mailings[:3] {
+			if _, err := m.redeemSecret(e, "ada@example.com", secrets[i]); !errors.Is(err, auth.ErrInvalidTicket) {
+				t.Errorf("reset %t: %s: %v", reset, m.name, err)
+			}
+		}
+		a, err := e.Store.User(t.Context(), store.UserQuery{ID: p.UserID, With: store.WithPATs, Now: e.Clock.Now()})
+		if err != nil || len(a.PATs) != 0 {
+			t.Errorf("reset %t: %d personal access tokens, %v", reset, len(a.PATs), err)
+		}
+		if got := e.Events.Of(auth.EventPasswordChanged); len(got) != 1 || got[0].UserID != p.UserID {
+			t.Errorf("events %v", got)
+		}
+		if len(e.Events.Of(auth.EventSignedIn)) != 2 {
+			t.Error("a session was opened")
+		}
+	}
+}
+
+// PW-10, E13: a password that is refused costs no ticket.
+func TestARefusedPasswordCostsNoTicket(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	e.SignUp(t, "ada@example.com")
+	ticket := resetTicket(t, e, "ada@example.com")
+	for password, want := range map[string]error{
+		"": auth.ErrPasswordTooShort, "short": auth.ErrPasswordTooShort, "password123": auth.ErrPasswordBreached,
+		"ada@example.com": auth.ErrPasswordBreached, strings.Repeat("x", 200): auth.ErrInvalidRequest, "with\x00nul-inside": auth.ErrInvalidRequest,
+	} {
+		err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: password})
+		if !errors.Is(err, want) {
+			t.Errorf("%.20q: %v, not %v", password, err, want)
+		}
+	}
+	if err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: newPassword}); err != nil {
+		t.Errorf("%v", err)
+	}
+	if err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: newPassword}); !errors.Is(err, auth.ErrInvalidTicket) {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// PW-02..PW-04, TK-02..TK-04.
+func TestAResetWorksOnceAndInTime(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Tickets.PasswordReset = 20 * time.Minute })
+	e.SignUp(t, "ada@example.com")
+	first, second := resetTicket(t, e, "ada@example.com"), resetTicket(t, e, "ada@example.com")
+	use := func(ticket, password string) error {
+		return e.ChangePassword(background, nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: password})
+	}
+	if err := use(first, newPassword); !errors.Is(err, auth.ErrInvalidTicket) {
+		t.Errorf("the first of two: %v", err)
+	}
+	var ok atomic.Int64
+	parallel(20, func() {
+		switch err := use(second, newPassword); {
+		case err == nil:
+			ok.Add(1)
+		case !errors.Is(err, auth.ErrInvalidTicket):
+			t.Error(err)
+		}
+	})
+	if ok.Load() != 1 {
+		t.Errorf("%d of twenty", ok.Load())
+	}
+	in := resetTicket(t, e, "ada@example.com")
+	e.Clock.Advance(20*time.Minute - time.Microsecond)
+	if err := use(in, newPassword+"!"); err != nil {
+		t.Errorf("in time: %v", err)
+	}
+	late := resetTicket(t, e, "ada@example.com")
+	e.Clock.Advance(20 * time.Minute)
+	if err := use(late, newPassword); !errors.Is(err, auth.ErrInvalidTicket) {
+		t.Errorf("too late: %v", err)
+	}
+	for _, bad := range []string{"passwordReset:", "passwordReset:" + uuid.NewString(), "verifyEmail:x"} {
+		if err := use(bad, newPassword); !errors.Is(err, auth.ErrInvalidTicket) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+// EL-15: with a ticket it is the ticket's user whose password is set, and nobody's right counts but the ticket's.
+func TestATicketIsForItsUser(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired })
+	e.SignUp(t, "ada@example.com")
+	bob := e.Principal(t, e.SignUp(t, "bob@example.com"))
+	ticket := resetTicket(t, e, "ada@example.com")
+	if err := e.ChangePassword(t.Context(), bob, auth.ChangePasswordParams{NewPassword: newPassword}); !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("without a ticket: %v", err)
+	}
+	if err := e.ChangePassword(t.Context(), bob, auth.ChangePasswordParams{NewPassword: newPassword, Ticket: "passwordReset:" + uuid.NewString()}); !errors.Is(err, auth.ErrInvalidTicket) {
+		t.Errorf("with a ticket of nobody: %v", err)
+	}
+	if err := e.ChangePassword(t.Context(), bob, auth.ChangePasswordParams{NewPassword: newPassword, Ticket: ticket}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signIn(t, e, "ada@example.com", newPassword); err != nil {
+		t.Errorf("the ticket's user: %v", err)
+	}
+	e.SignIn(t, "bob@example.com")
+	if err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{NewPassword: newPassword}); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
+// E15: who has not proven their address can do so by resetting the password.
+func TestAResetProvesTheAddress(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	pendingUser(t, e, "ada@example.com")
+	link := e.Mailbox.Last(t, "ada@example.com").Ticket()
+	ticket := resetTicket(t, e, "ada@example.com")
+	if err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: newPassword}); err != nil {
+		t.Fatal(err)
+	}
+	in, err := signIn(t, e, "ada@example.com", newPassword)
+	if err != nil || !in.Session.User.EmailVerified {
+		t.Errorf("%v", err)
+	}
+	if _, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: link}); !errors.Is(err, auth.ErrInvalidTicket) {
+		t.Errorf("the earlier link: %v", err)
+	}
+}
+
+func TestPasswordsThatAreOff(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters)
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	off := replica(t, e, letters, func(c *auth.Config) { c.Password = nil })
+	if err := off.ChangePassword(t.Context(), p, auth.ChangePasswordParams{NewPassword: newPassword}); !errors.Is(err, auth.ErrDisabledEndpoint) {
+		t.Errorf("change: %v", err)
+	}
+	if err := off.SendPasswordReset(t.Context(), auth.SendPasswordResetParams{Email: "ada@example.com"}); !errors.Is(err, auth.ErrDisabledEndpoint) {
+		t.Errorf("reset: %v", err)
+	}
+}
