@@ -91,8 +91,9 @@ func (p population) identity(i int) store.Identity {
 }
 
 func (p population) key(i int) store.SecurityKey {
+	owner := id("user", i*usersPerKey)
 	return store.SecurityKey{
-		ID: id("key", i), UserID: id("user", i*usersPerKey), CredentialID: digest("credential", i),
+		ID: id("key", i), UserID: owner, UserHandle: owner[:], CredentialID: digest("credential", i),
 		PublicKey: append(digest("x", i), digest("y", i)...), SignCount: 1, BackupEligible: true, UserVerified: true,
 		Transports: []string{"internal", "hybrid"}, AttestationFormat: "none", Attachment: "platform",
 		Nickname: "a key", CreatedAt: p.now, LastUsedAt: p.now,
@@ -159,7 +160,7 @@ var columns = map[string][]string{
 	"identities": {"user_id", "created_at", "last_used_at", "provider", "subject", "email", "tokens"},
 	"security_keys": {
 		"id", "user_id", "created_at", "last_used_at", "sign_count", "backup_eligible", "backup_state", "user_verified",
-		"credential_id", "public_key", "transports", "attestation_format", "attachment", "nickname",
+		"credential_id", "public_key", "user_handle", "transports", "attestation_format", "attachment", "nickname",
 	},
 	"pats":    {"id", "user_id", "created_at", "expires_at", "last_used_at", "hash", "scopes", "metadata"},
 	"tickets": {"id", "user_id", "created_at", "expires_at", "tries", "kind", "slot", "hash", "data"},
@@ -193,7 +194,7 @@ func identityRow(v store.Identity) []any {
 func keyRow(k store.SecurityKey) []any {
 	return []any{
 		[16]byte(k.ID), [16]byte(k.UserID), k.CreatedAt, k.LastUsedAt, int64(k.SignCount), k.BackupEligible, k.BackupState,
-		k.UserVerified, k.CredentialID, k.PublicKey, k.Transports, k.AttestationFormat, k.Attachment, k.Nickname,
+		k.UserVerified, k.CredentialID, k.PublicKey, k.UserHandle, k.Transports, k.AttestationFormat, k.Attachment, k.Nickname,
 	}
 }
 

@@ -40,7 +40,7 @@ const texts = {
   'user-not-anonymous': 'You have an account already.',
 
   // What the API calls an invalid request, where this page knows the reason:
-  'no-passkey': 'This has to be confirmed with a passkey, and you have none yet. Please add one first.',
+  'no-passkey': 'This has to be confirmed with a passkey that can tell that it is you, by a PIN or a fingerprint, and you have none yet. Please add one first.',
   'passkey-refused': 'The server did not accept this passkey. It may have been removed from the account, or not have checked that it is you.',
 
   network: 'The server cannot be reached. Is it running?',
