@@ -78,6 +78,9 @@ type DeanonymizeParams struct {
 	Email    string
 	Password string // with DeanonymizeByPassword
 	Options  SignUpOptions
+	// CodeChallenge asks for a code in place of a session in the redirect that follows the link; see
+	// [Engine.ExchangeCode].
+	CodeChallenge string
 }
 
 // Format keeps the password out of logs, whatever the verb.
@@ -108,6 +111,9 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 		return ErrDisabledEndpoint
 	case e.config.SignUp.Disabled:
 		return ErrSignUpDisabled
+	}
+	if err := checkChallenge(p.CodeChallenge); err != nil {
+		return err
 	}
 	address, err := e.admit(p.Email)
 	if err != nil {
@@ -153,9 +159,9 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 	var l posted
 	switch {
 	case p.Method == DeanonymizeByPasswordless:
-		l, err = e.post(ctx, linkMagic, &wanted, redirectTo)
+		l, err = e.post(ctx, linkMagic, &wanted, redirectTo, p.CodeChallenge)
 	case !e.config.Email.AllowUnverified:
-		l, err = e.post(ctx, linkVerifyEmail, &wanted, redirectTo)
+		l, err = e.post(ctx, linkVerifyEmail, &wanted, redirectTo, p.CodeChallenge)
 	}
 	if err != nil {
 		return err

@@ -316,6 +316,7 @@ type TicketsConfig struct {
 	PasswordReset time.Duration // a link to set a new password; default 1 hour
 	EmailChange   time.Duration // the link in the letter to a new address; default 1 hour
 	EmailOTP      time.Duration // a code; default 10 minutes
+	Code          time.Duration // what a client with a code challenge gets in a redirect; default 5 minutes
 	WebAuthn      time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes
 }
 
@@ -391,6 +392,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		{"PasswordReset", &c.Tickets.PasswordReset, time.Hour, 24 * time.Hour},
 		{"EmailChange", &c.Tickets.EmailChange, time.Hour, 24 * time.Hour},
 		{"EmailOTP", &c.Tickets.EmailOTP, 10 * time.Minute, time.Hour},
+		{"Code", &c.Tickets.Code, 5 * time.Minute, 10 * time.Minute},
 	} {
 		def(t.life, t.usual)
 		m.duration("Tickets."+t.field, *t.life, time.Minute, t.most)

@@ -14,6 +14,9 @@ import (
 type SendVerificationEmailParams struct {
 	Email      string
 	RedirectTo string // Config.ClientURL if empty
+	// CodeChallenge asks for a code in place of a session in the redirect that follows the link; see
+	// [Engine.ExchangeCode].
+	CodeChallenge string
 }
 
 // SendVerificationEmail sends the letter of a sign-up once more, with another link, which voids the one before. It costs
@@ -29,6 +32,9 @@ func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEm
 	if e.config.Mail == nil {
 		return ErrDisabledEndpoint
 	}
+	if err := checkChallenge(p.CodeChallenge); err != nil {
+		return err
+	}
 	redirectTo, err := e.RedirectTo(p.RedirectTo)
 	if err != nil {
 		return err
@@ -41,7 +47,7 @@ func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEm
 	case u.EmailVerified:
 		err = ErrEmailAlreadyVerified
 	default:
-		l, err := e.post(ctx, linkVerifyEmail, u, redirectTo)
+		l, err := e.post(ctx, linkVerifyEmail, u, redirectTo, p.CodeChallenge)
 		if err != nil {
 			return err
 		}

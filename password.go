@@ -28,6 +28,9 @@ type SignUpPasswordParams struct {
 	Email    string
 	Password string
 	Options  SignUpOptions
+	// CodeChallenge asks for a code in place of a session in the redirect that follows the link; see
+	// [Engine.ExchangeCode].
+	CodeChallenge string
 }
 
 // Format keeps the password out of logs, whatever the verb.
@@ -57,6 +60,9 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 	if e.config.SignUp.Disabled {
 		return nil, ErrSignUpDisabled
 	}
+	if err := checkChallenge(p.CodeChallenge); err != nil {
+		return nil, err
+	}
 	address, err := e.admit(p.Email)
 	if err != nil {
 		return nil, err
@@ -81,7 +87,7 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 		return nil, err
 	}
 
-	n := newcomer{user: store.NewUser{User: u}, method: methodPassword, amr: amrPassword, redirectTo: redirectTo}
+	n := newcomer{user: store.NewUser{User: u}, method: methodPassword, amr: amrPassword, redirectTo: redirectTo, challenge: p.CodeChallenge}
 	return e.enrol(ctx, n, func(ctx context.Context, n newcomer) (*SignInResult, error) {
 		return e.signUpAgain(ctx, n, password)
 	})

@@ -15,6 +15,9 @@ import (
 type SendPasswordResetParams struct {
 	Email      string
 	RedirectTo string // Config.ClientURL if empty
+	// CodeChallenge asks for a code in place of a session in the redirect that follows the link; see
+	// [Engine.ExchangeCode].
+	CodeChallenge string
 }
 
 // SendPasswordReset sends a letter with a link by which its reader can set a new password; see [Engine.VerifyTicket] and
@@ -29,6 +32,9 @@ func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParam
 	if e.hasher == nil || e.config.Mail == nil {
 		return ErrDisabledEndpoint
 	}
+	if err := checkChallenge(p.CodeChallenge); err != nil {
+		return err
+	}
 	redirectTo, err := e.RedirectTo(p.RedirectTo)
 	if err != nil {
 		return err
@@ -40,7 +46,7 @@ func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParam
 	if err != nil {
 		return err
 	}
-	l, err := e.post(ctx, linkPasswordReset, u, redirectTo)
+	l, err := e.post(ctx, linkPasswordReset, u, redirectTo, p.CodeChallenge)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ const methodEmail = "email"
 type SendMagicLinkParams struct {
 	Email   string
 	Options SignUpOptions // for a new user; of a user who exists, only RedirectTo counts
+	// CodeChallenge asks for a code in place of a session in the redirect that follows the link; see
+	// [Engine.ExchangeCode].
+	CodeChallenge string
 }
 
 // SendMagicLink sends a letter with a link that signs its reader in; see [Engine.VerifyTicket]. A later one voids it. Who
@@ -37,8 +40,11 @@ func (e *Engine) SendMagicLink(ctx context.Context, p SendMagicLinkParams) (err 
 	if c == nil {
 		return ErrDisabledEndpoint
 	}
+	if err := checkChallenge(p.CodeChallenge); err != nil {
+		return err
+	}
 	return e.invite(ctx, p.Email, p.Options, c.ExistingUsers, func(u *store.User, redirectTo string) (posted, error) {
-		return e.post(ctx, linkMagic, u, redirectTo)
+		return e.post(ctx, linkMagic, u, redirectTo, p.CodeChallenge)
 	})
 }
 

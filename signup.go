@@ -16,6 +16,7 @@ type newcomer struct {
 	method     string   // for events
 	amr        []string // RFC 8176
 	redirectTo string   // where the link in their letter leads
+	challenge  string   // the code challenge, if any: see [Engine.ExchangeCode]
 }
 
 // enrol creates a newcomer's account. Where addresses are verified it sends them a letter in place of a session, and leaves
@@ -32,7 +33,7 @@ func (e *Engine) enrol(ctx context.Context, n newcomer, again func(context.Conte
 		in, err := e.enter(ctx, entry{user: n.user.User, method: n.method, amr: n.amr, create: &n.user})
 		return in, taken(err)
 	}
-	letter, err := e.verifyEmail(ctx, &n.user, n.redirectTo)
+	letter, err := e.verifyEmail(ctx, &n.user, n.redirectTo, n.challenge)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func (e *Engine) enrol(ctx context.Context, n newcomer, again func(context.Conte
 func (e *Engine) replaceSignUp(ctx context.Context, old store.User, n newcomer) (*SignInResult, error) {
 	u := &n.user.User
 	u.ID, n.user.Messages = old.ID, nil
-	letter, err := e.verifyEmail(ctx, &n.user, n.redirectTo)
+	letter, err := e.verifyEmail(ctx, &n.user, n.redirectTo, n.challenge)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ const (
 	kindPasswordReset = "passwordReset"
 	kindEmailChange   = "emailConfirmChange"
 	kindEmailOTP      = "emailOTP"
+	kindCode          = "code"
 
 	kindSignUpKey  = "webauthnSignUp"
 	kindSignInKey  = "webauthnSignIn"
@@ -131,6 +132,8 @@ func (e *Engine) life(kind string) time.Duration {
 		return t.PasswordReset
 	case kindEmailChange:
 		return t.EmailChange
+	case kindCode:
+		return t.Code
 	default:
 		return t.EmailOTP
 	}
@@ -140,6 +143,8 @@ func (e *Engine) life(kind string) time.Duration {
 type addressTicket struct {
 	EmailKey string `json:"email"`
 	NewEmail string `json:"newEmail,omitempty"` // as typed; where it went there, to become the user's
+	// CodeChallenge is that of the client that asked for the link, and is to get a code in place of a session.
+	CodeChallenge string `json:"codeChallenge,omitempty"`
 }
 
 // posted is a ticket and the letter that brings its secret.
@@ -149,8 +154,8 @@ type posted struct {
 }
 
 // post makes a link for a user and the letter that brings it.
-func (e *Engine) post(ctx context.Context, l link, u *store.User, redirectTo string) (posted, error) {
-	return e.postTo(ctx, l, u, u, addressTicket{EmailKey: u.EmailKey}, redirectTo, nil)
+func (e *Engine) post(ctx context.Context, l link, u *store.User, redirectTo, codeChallenge string) (posted, error) {
+	return e.postTo(ctx, l, u, u, addressTicket{EmailKey: u.EmailKey, CodeChallenge: codeChallenge}, redirectTo, nil)
 }
 
 // postTo is post with a letter to somebody else than the user.
@@ -166,8 +171,8 @@ func (e *Engine) postTo(ctx context.Context, l link, u, to *store.User, data add
 }
 
 // verifyEmail adds to a sign-up the ticket that verifies its address and the letter that carries it.
-func (e *Engine) verifyEmail(ctx context.Context, n *store.NewUser, redirectTo string) (letter, error) {
-	p, err := e.post(ctx, linkVerifyEmail, &n.User, redirectTo)
+func (e *Engine) verifyEmail(ctx context.Context, n *store.NewUser, redirectTo, codeChallenge string) (letter, error) {
+	p, err := e.post(ctx, linkVerifyEmail, &n.User, redirectTo, codeChallenge)
 	if err != nil {
 		return letter{}, err
 	}
@@ -186,7 +191,8 @@ type VerifyTicketParams struct {
 type VerifiedTicket struct {
 	Kind       string   // "verifyEmail", "passwordlessEmail", "passwordReset" or "emailConfirmChange"
 	RedirectTo string   // where the browser is to go
-	Session    *Session // nil after a change of address: who reads the new mailbox need not be the owner
+	Session    *Session // nil after a change of address: who reads the new mailbox need not be the owner; or with Code
+	Code       string   // in place of a session, where the link was asked for with a code challenge: see [Engine.ExchangeCode]
 }
 
 // VerifyTicket redeems the ticket of a link. Links that verify an address, that sign in, and those to reset a password
@@ -230,6 +236,10 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 			return nil, spent(overtaken(err))
 		}
 		return v, nil
+	}
+	if data.CodeChallenge != "" {
+		v.Code, err = e.codeFor(ctx, u, t, data.CodeChallenge)
+		return v, err
 	}
 	in, err := e.enterByAddress(ctx, u, t)
 	if err != nil {

@@ -146,6 +146,9 @@ type VerifySignUpWebAuthnParams struct {
 	Credential json.RawMessage // what navigator.credentials.create came back with: PublicKeyCredential.toJSON()
 	Options    SignUpOptions   // what is set replaces what the sign-up began with
 	Nickname   string          // of the key, at most 64 characters
+	// CodeChallenge asks for a code in place of a session in the redirect that follows the link; see
+	// [Engine.ExchangeCode].
+	CodeChallenge string
 }
 
 // VerifySignUpWebAuthn ends a sign-up with a passkey and creates the user. Where addresses are verified
@@ -167,7 +170,7 @@ func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuth
 	if e.config.SignUp.Disabled {
 		return nil, ErrSignUpDisabled
 	}
-	if err := checkNickname(p.Nickname); err != nil {
+	if err := errors.Join(checkNickname(p.Nickname), checkChallenge(p.CodeChallenge)); err != nil {
 		return nil, err
 	}
 	answer, err := ceremony.ParseRegistration(p.Credential)
@@ -213,6 +216,7 @@ func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuth
 		method:     methodWebAuthn,
 		amr:        amrOfKey(userVerified),
 		redirectTo: redirectTo,
+		challenge:  p.CodeChallenge,
 	}
 	if a != nil && !u.Disabled && !e.config.Email.AllowUnverified {
 		return e.signUpKeyAgain(ctx, n, a)
@@ -288,9 +292,8 @@ type SignInWebAuthnParams struct {
 
 // signInKey is what a sign-in that has begun remembers.
 type signInKey struct {
-	Named bool        `json:"named"` // an address was given
-	User  uuid.UUID   `json:"user"`  // whose it is, if anybody's
-	Keys  []uuid.UUID `json:"keys"`  // those offered
+	Named bool        `json:"named"` // an address was given: only its user's keys will do
+	Keys  []uuid.UUID `json:"keys"`  // those offered; nil for any
 }
 
 // SignInWebAuthn begins a sign-in with a security key: it returns the options for using one. For an address without an
@@ -318,7 +321,7 @@ func (e *Engine) SignInWebAuthn(ctx context.Context, p SignInWebAuthnParams) (_ 
 			// Whoever has signed up with somebody's address would see by their own key that it was free.
 			a = store.Account{}
 		}
-		begun = signInKey{Named: true, User: a.ID, Keys: keyIDs(a.SecurityKeys)}
+		begun = signInKey{Named: true, Keys: keyIDs(a.SecurityKeys)}
 		offered = descriptors(a.SecurityKeys)
 		if len(offered) == 0 {
 			offered = e.decoys(address.Canonical)
@@ -374,8 +377,6 @@ func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuth
 	use, err := e.assert(ctx, &a, answer, begun.Keys, e.config.WebAuthn.UserVerification)
 	switch {
 	case err != nil:
-	case begun.Named && a.ID != begun.User:
-		err = errCredential.because(errors.New("another user's key than the one asked for"))
 	case emailKey != "" && emailKey != a.EmailKey:
 		err = errCredential.because(errors.New("another user's e-mail address"))
 	case !begun.Named && len(answer.UserHandle()) == 0:

@@ -1255,10 +1255,13 @@ func TestTheEndOfACeremonyChecksTheAddress(t *testing.T) {
 // waits to be proven, nor that new users are disabled.
 func TestOnesOwnKeyTellsNothingOfAnAddress(t *testing.T) {
 	t.Parallel()
-	for _, disableNew := range []bool{false, true} {
+	for _, c := range []struct{ disableNew, lax bool }{{false, false}, {true, false}, {true, true}} {
+		disableNew := c.disableNew
 		e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = true })
 		e.SignUp(t, "taken@example.com")
-		e = replica(t, e, func(c *auth.Config) { c.ConcealErrors, c.SignUp.DisableNewUsers = true, disableNew })
+		e = replica(t, e, func(x *auth.Config) {
+			x.ConcealErrors, x.SignUp.DisableNewUsers, x.Email.AllowUnverified = true, disableNew, c.lax
+		})
 		pendingKey := &authtest.Authenticator{}
 		if _, err := endKeySignUp(t, e, pendingKey.Create(t, beginKeySignUp(t, e, "pending@example.com"))); err != nil && !disableNew {
 			t.Fatal(err)

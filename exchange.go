@@ -1,0 +1,98 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/ostiary/auth/store"
+)
+
+// codeTicket is what a code is traded for, by whom.
+type codeTicket struct {
+	Challenge string   `json:"challenge"`
+	Method    string   `json:"method"`
+	AMR       []string `json:"amr"`
+}
+
+// codeFor gives a link its effect, and in place of a session a code for the client that asked for the link.
+func (e *Engine) codeFor(ctx context.Context, u store.User, t store.Ticket, challenge string) (string, error) {
+	change := store.UserChange{UserID: u.ID, Now: e.now(), If: store.Conditions{Epoch: u.Epoch}, Redeem: t.ID}
+	e.proven(&u, t.Kind, &change)
+	first := !u.EmailVerified
+	u.EmailVerified = true
+	if err := e.mayEnter(&u); err != nil {
+		return "", err
+	}
+	ticket, code, err := e.issue(kindCode, u.ID, e.life(kindCode), codeTicket{challenge, methodEmail, []string{"email"}})
+	if err != nil {
+		return "", err
+	}
+	ticket.Tries = 1
+	change.Ticket = ticket
+	if _, err := e.store.ChangeUser(ctx, change); err != nil {
+		return "", spent(overtaken(err))
+	}
+	if first {
+		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID})
+	}
+	return code, nil
+}
+
+// ExchangeCodeParams is a code and the proof that it was meant for who presents it.
+type ExchangeCodeParams struct {
+	Code         string // VerifiedTicket.Code
+	CodeVerifier string // what the code challenge was made of (RFC 7636 §4.1)
+}
+
+// Format keeps both out of logs, whatever the verb.
+func (p ExchangeCodeParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue is [ExchangeCodeParams.Format] for package slog.
+func (p ExchangeCodeParams) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// ExchangeCode opens the session that a link would have opened, for the client that asked for the link with a code
+// challenge (PKCE, RFC 7636, method S256): nothing that stands in a URL is of use to anybody else. A client makes a
+// random verifier of 43 to 128 characters and sends the base64url of its SHA-256, without padding, as the challenge. It
+// costs two round trips. A code has one try.
+//
+// Errors: [ErrInvalidRequest] for a code that is unknown, expired or used, and for a verifier that is not its own; the
+// account's state, as at [Engine.Refresh].
+func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *SignInResult, err error) {
+	defer e.settle(&err)
+	wrong := ErrInvalidRequest.saying("the code cannot be exchanged")
+	if n := len(p.CodeVerifier); n < 43 || n > 128 {
+		return nil, wrong.because(errors.New("not a code verifier"))
+	}
+	var data codeTicket
+	t, u, err := e.check(ctx, kindCode, p.Code, &data)
+	if errors.Is(err, ErrInvalidTicket) {
+		return nil, wrong.because(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(p.CodeVerifier))
+	if subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(data.Challenge)) != 1 {
+		e.emit(ctx, Event{Type: EventSignInFailed, UserID: u.ID, Method: data.Method, Code: CodeInvalidRequest})
+		return nil, wrong.because(errors.New("another code verifier"))
+	}
+	in, err := e.enter(ctx, entry{user: u, method: data.Method, amr: data.AMR, change: &store.UserChange{Redeem: t.ID}})
+	if err = spent(overtaken(err)); errors.Is(err, ErrInvalidTicket) {
+		return nil, wrong.because(err)
+	}
+	return in, err
+}
+
+// checkChallenge accepts no code challenge, and one of method S256: the base64url of 32 bytes.
+func checkChallenge(s string) error {
+	if raw, err := strictBase64.DecodeString(s); s != "" && (err != nil || len(raw) != sha256.Size) {
+		return ErrInvalidRequest.saying("codeChallenge must be the base64url of a SHA-256, 43 characters")
+	}
+	return nil
+}
