@@ -30,7 +30,7 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 	}
 	rule := store.Conditions{Session: p.SessionID}
 	switch mode := e.config.Elevation.Mode; {
-	case e.isElevated(p) && mode != ElevationDisabled:
+	case e.isElevated(p):
 		rule.SecurityKey = p.ElevatedBy
 	case mode == ElevationRecommended:
 		rule.NoSecurityKeys = true
@@ -213,9 +213,6 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 	case p.Email != "" && !isAddress(p.Email, u.EmailKey):
 		return nil, ErrInvalidRequest.saying("email is not the user's")
 	}
-	if err := e.mayEnter(&u); err != nil {
-		return nil, err
-	}
 	// The keys are those of the beginning. One that has been removed or used since does not meet the change's condition.
 	use, err := e.assert(ctx, &store.Account{User: u, SecurityKeys: begun.Keys}, answer, nil, e.config.Elevation.UserVerification)
 	if err != nil {
@@ -225,7 +222,7 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 	now := e.now()
 	_, err = e.store.ChangeUser(ctx, store.UserChange{
 		UserID: u.ID, Now: now,
-		If:     store.Conditions{Session: principal.SessionID, Epoch: u.Epoch},
+		If:     store.Conditions{Session: principal.SessionID},
 		Redeem: ticket, UseKey: use,
 	})
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {

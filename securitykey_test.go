@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
 )
 
 func TestSecurityKeysAreListedRenamedAndRemoved(t *testing.T) {
@@ -135,6 +138,39 @@ func TestTheLastWayInStays(t *testing.T) {
 	})
 	if ok.Load() != 1 {
 		t.Errorf("%d removals", ok.Load())
+	}
+
+	// Whoever looked before the other removal looks again.
+	inner := memstore.New()
+	var between func()
+	var armed atomic.Bool
+	late := authtest.NewWithStore(t, storetest.Break(inner, storetest.Fault{Method: "ChangeUser", Do: func(context.Context) {
+		if armed.CompareAndSwap(true, false) {
+			between()
+		}
+	}}), unverified)
+	in, err = endKeySignUp(t, late, (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, late, "ada@example.com")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = late.Principal(t, in.Session)
+	spare = addKey(t, late, p, &authtest.Authenticator{})
+	list, err = late.ListSecurityKeys(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	between = func() {
+		if _, err := late.RemoveSecurityKey(background, p, auth.RemoveSecurityKeyParams{ID: spare.ID}); err != nil {
+			t.Error(err)
+		}
+	}
+	other := list.Keys[0].ID
+	if other == spare.ID {
+		other = list.Keys[1].ID
+	}
+	armed.Store(true)
+	if _, err := late.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: other}); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("the other key, removed a moment later: %v", err)
 	}
 
 	// A password is another way in, where passwords are on.

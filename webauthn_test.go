@@ -1320,8 +1320,16 @@ func pendingUser(t *testing.T, e *authtest.Engine, email string) {
 func TestDecoysAreLikeKeys(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
-	key := &authtest.Authenticator{Transports: []string{"internal", "hybrid"}}
-	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	adding, err := e.AddSecurityKey(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unsorted := authtest.AfterSigning(func(a *authtest.Answer) { a.Transports = []string{"internal", "hybrid"} })
+	_, err = e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{Credential: (&authtest.Authenticator{}).Create(t, adding, unsorted)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	real := beginKeySignIn(t, e, "ada@example.com").AllowCredentials
 	if !cmp.Equal(real[0].Transports, []string{"hybrid", "internal"}) {
 		t.Errorf("transports %v", real[0].Transports)
