@@ -89,6 +89,20 @@ func read(e *environment, w io.Writer) (settings, error) {
 		s.auth.Mail = newLogSender(w)
 		s.warnings = append(s.warnings, "AUTH_MAIL_LOG is on: letters are logged and not sent, and who reads the log can follow their links")
 	}
+	for _, way := range []struct {
+		variable string
+		turnOn   func()
+	}{
+		{"AUTH_EMAIL_PASSWORDLESS_ENABLED", func() { s.auth.MagicLink = &auth.MagicLinkConfig{} }},
+		{"AUTH_OTP_EMAIL_ENABLED", func() { s.auth.EmailOTP = &auth.EmailOTPConfig{} }},
+	} {
+		switch on := e.flag(way.variable, false); {
+		case on && s.auth.Mail == nil:
+			e.wrong(way.variable, "is true, and this program cannot send mail yet: set AUTH_MAIL_LOG=true to have letters logged instead (for development only)")
+		case on:
+			way.turnOn()
+		}
+	}
 	if s.auth.Mail == nil && !s.auth.Email.AllowUnverified {
 		e.wrong("AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED", "is true, its default, and this program cannot send mail yet: "+
 			"set AUTH_MAIL_LOG=true to have letters logged instead (for development only), or set this to false")

@@ -125,6 +125,8 @@ func TestEveryMistakeHasAName(t *testing.T) { // ST-15
 		"a wait that is no number":               {map[string]string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "1m"}, []string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT: "}},
 		"a wait in seconds":                      {map[string]string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "60"}, []string{`AUTH_WEBAUTHN_ATTESTATION_TIMEOUT: "60" is not a whole number from 1000 to 3600000`}},
 		"a wait of no time":                      {map[string]string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT": "0"}, []string{"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT: "}},
+		"links without mail":                     {map[string]string{"AUTH_EMAIL_PASSWORDLESS_ENABLED": "true", "AUTH_MAIL_LOG": "false", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED": "false"}, []string{"AUTH_EMAIL_PASSWORDLESS_ENABLED: is true, and"}},
+		"codes without mail":                     {map[string]string{"AUTH_OTP_EMAIL_ENABLED": "true", "AUTH_MAIL_LOG": "false", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED": "false"}, []string{"AUTH_OTP_EMAIL_ENABLED: is true, and"}},
 		"passkeys that are neither on nor off":   {map[string]string{"AUTH_WEBAUTHN_ENABLED": "yes"}, []string{"AUTH_WEBAUTHN_ENABLED: "}},
 		"a step-up of a kind that there is not":  {map[string]string{"AUTH_REQUIRE_ELEVATED_CLAIM": "true"}, []string{`AUTH_REQUIRE_ELEVATED_CLAIM: is "true"; it must be one of disabled, recommended, required`}},
 		"several at once": {
@@ -169,6 +171,8 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		"AUTH_DISABLE_SIGNUP":                       "true",
 		"AUTH_DISABLE_NEW_USERS":                    "1",
 		"AUTH_ANONYMOUS_USERS_ENABLED":              "true",
+		"AUTH_EMAIL_PASSWORDLESS_ENABLED":           "true",
+		"AUTH_OTP_EMAIL_ENABLED":                    "true",
 		"AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED": "false",
 		"AUTH_USER_DEFAULT_ROLE":                    "member",
 		"AUTH_USER_DEFAULT_ALLOWED_ROLES":           "me,member,editor",
@@ -201,26 +205,26 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	type picked struct {
-		Listen, Prefix, Store    string
-		ServerURL, ClientURL     string
-		Secret                   string
-		Previous                 []string
-		Redirects                []string
-		SignUp                   auth.SignUpConfig
-		Email                    auth.EmailConfig
-		Roles                    auth.RolesConfig
-		Locales                  auth.LocalesConfig
-		Gravatar                 *auth.GravatarConfig
-		MinLength                int
-		HIBP, Anonymous, Conceal bool
-		WebAuthn                 *auth.WebAuthnConfig
-		Elevation                auth.ElevationMode
-		Access, Idle, Absolute   time.Duration
-		Algorithm, KeyID, Issuer string
-		Claims                   map[string]string
-		Defaults                 map[string]any
-		Proxies                  []netip.Prefix
-		Origins                  []string
+		Listen, Prefix, Store                  string
+		ServerURL, ClientURL                   string
+		Secret                                 string
+		Previous                               []string
+		Redirects                              []string
+		SignUp                                 auth.SignUpConfig
+		Email                                  auth.EmailConfig
+		Roles                                  auth.RolesConfig
+		Locales                                auth.LocalesConfig
+		Gravatar                               *auth.GravatarConfig
+		MinLength                              int
+		HIBP, Anonymous, Conceal, Links, Codes bool
+		WebAuthn                               *auth.WebAuthnConfig
+		Elevation                              auth.ElevationMode
+		Access, Idle, Absolute                 time.Duration
+		Algorithm, KeyID, Issuer               string
+		Claims                                 map[string]string
+		Defaults                               map[string]any
+		Proxies                                []netip.Prefix
+		Origins                                []string
 	}
 	c := s.auth
 	got := picked{
@@ -228,6 +232,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		ServerURL: c.ServerURL, ClientURL: c.ClientURL, Secret: string(c.Secret), Redirects: c.AllowedRedirectURLs,
 		SignUp: c.SignUp, Email: c.Email, Roles: c.Roles, Locales: c.Locales, Gravatar: c.Gravatar,
 		MinLength: c.Password.MinLength, HIBP: c.Password.Breached != nil, Anonymous: c.Anonymous != nil, Conceal: c.ConcealErrors,
+		Links: c.MagicLink != nil, Codes: c.EmailOTP != nil,
 		WebAuthn: c.WebAuthn, Elevation: c.Elevation.Mode,
 		Access: c.AccessTokens.Lifetime, Idle: c.Sessions.Idle, Absolute: c.Sessions.Absolute,
 		Algorithm: c.AccessTokens.Keys.Active.Algorithm, KeyID: c.AccessTokens.Keys.Active.ID, Issuer: c.AccessTokens.Issuer,
@@ -251,7 +256,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		Roles:     auth.RolesConfig{Default: "member", Allowed: []string{"me", "member", "editor"}},
 		Locales:   auth.LocalesConfig{Default: "de", Allowed: []string{"en", "fr"}},
 		Gravatar:  &auth.GravatarConfig{Default: "retro", Rating: "pg"},
-		MinLength: 12, HIBP: true, Anonymous: true, Conceal: true,
+		MinLength: 12, HIBP: true, Anonymous: true, Conceal: true, Links: true, Codes: true,
 		WebAuthn: &auth.WebAuthnConfig{
 			RPID: "example.com", RPName: "Example", Timeout: 90 * time.Second,
 			Origins: []string{"https://admin.example.com", "android:apk-key-hash:pNiP5iKyQ8JwgGOaKA1zGPUPJIS-0H1xKCQcfIoGLck"},
