@@ -1,0 +1,86 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
+)
+
+// interrupted is an engine in whose next change something happens first, once it is armed.
+type interrupted struct {
+	*authtest.Engine
+	arm func(first func())
+}
+
+func interruptible(t *testing.T, amend ...func(*auth.Config)) interrupted {
+	t.Helper()
+	var first atomic.Pointer[func()]
+	e := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{Method: "ChangeUser", Do: func(context.Context) {
+		if f := first.Swap(nil); f != nil {
+			(*f)()
+		}
+	}}), amend...)
+	return interrupted{e, func(f func()) { first.Store(&f) }}
+}
+
+// What was decided on an account that has changed since is decided again, or refused.
+func TestTheAccountChangesBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	t.Run("two changes of the password", func(t *testing.T) {
+		t.Parallel()
+		e := interruptible(t)
+		p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+		change := func(to string) error {
+			return e.ChangePassword(background, p, auth.ChangePasswordParams{NewPassword: to, CurrentPassword: authtest.Password})
+		}
+		e.arm(func() {
+			if err := change("the earlier change"); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := change("the later change"); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%v", err)
+		}
+		if _, err := signIn(t, e.Engine, "ada@example.com", "the earlier change"); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("two conversions of a guest", func(t *testing.T) {
+		t.Parallel()
+		e := interruptible(t, unverified)
+		p := e.Principal(t, guest(t, e.Engine))
+		convert := func(email string) error {
+			return e.Deanonymize(background, p, auth.DeanonymizeParams{Method: auth.DeanonymizeByPassword, Email: email, Password: authtest.Password})
+		}
+		e.arm(func() {
+			if err := convert("ada@example.com"); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := convert("bob@example.com"); !errors.Is(err, auth.ErrUserNotAnonymous) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// An address that the lists refuse neither resets a password nor moves to another one.
+func TestRefusedAddressesStayOut(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	blocking := replica(t, e, func(c *auth.Config) { c.Email.BlockedDomains = []string{"example.com"} })
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	reset, move := resetTicket(t, e, "ada@example.com"), changeEmail(t, e, p, "ada@other.test")
+	err := blocking.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: reset, NewPassword: newPassword})
+	if !errors.Is(err, auth.ErrInvalidEmailPassword) {
+		t.Errorf("reset: %v", err)
+	}
+	if _, err := blocking.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: move}); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+		t.Errorf("change of address: %v", err)
+	}
+}
