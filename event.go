@@ -16,6 +16,7 @@ const (
 	EventUserCreated        EventType = "user-created"
 	EventUserUpdated        EventType = "user-updated"
 	EventDeanonymized       EventType = "deanonymized"
+	EventUserDeleted        EventType = "user-deleted"
 	EventSignedIn           EventType = "signed-in"
 	EventSignInFailed       EventType = "sign-in-failed" // Code says why; UserID is set where the account is known
 	EventSignedOut          EventType = "signed-out"     // Detail "all": every session of the user

@@ -121,7 +121,6 @@ func (e *Engine) ChangePassword(ctx context.Context, principal *Principal, p Cha
 
 // mayChangePassword demands that the principal has just shown who they are (OWASP ASVS 5.0 6.2.3 and 7.5.1).
 func (e *Engine) mayChangePassword(ctx context.Context, a *store.Account, p *Principal, current string) error {
-	steppedUp := e.isElevated(p) && indexOfKey(a.SecurityKeys, p.ElevatedBy) >= 0
 	switch {
 	case current != "":
 		_, err := e.checkPassword(ctx, a.PasswordHash, current)
@@ -129,7 +128,7 @@ func (e *Engine) mayChangePassword(ctx context.Context, a *store.Account, p *Pri
 			e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, SessionID: p.SessionID, Method: methodPassword, Code: CodeInvalidEmailPassword})
 		}
 		return err
-	case steppedUp, e.sinceSignIn(a, p) <= e.config.Password.ChangeWithin:
+	case e.steppedUp(a, p), e.sinceSignIn(a, p) <= e.config.Password.ChangeWithin:
 		return nil
 	}
 	return ErrElevationRequired.saying("The current password, or to have signed in just now, is required")

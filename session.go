@@ -273,15 +273,19 @@ func (e *Engine) ListSessions(ctx context.Context, principal *Principal) (_ []Se
 	if err != nil {
 		return nil, err
 	}
-	list := make([]SessionDetails, len(a.Sessions))
-	for i, s := range a.Sessions {
+	return sessionDetails(a.Sessions, principal.SessionID), nil
+}
+
+func sessionDetails(sessions []store.Session, current uuid.UUID) []SessionDetails {
+	list := make([]SessionDetails, len(sessions))
+	for i, s := range sessions {
 		list[i] = SessionDetails{
 			ID: s.ID, CreatedAt: s.CreatedAt, LastUsedAt: s.RotatedAt, ExpiresAt: s.ExpiresAt,
 			AMR: append([]string{}, s.AMR...), UserAgent: s.Client, Address: s.Address,
-			Current: s.ID == principal.SessionID,
+			Current: s.ID == current,
 		}
 	}
-	return list, nil
+	return list
 }
 
 // RevokeSession ends one of the principal's sessions.

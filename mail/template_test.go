@@ -44,7 +44,10 @@ func TestRenderEscapesByContext(t *testing.T) {
 // E8, SU-14: another locale falls back to the same letter, and no name leads out of the templates.
 func TestRenderFallsBackToTheSameLetter(t *testing.T) {
 	t.Parallel()
-	for _, template := range []string{"email-verify", "signup-attempt", "security-key-added", "security-key-removed"} {
+	for _, template := range []string{
+		"email-verify", "signup-attempt", "security-key-added", "security-key-removed", "signin-passwordless", "signin-otp", "password-reset",
+		"email-confirm-change", "email-change-requested", "email-changed", "password-changed", "account-deleted",
+	} {
 		want, err := mail.Render(template, "en", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,143 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/store"
+)
+
+// DeleteAccount removes the principal's account and all that belongs to it, for good, on the principal's own wish. The
+// owner of a verified address gets a last letter. It is protected; see [Engine.Elevate]. Without a step-up it also needs
+// a sign-in within the last ten minutes. A service that keeps rows of its own for a user learns of it by
+// [EventUserDeleted], or has its database remove them together with the user's row. It costs two round trips, and one
+// more for the letter.
+//
+// Errors: [ErrElevationRequired]; otherwise as at [Engine.User]. Anonymous users can be deleted, too.
+func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err error) {
+	defer e.settle(&err)
+	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	if err != nil {
+		return err
+	}
+	rule := store.Conditions{Session: principal.SessionID}
+	if !a.Anonymous {
+		if rule, err = e.mayDo(&a, principal, anything); err != nil {
+			return err
+		}
+		if !e.steppedUp(&a, principal) && e.sinceSignIn(&a, principal) > justNow {
+			return ErrElevationRequired.saying("To have signed in just now, or a step-up, is required")
+		}
+	}
+	// Of what happened since the look, a recovery of the account by its owner is not to be undone.
+	rule.Epoch = a.Epoch
+	return e.delete(ctx, &a.User, rule)
+}
+
+// DeleteUser removes an account and all that belongs to it, for good, on the service's authority: the caller is trusted.
+// The owner of a verified address gets a last letter.
+//
+// Errors: [ErrNotFound].
+func (e *Engine) DeleteUser(ctx context.Context, id uuid.UUID) (err error) {
+	defer e.settle(&err)
+	a, err := e.store.User(ctx, store.UserQuery{ID: id, Now: e.now()})
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("find user: %w", err)
+	}
+	err = e.delete(ctx, &a.User, store.Conditions{Disabled: true})
+	if errors.Is(err, ErrUnauthenticated) { // deleted by somebody else a moment ago
+		return ErrNotFound.because(err)
+	}
+	return err
+}
+
+func (e *Engine) delete(ctx context.Context, u *store.User, rule store.Conditions) error {
+	d := store.UserDeletion{UserID: u.ID, Now: e.now(), If: rule}
+	l, told, err := e.notice(ctx, "account-deleted", u)
+	if err != nil {
+		return err
+	}
+	if told {
+		d.Messages = []store.Message{l.row}
+	}
+	if err := e.store.DeleteUser(ctx, d); err != nil {
+		return unprotected(err)
+	}
+	e.emit(ctx, Event{Type: EventUserDeleted, UserID: u.ID, SessionID: rule.Session})
+	if told {
+		e.deliver(ctx, l)
+	}
+	return nil
+}
+
+// steppedUp reports whether the principal's token is one of a step-up whose key is still there.
+func (e *Engine) steppedUp(a *store.Account, p *Principal) bool {
+	return e.isElevated(p) && indexOfKey(a.SecurityKeys, p.ElevatedBy) >= 0
+}
+
+// AccountData is all that is kept of a user, as far as it is theirs to have (GDPR article 15 and 20): no secret, and no
+// hash of one.
+type AccountData struct {
+	User                 *User                `json:"user"`
+	Sessions             []SessionDetails     `json:"sessions"`
+	SecurityKeys         []SecurityKey        `json:"securityKeys"`
+	Identities           []IdentityDetails    `json:"identities"`
+	PersonalAccessTokens []AccessTokenDetails `json:"personalAccessTokens"`
+	HasPassword          bool                 `json:"hasPassword"`
+	LastSeenAt           time.Time            `json:"lastSeenAt"`
+}
+
+// IdentityDetails is what its owner may see of an account at an identity provider.
+type IdentityDetails struct {
+	Provider   string    `json:"provider"`
+	Subject    string    `json:"subject"` // the provider's id of the account
+	Email      string    `json:"email"`   // what the provider last reported
+	CreatedAt  time.Time `json:"createdAt"`
+	LastUsedAt time.Time `json:"lastUsedAt"`
+}
+
+// AccessTokenDetails is what its owner may see of a personal access token.
+type AccessTokenDetails struct {
+	ID         uuid.UUID       `json:"id"`
+	Scopes     []string        `json:"scopes"`
+	Metadata   json.RawMessage `json:"metadata"`
+	CreatedAt  time.Time       `json:"createdAt"`
+	ExpiresAt  time.Time       `json:"expiresAt"`
+	LastUsedAt time.Time       `json:"lastUsedAt"` // zero until first used
+}
+
+// ExportAccount returns what is kept of the principal. It costs one round trip.
+//
+// Errors: as at [Engine.User].
+func (e *Engine) ExportAccount(ctx context.Context, principal *Principal) (_ *AccountData, err error) {
+	defer e.settle(&err)
+	a, err := e.account(ctx, principal, store.WithSessions|store.WithSecurityKeys|store.WithIdentities|store.WithPATs)
+	if err != nil {
+		return nil, err
+	}
+	d := &AccountData{
+		User: publicUser(&a.User), HasPassword: a.PasswordHash != "", LastSeenAt: a.LastSeenAt,
+		Sessions:             sessionDetails(a.Sessions, principal.SessionID),
+		SecurityKeys:         make([]SecurityKey, len(a.SecurityKeys)),
+		Identities:           make([]IdentityDetails, len(a.Identities)),
+		PersonalAccessTokens: make([]AccessTokenDetails, len(a.PATs)),
+	}
+	for i := range a.SecurityKeys {
+		d.SecurityKeys[i] = *publicKey(&a.SecurityKeys[i])
+	}
+	for i, id := range a.Identities {
+		d.Identities[i] = IdentityDetails{id.Provider, id.Subject, id.Email, id.CreatedAt, id.LastUsedAt}
+	}
+	for i, p := range a.PATs {
+		d.PersonalAccessTokens[i] = AccessTokenDetails{p.ID, append([]string{}, p.Scopes...), p.Metadata, p.CreatedAt, p.ExpiresAt, p.LastUsedAt}
+	}
+	return d, nil
+}

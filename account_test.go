@@ -1,0 +1,154 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
+)
+
+func TestDeletingOnesAccount(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		mode   auth.ElevationMode
+		key    bool
+		stepUp bool
+		after  time.Duration // since the sign-in
+		want   error
+	}{
+		"just signed in":                 {after: 10 * time.Minute},
+		"signed in long ago":             {after: 10*time.Minute + time.Second, want: auth.ErrElevationRequired},
+		"stepped up":                     {key: true, stepUp: true, after: time.Hour},
+		"a key, recommended":             {mode: auth.ElevationRecommended, key: true, want: auth.ErrElevationRequired},
+		"a key, recommended, stepped up": {mode: auth.ElevationRecommended, key: true, stepUp: true},
+		"no key, required":               {mode: auth.ElevationRequired, want: auth.ErrElevationRequired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t)
+			guarded := replica(t, e, func(x *auth.Config) { x.Elevation.Mode = c.mode })
+			key := &authtest.Authenticator{}
+			s := e.SignUp(t, "ada@example.com")
+			if c.key {
+				addKey(t, e, e.Principal(t, s), key)
+			}
+			e.Clock.Advance(c.after)
+			s, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: s.RefreshToken})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := e.Principal(t, s)
+			if c.stepUp {
+				_, p = elevate(t, e, p, key)
+			}
+			err = guarded.DeleteAccount(t.Context(), p)
+			if !errors.Is(err, c.want) || c.want == nil && err != nil {
+				t.Fatalf("%v, not %v", err, c.want)
+			}
+			_, err = e.FindUser(t.Context(), auth.UserBy{ID: p.UserID})
+			if c.want != nil {
+				if err != nil {
+					t.Errorf("the user: %v", err)
+				}
+				return
+			}
+			if !errors.Is(err, auth.ErrNotFound) {
+				t.Errorf("the user: %v", err)
+			}
+			if _, err := e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: s.RefreshToken}); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+				t.Errorf("the session: %v", err)
+			}
+			if err := e.DeleteAccount(t.Context(), p); !errors.Is(err, auth.ErrUnauthenticated) {
+				t.Errorf("again: %v", err)
+			}
+			if l := e.Mailbox.Last(t, "ada@example.com"); l.Template != "account-deleted" {
+				t.Errorf("letter %s", l.Template)
+			}
+			e.SignUp(t, "ada@example.com") // the address is free
+		})
+	}
+}
+
+func TestDeletingOthers(t *testing.T) {
+	t.Parallel()
+	yes := true
+	e := authtest.New(t)
+	s := e.SignUp(t, "ada@example.com")
+	if _, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.DeleteAccount(t.Context(), e.Principal(t, s)); !errors.Is(err, auth.ErrDisabledUser) {
+		t.Errorf("a disabled user: %v", err)
+	}
+	if err := e.DeleteUser(t.Context(), s.User.ID); err != nil {
+		t.Errorf("%v", err)
+	}
+	for _, id := range []uuid.UUID{s.User.ID, uuid.New(), uuid.Nil} {
+		if err := e.DeleteUser(t.Context(), id); !errors.Is(err, auth.ErrNotFound) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	g := guest(t, e)
+	e.Clock.Advance(14 * time.Minute)
+	if err := e.DeleteAccount(t.Context(), e.Principal(t, g)); err != nil {
+		t.Errorf("a guest: %v", err)
+	}
+	if err := e.DeleteAccount(t.Context(), nil); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
+// A recovery of the account that comes between the look and the deletion saves it.
+func TestADeletionGivesWayToARecovery(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	ticket := resetTicket(t, e, "ada@example.com")
+	if err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: newPassword}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.DeleteAccount(t.Context(), p); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestExportingOnesAccount(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	p := e.Principal(t, withKey(t, e, "ada@example.com", &authtest.Authenticator{}))
+	_, err := e.Store.ChangeUser(t.Context(), store.UserChange{
+		UserID: p.UserID, Now: e.Clock.Now(),
+		Identity: &store.Identity{Provider: "github", Subject: "1", CreatedAt: e.Clock.Now(), Tokens: []byte("SECRET")},
+		PAT:      &store.PAT{ID: uuid.New(), Hash: []byte(strings.Repeat("H", 32)), Scopes: []string{"read"}, CreatedAt: e.Clock.Now(), ExpiresAt: e.Clock.Now().Add(time.Hour)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := e.ExportAccount(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.User.ID != p.UserID || len(d.Sessions) != 1 || !d.Sessions[0].Current || len(d.SecurityKeys) != 1 ||
+		len(d.Identities) != 1 || len(d.PersonalAccessTokens) != 1 || !d.HasPassword {
+		t.Errorf("%s", asJSON(d))
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"SECRET", "HHHH", "argon2", "SEhI"} {
+		if strings.Contains(string(text), secret) {
+			t.Errorf("%s in %s", secret, text)
+		}
+	}
+	if _, err := e.ExportAccount(t.Context(), nil); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("nobody: %v", err)
+	}
+}
