@@ -120,10 +120,8 @@ func (e *Engine) VerifyEmailOTP(ctx context.Context, p VerifyEmailOTPParams) (_ 
 // invite sends a new or existing user what lets them in.
 func (e *Engine) invite(ctx context.Context, email string, o SignUpOptions, existing bool, post func(u *store.User, redirectTo string) (posted, error)) error {
 	address, err := e.admit(email)
-	if errors.Is(err, ErrInvalidEmailPassword) && e.config.ConcealErrors {
-		return nil
-	}
-	if err != nil {
+	refused := errors.Is(err, ErrInvalidEmailPassword)
+	if err != nil && !refused {
 		return err
 	}
 	redirectTo, err := e.RedirectTo(o.RedirectTo)
@@ -133,6 +131,12 @@ func (e *Engine) invite(ctx context.Context, email string, o SignUpOptions, exis
 	u, err := e.newUser(o, address.Typed)
 	if err != nil {
 		return err
+	}
+	if refused && e.config.ConcealErrors {
+		return e.pretend(ctx)
+	}
+	if refused {
+		return ErrInvalidEmailPassword.because(errors.New("the address is not admitted"))
 	}
 	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
 	for range 2 { // the address may be taken between the look and the sign-up: by a second click, say

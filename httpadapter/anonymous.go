@@ -22,3 +22,34 @@ func (h *Handler) signInAnonymous(w http.ResponseWriter, r *http.Request) error 
 	}
 	return h.replySignIn(w, result)
 }
+
+// deanonymize knows the member connection because older clients send it. It has no effect, as documented.
+func (h *Handler) deanonymize(w http.ResponseWriter, r *http.Request) error {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		SignInMethod string        `json:"signInMethod" strict:"required"`
+		Email        string        `json:"email" strict:"required"`
+		Password     *string       `json:"password"`
+		Connection   string        `json:"connection"`
+		Options      signUpOptions `json:"options"`
+	}
+	if err := h.decode(w, r, &body); err != nil {
+		return err
+	}
+	p := auth.DeanonymizeParams{
+		Method: auth.DeanonymizeMethod(body.SignInMethod), Email: body.Email, Options: auth.SignUpOptions(body.Options),
+	}
+	switch {
+	case body.Password != nil:
+		p.Password = *body.Password
+	case p.Method == auth.DeanonymizeByPassword:
+		return invalid("password is required with signInMethod email-password")
+	}
+	if err := h.engine.Deanonymize(r.Context(), principal, p); err != nil {
+		return err
+	}
+	return reply(w, okBody)
+}

@@ -28,6 +28,16 @@ var bodies = []struct{ method, path, member, good string }{
 	{"POST", "/token", "refreshToken", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`},
 	{"POST", "/token/verify", "token", `{"token":"x"}`},
 	{"POST", "/signout", "refreshToken", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`},
+	{"POST", "/signin/passwordless/email", "email", `{"email":"ada@example.com"}`},
+	{"POST", "/signin/otp/email", "email", `{"email":"ada@example.com"}`},
+	{"POST", "/signin/otp/email/verify", "otp", `{"email":"ada@example.com","otp":"123456"}`},
+	{"POST", "/user/deanonymize", "connection", `{"signInMethod":"passwordless","email":"new@example.com","connection":"x"}`},
+	{"POST", "/user/email/change", "newEmail", `{"newEmail":"new@example.com"}`},
+	{"POST", "/user/email/send-verification-email", "email", `{"email":"ada@example.com"}`},
+	{"POST", "/user/password", "newPassword", `{"newPassword":"walnut-harbour-nine"}`},
+	{"POST", "/user/password", "ticket", `{"newPassword":"walnut-harbour-nine","ticket":"passwordReset:x"}`},
+	{"POST", "/user/password", "currentPassword", `{"newPassword":"walnut-harbour-nine","currentPassword":"x"}`},
+	{"POST", "/user/password/reset", "email", `{"email":"ada@example.com"}`},
 	{"POST", "/signup/webauthn", "email", `{"email":"new@example.com"}`},
 	{"POST", "/signup/webauthn/verify", "nickname", `{"credential":{},"nickname":"x"}`},
 	{"POST", "/signin/webauthn", "email", `{"email":"ada@example.com"}`},
@@ -42,7 +52,7 @@ var bodies = []struct{ method, path, member, good string }{
 // UR-01, UR-10, UR-11, SU-03, SU-17, SI-08, E10, E11, W35: whatever is wrong with a body, on every route that has one.
 func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Options{MaxBody: 4 << 10}, open)
+	h := newFixture(t, httpadapter.Options{MaxBody: 4 << 10}, open, letters)
 	session := h.engine.SignUp(t, "ada@example.com")
 	before := len(h.engine.Events.All())
 	const json = "application/json"
@@ -85,7 +95,7 @@ func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 			{"a compressed body", zipped(rt.good), json, "gzip", 415, "Content-Encoding"},
 			{"a body that says it is compressed", rt.good, json, "br", 415, "Content-Encoding"},
 		} {
-			t.Run(rt.path+" with "+c.name, func(t *testing.T) {
+			t.Run(rt.path+" with "+c.name+" for "+rt.member, func(t *testing.T) {
 				t.Parallel()
 				r := httptest.NewRequest(rt.method, rt.path, strings.NewReader(c.body))
 				for name, value := range map[string]string{"Content-Type": c.contentType, "Content-Encoding": c.encoding} {
@@ -118,7 +128,7 @@ func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 	})
 }
 
-// needsUser reports whether a route looks at the bearer before the body.
+// needsUser reports whether a route may look at the bearer before the body. Those of them that do not, do not mind one.
 func needsUser(path string) bool {
 	return strings.HasPrefix(path, "/user/") || strings.HasPrefix(path, "/elevate/")
 }
@@ -126,7 +136,7 @@ func needsUser(path string) bool {
 // What is wrong with one route's body alone, and with what is not a body.
 func TestRoutesRefuseMalformedRequests(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Options{}, open)
+	h := newFixture(t, httpadapter.Options{}, open, letters)
 	session := h.engine.SignUp(t, "ada@example.com")
 	good := "Bearer " + session.AccessToken
 	const unauthenticated = auth.CodeUnauthenticated
@@ -237,6 +247,59 @@ func TestRoutesRefuseMalformedRequests(t *testing.T) {
 		{"a step-up without a key", "POST", "/elevate/webauthn", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "no security key"},
 		{"the end of a step-up without a body", "POST", "/elevate/webauthn/verify", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"}, // EL-07
 		{"the end of a step-up without a credential", "POST", "/elevate/webauthn/verify", `{"email":"ada@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "credential is required"},
+		{"a letter that signs in, without a body", "POST", "/signin/passwordless/email", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a letter that signs in, to nobody", "POST", "/signin/passwordless/email", `{}`, nil, 400, auth.CodeInvalidRequest, "email is required"},
+		{"a letter that signs in, to what is not an address", "POST", "/signin/passwordless/email", `{"email":"ada"}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"a letter that signs in, to two addresses", "POST", "/signin/passwordless/email", `{"email":"ada@example.com\r\nBcc: eve@example.com"}`, nil, 400, auth.CodeInvalidRequest, "email"}, // RD-32
+		{"a letter that signs in, to a telephone", "POST", "/signin/passwordless/email", `{"phoneNumber":"+15550100"}`, nil, 400, auth.CodeInvalidRequest, "phoneNumber"},
+		{"a letter that signs in, with a password", "POST", "/signin/passwordless/email", `{"email":"ada@example.com","password":"x"}`, nil, 400, auth.CodeInvalidRequest, "password"},
+		{"a letter that signs in, as an administrator", "POST", "/signin/passwordless/email", `{"email":"new@example.com","options":{"allowedRoles":["admin"]}}`, nil, 400, auth.CodeRoleNotAllowed, ""},
+		{"a letter that signs in, and leads elsewhere", "POST", "/signin/passwordless/email", `{"email":"ada@example.com","options":{"redirectTo":"https://evil.test"}}`, nil, 400, auth.CodeRedirectNotAllowed, ""},
+		{"a letter with two lines for a place to go", "POST", "/signin/passwordless/email", `{"email":"ada@example.com","options":{"redirectTo":"https://app.test/?a=\r\nX: y"}}`, nil, 400, auth.CodeRedirectNotAllowed, ""}, // RD-32, W7
+		{"a code to nobody", "POST", "/signin/otp/email", `{"options":{}}`, nil, 400, auth.CodeInvalidRequest, "email is required"},
+		{"a code to what is not an address", "POST", "/signin/otp/email", `{"email":""}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"a code with another default role", "POST", "/signin/otp/email", `{"email":"new@example.com","options":{"defaultRole":"admin"}}`, nil, 400, auth.CodeDefaultRoleNotAllowed, ""},
+		{"a sign-in by a code without a body", "POST", "/signin/otp/email/verify", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a sign-in by a code without an address", "POST", "/signin/otp/email/verify", `{"otp":"123456"}`, nil, 400, auth.CodeInvalidRequest, "email is required"},
+		{"a sign-in by a code without the code", "POST", "/signin/otp/email/verify", `{"email":"ada@example.com"}`, nil, 400, auth.CodeInvalidRequest, "otp is required"},
+		{"a sign-in by a code that is a number", "POST", "/signin/otp/email/verify", `{"email":"ada@example.com","otp":123456}`, nil, 400, auth.CodeInvalidRequest, "otp must be a string"}, // EO-07
+		{"a sign-in by a list of codes", "POST", "/signin/otp/email/verify", `{"email":"ada@example.com","otp":["123456"]}`, nil, 400, auth.CodeInvalidRequest, "otp must be a string"},     // EO-07
+		{"a sign-in by a code with the options of a sign-up", "POST", "/signin/otp/email/verify", `{"email":"ada@example.com","otp":"123456","options":{}}`, nil, 400, auth.CodeInvalidRequest, "options"},
+		{"a sign-in by a code that was not sent", "POST", "/signin/otp/email/verify", `{"email":"ada@example.com","otp":"123456"}`, nil, 401, auth.CodeInvalidTicket, ""},           // EO-10
+		{"a sign-in by a code of nobody", "POST", "/signin/otp/email/verify", `{"email":"nobody@example.com","otp":"123456"}`, nil, 401, auth.CodeInvalidTicket, ""},                // EN-05
+		{"a sign-in by a code, with the code in the query", "POST", "/signin/otp/email/verify?otp=123456", `{"email":"ada@example.com"}`, nil, 400, auth.CodeInvalidRequest, "otp"}, // LG-09
+		{"a reset to nobody", "POST", "/user/password/reset", `{}`, nil, 400, auth.CodeInvalidRequest, "email is required"},
+		{"a reset to what is not an address", "POST", "/user/password/reset", `{"email":"@"}`, nil, 400, auth.CodeInvalidRequest, "email"},
+		{"a reset with the options of a sign-up", "POST", "/user/password/reset", `{"email":"ada@example.com","options":{"displayName":"x"}}`, nil, 400, auth.CodeInvalidRequest, "options.displayName"},
+		{"a reset that leads elsewhere", "POST", "/user/password/reset", `{"email":"ada@example.com","options":{"redirectTo":"https://evil.test"}}`, nil, 400, auth.CodeRedirectNotAllowed, ""},
+		{"a new password without a body", "POST", "/user/password", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a new password that is not given", "POST", "/user/password", `{"ticket":"passwordReset:x"}`, nil, 400, auth.CodeInvalidRequest, "newPassword is required"},
+		{"a new password that is null", "POST", "/user/password", `{"newPassword":null}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "newPassword is required"},
+		{"a new password under the old name", "POST", "/user/password", `{"password":"walnut-harbour-nine"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "password"},
+		{"a new password of somebody else", "POST", "/user/password", `{"newPassword":"walnut-harbour-nine","email":"eve@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "email"}, // UR-03
+		{"a new password with an empty ticket", "POST", "/user/password", `{"newPassword":"walnut-harbour-nine","ticket":""}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "ticket"},          // TK-16
+		{"a new password with an unknown ticket", "POST", "/user/password", `{"newPassword":"walnut-harbour-nine","ticket":"passwordReset:x"}`, []string{"Authorization", good}, 401, auth.CodeInvalidTicket, ""},
+		{"a new password of nobody", "POST", "/user/password", `{"newPassword":"walnut-harbour-nine"}`, nil, 401, unauthenticated, ""},
+		{"a new password with a bad bearer", "POST", "/user/password", `{"newPassword":"walnut-harbour-nine"}`, []string{"Authorization", good + "x"}, 401, unauthenticated, ""},
+		{"a new password with the ticket in the query", "POST", "/user/password?ticket=passwordReset:x", `{"newPassword":"walnut-harbour-nine"}`, nil, 401, unauthenticated, ""}, // LG-09
+		{"a new address without a bearer", "POST", "/user/email/change", `{"newEmail":"new@example.com"}`, nil, 401, unauthenticated, ""},
+		{"a new address without a body", "POST", "/user/email/change", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a new address that is not given", "POST", "/user/email/change", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "newEmail is required"},
+		{"a new address that is none", "POST", "/user/email/change", `{"newEmail":"a@example.com,b@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "email"},         // EC-07
+		{"a new address of two lines", "POST", "/user/email/change", `{"newEmail":"a@example.com\r\nBcc: b@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "email"}, // EC-07
+		{"a new address that says it is verified", "POST", "/user/email/change", `{"newEmail":"new@example.com","emailVerified":true}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "emailVerified"},
+		{"a new address of another user", "POST", "/user/email/change", `{"newEmail":"new@example.com","userId":"x"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "userId"}, // UR-03
+		{"a second letter to nobody", "POST", "/user/email/send-verification-email", `{"options":null}`, nil, 400, auth.CodeInvalidRequest, "email is required"},
+		{"a second letter to an unknown address", "POST", "/user/email/send-verification-email", `{"email":"nobody@example.com"}`, nil, 401, auth.CodeInvalidEmailPassword, ""},
+		{"a second letter that leads elsewhere", "POST", "/user/email/send-verification-email", `{"email":"ada@example.com","options":{"redirectTo":"//evil.test"}}`, nil, 400, auth.CodeRedirectNotAllowed, ""},
+		{"a name for nobody", "POST", "/user/deanonymize", `{"signInMethod":"passwordless","email":"new@example.com"}`, nil, 401, unauthenticated, ""},
+		{"a name without a body", "POST", "/user/deanonymize", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a name without a method", "POST", "/user/deanonymize", `{"email":"new@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "signInMethod is required"},
+		{"a name without an address", "POST", "/user/deanonymize", `{"signInMethod":"passwordless"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "email is required"},
+		{"a name without the password that it needs", "POST", "/user/deanonymize", `{"signInMethod":"email-password","email":"new@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "password is required"}, // AN-12
+		{"a name by a method that there is not", "POST", "/user/deanonymize", `{"signInMethod":"Passwordless","email":"new@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "signInMethod"},
+		{"a name with a number for the connection", "POST", "/user/deanonymize", `{"signInMethod":"passwordless","email":"new@example.com","connection":1}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "connection"},
+		{"a name for who has one", "POST", "/user/deanonymize", `{"signInMethod":"passwordless","email":"new@example.com"}`, []string{"Authorization", good}, 400, auth.CodeUserNotAnonymous, ""}, // AN-14
 		{"a link without a ticket", "GET", "/verify?redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
 		{"a link with two tickets", "GET", "/verify?ticket=a&ticket=b&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
 		{"a link without a place to go", "GET", "/verify?ticket=a", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
@@ -307,6 +370,20 @@ func TestWhatIsNoRouteIsRefused(t *testing.T) {
 		{"DELETE", "/user/sessions", 405, "GET, HEAD"},
 		{"GET", "/user/sessions/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE"},
 		{"POST", "/verify", 405, "GET, HEAD"},
+		{"GET", "/signin/passwordless/email", 405, "POST"},
+		{"POST", "/signin/passwordless", 404, ""},
+		{"GET", "/signin/otp/email/verify", 405, "POST"},
+		{"POST", "/signin/otp/email/", 404, ""},
+		{"POST", "/signin/otp", 404, ""},
+		{"GET", "/user/password", 405, "POST"},
+		{"PUT", "/user/password", 405, "POST"},
+		{"POST", "/user/password/", 404, ""},
+		{"POST", "/user/Password", 404, ""},
+		{"GET", "/user/password/reset", 405, "POST"},
+		{"GET", "/user/email/change", 405, "POST"},
+		{"POST", "/user/email", 404, ""},
+		{"PUT", "/user/email/send-verification-email", 405, "POST"},
+		{"GET", "/user/deanonymize", 405, "POST"},
 		{"GET", "/signup/webauthn", 405, "POST"},
 		{"POST", "/signup/webauthn/", 404, ""},
 		{"POST", "/signup/webauthn/verify/x", 404, ""},
@@ -450,7 +527,7 @@ func manyKeys(n int) string {
 func FuzzRequest(f *testing.F) {
 	s := memstore.New()
 	session := authtest.NewWithStore(f, s, open).SignUp(f, "ada@example.com")
-	e := authtest.NewWithStore(f, s, open, func(c *auth.Config) { c.SignUp.Disabled = true })
+	e := authtest.NewWithStore(f, s, open, letters, func(c *auth.Config) { c.SignUp.Disabled = true })
 	h := newHandler(f, e.Engine, httpadapter.Options{MaxBody: 4 << 10, AllowedOrigins: []string{"https://app.test"}})
 	const signedIn = "as ada@example.com" // for the access token, which is another one each time
 	for _, rt := range bodies {
@@ -461,6 +538,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add("DELETE", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "signOutOthers=true", "", signedIn, "")
 	f.Add("GET", "/.well-known/webauthn", "", "", "", "")
 	f.Add("GET", "/user", "", "", "Bearer x", "")
+	for _, l := range links {
+		f.Add("GET", "/verify", "ticket="+l.kind+":x&redirectTo=https://app.test/a?b=c%23d&type="+l.linkType, "", "", "")
+	}
 	f.Add("GET", "/verify", "ticket=verifyEmail:x&redirectTo=https://app.test/a?b=c%23d&type=emailVerify", "", "", "")
 	f.Add("GET", "/.well-known/jwks.json", "", "", "", "")
 	f.Add("DELETE", "/user/sessions/x", "", "", "Basic x", "")

@@ -23,6 +23,9 @@ var routes = []route{
 	{"POST", "/signin/webauthn", (*Handler).signInWebAuthn},
 	{"POST", "/signin/webauthn/verify", (*Handler).verifySignInWebAuthn},
 	{"POST", "/signin/anonymous", (*Handler).signInAnonymous},
+	{"POST", "/signin/passwordless/email", (*Handler).sendMagicLink},
+	{"POST", "/signin/otp/email", (*Handler).sendEmailOTP},
+	{"POST", "/signin/otp/email/verify", (*Handler).verifyEmailOTP},
 
 	{"POST", "/token", (*Handler).refresh},
 	{"POST", "/token/verify", (*Handler).verifyToken},
@@ -31,6 +34,12 @@ var routes = []route{
 	{"GET", "/user", (*Handler).user},
 	{"GET", "/user/sessions", (*Handler).listSessions},
 	{"DELETE", "/user/sessions/{id}", (*Handler).revokeSession},
+
+	{"POST", "/user/deanonymize", (*Handler).deanonymize},
+	{"POST", "/user/email/change", (*Handler).changeEmail},
+	{"POST", "/user/email/send-verification-email", (*Handler).sendVerificationEmail},
+	{"POST", "/user/password", (*Handler).changePassword},
+	{"POST", "/user/password/reset", (*Handler).sendPasswordReset},
 
 	{"POST", "/user/webauthn/add", (*Handler).addSecurityKey},
 	{"POST", "/user/webauthn/verify", (*Handler).verifyAddSecurityKey},

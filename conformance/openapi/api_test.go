@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -47,7 +48,7 @@ func newRealm(t *testing.T, document func(http.RoundTripper) http.RoundTripper, 
 	if s.config == nil {
 		s.config = func(*auth.Config) {}
 	}
-	r.Engine = authtest.NewWithStore(t, r.store, s.config)
+	r.Engine = authtest.NewWithStore(t, r.store, letters, s.config)
 	handler, err := httpadapter.New(r.Engine.Engine, s.options)
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +73,11 @@ func newRealm(t *testing.T, document func(http.RoundTripper) http.RoundTripper, 
 		}
 	}
 	return r
+}
+
+// letters turns on what signs in by a letter.
+func letters(c *auth.Config) {
+	c.MagicLink, c.EmailOTP = &auth.MagicLinkConfig{}, &auth.EmailOTPConfig{}
 }
 
 // faultyStore fails every operation that a route needs from the moment that fail is called.
@@ -203,7 +209,12 @@ func (r *realm) send(t *testing.T, q request) answer {
 const (
 	email    = "ada@example.com"
 	stranger = "eve@example.com"
+
+	another = "walnut-harbour-nine" // password
 )
+
+// to is the body that asks for a letter to an address.
+func to(email string) string { return `{"email":"` + email + `"}` }
 
 func credentialsOf(email, password string) string {
 	return `{"email":"` + email + `","password":"` + password + `"}`
@@ -216,11 +227,15 @@ var (
 	noSignUps       = setup{config: func(c *auth.Config) { c.SignUp.Disabled = true }}
 	disabledSignUps = setup{config: func(c *auth.Config) { c.SignUp.DisableNewUsers = true }}
 	nothingOn       = setup{config: func(c *auth.Config) { c.Password, c.Anonymous, c.WebAuthn = nil, nil, nil }}
-	noPasskeys      = setup{config: func(c *auth.Config) { c.WebAuthn = nil }}
-	stepUpRequired  = setup{config: func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired }}
-	onlyPasskeys    = setup{config: func(c *auth.Config) { c.Password, c.Email.AllowUnverified = nil, true }}
-	oneKeyEach      = setup{config: func(c *auth.Config) { c.WebAuthn.MaxPerUser = 1 }}
-	openly          = setup{config: func(c *auth.Config) {
+	noLetters       = setup{config: func(c *auth.Config) {
+		c.MagicLink, c.EmailOTP, c.Mail, c.Email.AllowUnverified = nil, nil, nil, true
+	}}
+	notAdmitted    = setup{config: func(c *auth.Config) { c.Email.BlockedAddresses = []string{stranger} }}
+	noPasskeys     = setup{config: func(c *auth.Config) { c.WebAuthn = nil }}
+	stepUpRequired = setup{config: func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired }}
+	onlyPasskeys   = setup{config: func(c *auth.Config) { c.Password, c.Email.AllowUnverified = nil, true }}
+	oneKeyEach     = setup{config: func(c *auth.Config) { c.WebAuthn.MaxPerUser = 1 }}
+	openly         = setup{config: func(c *auth.Config) {
 		c.Email.AllowUnverified = true
 		c.WebAuthn.Attestation, c.WebAuthn.Attachment = "direct", "platform"
 		c.WebAuthn.Hints, c.WebAuthn.GetExtensions = []string{"client-device"}, map[string]any{"uvm": true}
@@ -264,6 +279,18 @@ func (r *realm) link(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return "/verify?" + link.RawQuery
+}
+
+// letter asks for a letter to an address and returns the query of its link, if it has one, and its ticket.
+func (r *realm) letter(t *testing.T, to string, ask request) (link, ticket string) {
+	t.Helper()
+	check(t, r.send(t, ask), 200, "")
+	letter := r.Mailbox.Last(t, to)
+	u, err := url.Parse(letter.Link())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/verify?" + u.RawQuery, letter.Ticket()
 }
 
 // guest signs in a user without a name.
@@ -403,6 +430,50 @@ var calls = []call{
 	{"guests may be created disabled", disabledSignUps, of(post("/signin/anonymous", "")), 401, auth.CodeDisabledUser},
 	{"guests are new users", noSignUps, of(post("/signin/anonymous", "")), 403, auth.CodeSignUpDisabled},
 	{"guests may be off", nothingOn, of(post("/signin/anonymous", "")), 409, auth.CodeDisabledEndpoint},
+
+	{"a link to sign in is sent to a new user", setup{}, of(post("/signin/passwordless/email", to(email))), 200, ""},
+	{"a link to sign in is sent with all options", setup{}, of(post("/signin/passwordless/email", `{"email":"`+email+`","options":{
+		"allowedRoles":["me"],"defaultRole":"me","displayName":"Ada","locale":"en","metadata":{"a":[1,null]},"redirectTo":"`+authtest.ClientURL+`/in"}}`)), 200, ""},
+	{"a link to sign in is sent to a user", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/signin/passwordless/email", `{"email":"`+email+`","options":null}`)
+	}, 200, ""},
+	{"a link to sign in is not told to be for a disabled user", setup{}, func(t *testing.T, r *realm) request {
+		r.disabled(t)
+		return post("/signin/passwordless/email", to(email))
+	}, 200, ""},
+	{"a link to sign in needs an address", setup{}, of(post("/signin/passwordless/email", to("ada"))), 400, auth.CodeInvalidRequest},
+	{"a link to sign in with another role is refused", setup{}, of(post("/signin/passwordless/email", `{"email":"`+email+`","options":{"allowedRoles":["admin"]}}`)), 400, auth.CodeRoleNotAllowed},
+	{"a link to sign in elsewhere is refused", setup{}, of(post("/signin/passwordless/email", `{"email":"`+email+`","options":{"redirectTo":"https://evil.example"}}`)), 400, auth.CodeRedirectNotAllowed},
+	{"a link to sign in to an address that is not admitted is refused", notAdmitted, of(post("/signin/passwordless/email", to(stranger))), 401, auth.CodeInvalidEmailPassword},
+	{"a link to sign in to a new user may be refused", disabledSignUps, of(post("/signin/passwordless/email", to(email))), 401, auth.CodeDisabledUser},
+	{"a link to sign in signs nobody up where that is disabled", noSignUps, of(post("/signin/passwordless/email", to(email))), 403, auth.CodeSignUpDisabled},
+	{"links to sign in may be off", noLetters, of(post("/signin/passwordless/email", to(email))), 409, auth.CodeDisabledEndpoint},
+	{
+		"a link to sign in tells nothing where errors are concealed",
+		setup{config: func(c *auth.Config) { c.ConcealErrors, c.SignUp.Disabled = true, true }},
+		of(post("/signin/passwordless/email", to(stranger))), 200, "",
+	},
+
+	{"a code is sent to a new user", setup{}, of(post("/signin/otp/email", to(email))), 200, ""},
+	{"a code is sent with all options", setup{}, of(post("/signin/otp/email", `{"email":"`+email+`","options":{
+		"allowedRoles":null,"defaultRole":"me","displayName":"Ada","locale":"en","metadata":null,"redirectTo":null}}`)), 200, ""},
+	{"a code needs an address", setup{}, of(post("/signin/otp/email", to("ada"))), 400, auth.CodeInvalidRequest},
+	{"a code to an address that is not admitted is refused", notAdmitted, of(post("/signin/otp/email", to(stranger))), 401, auth.CodeInvalidEmailPassword},
+	{"a code signs nobody up where that is disabled", noSignUps, of(post("/signin/otp/email", to(email))), 403, auth.CodeSignUpDisabled},
+	{"codes may be off", noLetters, of(post("/signin/otp/email", to(email))), 409, auth.CodeDisabledEndpoint},
+
+	{"a code signs in", setup{}, func(t *testing.T, r *realm) request {
+		_, code := r.letter(t, email, post("/signin/otp/email", to(email)))
+		return post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"`+code+`"}`)
+	}, 200, ""},
+	{"a code is not a number", setup{}, of(post("/signin/otp/email/verify", `{"email":"`+email+`","otp":123456}`)), 400, auth.CodeInvalidRequest},
+	{"a wrong code is refused", setup{}, func(t *testing.T, r *realm) request {
+		r.letter(t, email, post("/signin/otp/email", to(email)))
+		return post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"x"}`)
+	}, 401, auth.CodeInvalidTicket},
+	{"a wrong code is refused without a word where errors are concealed", concealed, of(post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"123456"}`)), 400, auth.CodeInvalidRequest},
+	{"no code signs in where they are off", noLetters, of(post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"123456"}`)), 409, auth.CodeDisabledEndpoint},
 
 	{"a passkey is made to sign up", setup{}, of(post("/signup/webauthn", `{"email":"`+email+`"}`)), 200, ""},
 	{"a passkey is made to sign up with all options", setup{}, of(post("/signup/webauthn", `{"email":"`+email+`","options":{
@@ -550,6 +621,118 @@ var calls = []call{
 	{"another's session is not found", setup{}, func(t *testing.T, r *realm) request {
 		return del("/user/sessions/" + r.SignUp(t, stranger).RefreshTokenID.String()).as(r.signUp(t))
 	}, 404, auth.CodeRouteNotFound},
+
+	{"a guest becomes a user by a link", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+email+`"}`).as(r.guest(t))
+	}, 200, ""},
+	{"a guest becomes a user by a password", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/deanonymize", `{"signInMethod":"email-password","email":"`+email+`","password":"`+authtest.Password+`","connection":"x","options":{
+			"allowedRoles":["me"],"defaultRole":"me","displayName":"Ada","locale":"en","metadata":{"a":1},"redirectTo":"`+authtest.ClientURL+`/in"}}`).as(r.guest(t))
+	}, 200, ""},
+	{"a guest becomes a user by saying nothing at length", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+email+`","password":null,"connection":null,"options":null}`).as(r.guest(t))
+	}, 200, ""},
+	{"a guest becomes no user without a password", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/deanonymize", `{"signInMethod":"email-password","email":"`+email+`"}`).as(r.guest(t))
+	}, 400, auth.CodeInvalidRequest},
+	{"a user is no guest", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+stranger+`"}`).as(r.signUp(t))
+	}, 400, auth.CodeUserNotAnonymous},
+	{"nobody becomes a user", setup{}, of(post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+email+`"}`)), 401, auth.CodeUnauthenticated},
+	{"a guest with an address that is not admitted becomes no user", notAdmitted, func(t *testing.T, r *realm) request {
+		return post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+stranger+`"}`).as(r.guest(t))
+	}, 401, auth.CodeInvalidEmailPassword},
+	{"a guest with a taken address becomes no user", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+email+`"}`).as(r.guest(t))
+	}, 409, auth.CodeEmailAlreadyInUse},
+	{"a guest becomes no user by what is off", noLetters, func(t *testing.T, r *realm) request {
+		return post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+email+`"}`).as(r.guest(t))
+	}, 409, auth.CodeDisabledEndpoint},
+
+	{"an address is changed by a link", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/email/change", `{"newEmail":"`+stranger+`","options":{"redirectTo":"`+authtest.ClientURL+`/me"}}`).as(r.signUp(t))
+	}, 200, ""},
+	{"an address is changed to another", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/email/change", `{"newEmail":"`+email+`","options":{"redirectTo":null}}`).as(r.signUp(t))
+	}, 400, auth.CodeInvalidRequest},
+	{"nobody changes an address", setup{}, of(post("/user/email/change", `{"newEmail":"`+stranger+`"}`)), 401, auth.CodeUnauthenticated},
+	{"an address is not changed to one that is not admitted", notAdmitted, func(t *testing.T, r *realm) request {
+		return post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(r.signUp(t))
+	}, 401, auth.CodeInvalidEmailPassword},
+	{"a guest changes no address", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/email/change", `{"newEmail":"`+email+`"}`).as(r.guest(t))
+	}, 403, auth.CodeForbiddenAnonymous},
+	{"an address needs a step-up to be changed", stepUpRequired, func(t *testing.T, r *realm) request {
+		return post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(r.signUp(t))
+	}, 403, auth.CodeElevationRequired},
+	{"an address is not changed to a taken one", setup{}, func(t *testing.T, r *realm) request {
+		r.SignUp(t, stranger)
+		return post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(r.signUp(t))
+	}, 409, auth.CodeEmailAlreadyInUse},
+	{"an address is not changed where no letter can be sent", noLetters, func(t *testing.T, r *realm) request {
+		return post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(r.signUp(t))
+	}, 409, auth.CodeDisabledEndpoint},
+
+	{"the letter of a sign-up is sent again", setup{}, func(t *testing.T, r *realm) request {
+		r.link(t)
+		return post("/user/email/send-verification-email", `{"email":"`+email+`","options":{"redirectTo":"`+authtest.ClientURL+`/in"}}`)
+	}, 200, ""},
+	{"the letter of a sign-up is not sent to who needs none", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/user/email/send-verification-email", to(email))
+	}, 400, auth.CodeEmailAlreadyVerified},
+	{"the letter of a sign-up is not sent to nobody", setup{}, of(post("/user/email/send-verification-email", to(stranger))), 401, auth.CodeInvalidEmailPassword},
+	{"the letter of a sign-up is sent without a word where errors are concealed", concealed, of(post("/user/email/send-verification-email", to(stranger))), 200, ""},
+	{"the letter of a sign-up is not sent where none can be", noLetters, of(post("/user/email/send-verification-email", to(email))), 409, auth.CodeDisabledEndpoint},
+
+	{"a link to set a password is sent", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		return post("/user/password/reset", `{"email":"`+email+`","options":{"redirectTo":"`+authtest.ClientURL+`/reset"}}`)
+	}, 200, ""},
+	{"a link to set a password is not told to be for nobody", setup{}, of(post("/user/password/reset", `{"email":"`+stranger+`","options":null}`)), 200, ""},
+	{"a link to set a password needs an address", setup{}, of(post("/user/password/reset", to("ada"))), 400, auth.CodeInvalidRequest},
+	{"a link to set a password elsewhere is refused", setup{}, of(post("/user/password/reset", `{"email":"`+email+`","options":{"redirectTo":"https://evil.example"}}`)), 400, auth.CodeRedirectNotAllowed},
+	{"a link to set a password needs passwords to be on", nothingOn, of(post("/user/password/reset", to(email))), 409, auth.CodeDisabledEndpoint},
+
+	{"a password is changed", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/password", `{"newPassword":"`+another+`","currentPassword":"`+authtest.Password+`","ticket":null}`).as(r.signUp(t))
+	}, 200, ""},
+	{"a password is set by a ticket", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		_, ticket := r.letter(t, email, post("/user/password/reset", to(email)))
+		return post("/user/password", `{"newPassword":"`+another+`","ticket":"`+ticket+`","currentPassword":null}`)
+	}, 200, ""},
+	{"a password is set by a ticket whoever is signed in", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		_, ticket := r.letter(t, email, post("/user/password/reset", to(email)))
+		return post("/user/password", `{"newPassword":"`+another+`","ticket":"`+ticket+`"}`).with("Authorization", "Bearer nonsense")
+	}, 200, ""},
+	{"a new password that is common is refused", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/password", `{"newPassword":"password123"}`).as(r.signUp(t))
+	}, 400, auth.CodePasswordBreached},
+	{"a ticket is not empty", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/password", `{"newPassword":"`+another+`","ticket":""}`).as(r.signUp(t))
+	}, 400, auth.CodeInvalidRequest},
+	{"an unknown ticket sets no password", setup{}, of(post("/user/password", `{"newPassword":"`+another+`","ticket":"passwordReset:x"}`)), 401, auth.CodeInvalidTicket},
+	{"nobody changes a password", setup{}, of(post("/user/password", `{"newPassword":"`+another+`"}`)), 401, auth.CodeUnauthenticated},
+	{"a wrong password changes none", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/password", `{"newPassword":"`+another+`","currentPassword":"wrong"}`).as(r.signUp(t))
+	}, 401, auth.CodeInvalidEmailPassword},
+	{"a guest changes no password", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/password", `{"newPassword":"`+another+`"}`).as(r.guest(t))
+	}, 403, auth.CodeForbiddenAnonymous},
+	{"a password needs a step-up to be changed", stepUpRequired, func(t *testing.T, r *realm) request {
+		return post("/user/password", `{"newPassword":"`+another+`","currentPassword":"`+authtest.Password+`"}`).as(r.signUp(t))
+	}, 403, auth.CodeElevationRequired},
+	{"a password is asked for after a while", setup{}, func(t *testing.T, r *realm) request {
+		s := r.signUp(t)
+		r.Clock.Advance(11 * time.Minute)
+		return post("/user/password", `{"newPassword":"`+another+`"}`).as(s)
+	}, 403, auth.CodeElevationRequired},
+	{"no password is set where they are off", nothingOn, func(t *testing.T, r *realm) request {
+		return post("/user/password", `{"newPassword":"`+another+`","ticket":"passwordReset:x"}`)
+	}, 409, auth.CodeDisabledEndpoint},
 
 	{"a key is made to be added", setup{}, func(t *testing.T, r *realm) request { return post("/user/webauthn/add", "").as(r.signUp(t)) }, 200, ""},
 	{"another key is made to be added", setup{}, func(t *testing.T, r *realm) request {
@@ -719,6 +902,24 @@ var calls = []call{
 	}, 409, auth.CodeDisabledEndpoint},
 
 	{"a link signs in", setup{}, func(t *testing.T, r *realm) request { return get(r.link(t)) }, 302, ""},
+	{"a link to sign in signs in", setup{}, func(t *testing.T, r *realm) request {
+		link, _ := r.letter(t, email, post("/signin/passwordless/email", to(email)))
+		return get(link)
+	}, 302, ""},
+	{"a link to set a password signs in", setup{}, func(t *testing.T, r *realm) request {
+		r.signUp(t)
+		link, _ := r.letter(t, email, post("/user/password/reset", to(email)))
+		return get(link)
+	}, 302, ""},
+	{"a link to a new address leads there", setup{}, func(t *testing.T, r *realm) request {
+		link, _ := r.letter(t, stranger, post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(r.signUp(t)))
+		return get(link)
+	}, 302, ""},
+	{"a link to an address that was taken meanwhile says so where it leads", setup{}, func(t *testing.T, r *realm) request {
+		link, _ := r.letter(t, stranger, post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(r.signUp(t)))
+		r.SignUp(t, stranger)
+		return get(link)
+	}, 302, auth.CodeEmailAlreadyInUse},
 	{"a used link says so where it leads", setup{}, func(t *testing.T, r *realm) request {
 		link := r.link(t)
 		r.send(t, get(link))
@@ -758,6 +959,15 @@ func unsafeRoutes(t *testing.T, s *auth.Session) []request {
 		post("/signup/email-password", credentialsOf(stranger, authtest.Password)),
 		post("/signin/email-password", credentialsOf(email, authtest.Password)),
 		post("/signin/anonymous", `{}`),
+		post("/signin/passwordless/email", to(stranger)),
+		post("/signin/otp/email", to(stranger)),
+		post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"123456"}`),
+		post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+stranger+`"}`).as(s),
+		post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(s),
+		post("/user/email/send-verification-email", to(email)),
+		post("/user/password", `{"newPassword":"`+another+`"}`).as(s),
+		post("/user/password", `{"newPassword":"`+another+`","ticket":"passwordReset:x"}`),
+		post("/user/password/reset", to(email)),
 		post("/token", `{"refreshToken":"`+s.RefreshToken+`"}`),
 		post("/token/verify", `{"token":"`+s.AccessToken+`"}`),
 		post("/signout", `{"refreshToken":"`+s.RefreshToken+`"}`),
@@ -859,6 +1069,25 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 			}
 			check(t, r.send(t, get("/user/webauthn/keys")), 200, "")
 		})
+		t.Run("with cookies no letter's tokens are in the body", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, cookieMode)
+			check(t, r.send(t, post("/signin/anonymous", "")), 200, "")
+			link, _ := r.letter(t, email, post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+email+`"}`))
+			if got := r.send(t, get(link)); got.status != 302 || strings.Contains(got.header.Get("Location"), "refreshToken") {
+				t.Error(got.status, got.header.Get("Location"))
+			}
+			_, code := r.letter(t, email, post("/signin/otp/email", to(email)))
+			got := r.send(t, post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"`+code+`"}`))
+			check(t, got, 200, "")
+			var body auth.SignInResult
+			if err := json.Unmarshal(got.body, &body); err != nil || body.Session == nil || body.Session.AccessToken+body.Session.RefreshToken != "" {
+				t.Errorf("%v %s", err, got.body)
+			}
+			check(t, r.send(t, post("/user/password", `{"newPassword":"`+another+`"}`)), 200, "")
+			check(t, r.send(t, post("/user/email/change", `{"newEmail":"`+stranger+`"}`)), 200, "")
+			check(t, r.send(t, get("/user")), 200, "")
+		})
 		t.Run("with cookies a link has no token", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, setup{options: cookieMode.options, tls: true})
@@ -898,6 +1127,8 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 			}
 			ticket := url.QueryEscape(r.Mailbox.Last(t, stranger).Ticket())
 			key, _ := r.newKey(t, session)
+			_, code := r.letter(t, email, post("/signin/otp/email", to(email)))
+			guest := r.guest(t)
 			made := r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"new@example.com"}`), "")
 			used := r.used(t, key, post("/signin/webauthn", ""), "")
 			steppedUp := r.used(t, key, post("/elevate/webauthn", "").as(session), "")
@@ -906,6 +1137,10 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				post("/signup/email-password", credentialsOf("new@example.com", authtest.Password)),
 				post("/signin/email-password", credentialsOf(email, authtest.Password)),
 				post("/signin/anonymous", `{}`),
+				post("/signin/passwordless/email", to("new@example.com")),
+				post("/signin/otp/email", to("new@example.com")),
+				post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"`+code+`"}`),
+				post("/user/deanonymize", `{"signInMethod":"passwordless","email":"new@example.com"}`).as(guest),
 				post("/token", `{"refreshToken":"`+session.RefreshToken+`"}`),
 				get("/verify?redirectTo=&ticket=" + ticket),
 				post("/signup/webauthn/verify", made),
@@ -947,22 +1182,26 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 	}
 }
 
-// unlimited are the answers that only a limit on requests could give, on routes that have none: they are documented so that
-// clients are prepared for one.
+// unlimited are the answers that only a limit on requests could give, on routes that have none, or more passwords at once
+// than are hashed: they are documented so that clients are prepared for one.
 var unlimited = map[openapi.Exchange]bool{
-	{Method: "POST", Path: "/token/verify", Status: 429}:              true,
-	{Method: "POST", Path: "/signout", Status: 429}:                   true,
-	{Method: "GET", Path: "/user", Status: 429}:                       true,
-	{Method: "GET", Path: "/user/sessions", Status: 429}:              true,
-	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:      true,
-	{Method: "POST", Path: "/signup/webauthn", Status: 429}:           true,
-	{Method: "POST", Path: "/signin/webauthn", Status: 429}:           true,
-	{Method: "POST", Path: "/user/webauthn/add", Status: 429}:         true,
-	{Method: "POST", Path: "/user/webauthn/verify", Status: 429}:      true,
-	{Method: "GET", Path: "/user/webauthn/keys", Status: 429}:         true,
-	{Method: "PATCH", Path: "/user/webauthn/keys/{id}", Status: 429}:  true,
-	{Method: "DELETE", Path: "/user/webauthn/keys/{id}", Status: 429}: true,
-	{Method: "POST", Path: "/elevate/webauthn", Status: 429}:          true,
+	{Method: "POST", Path: "/token/verify", Status: 429}:                       true,
+	{Method: "POST", Path: "/signout", Status: 429}:                            true,
+	{Method: "GET", Path: "/user", Status: 429}:                                true,
+	{Method: "GET", Path: "/user/sessions", Status: 429}:                       true,
+	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:               true,
+	{Method: "POST", Path: "/signup/webauthn", Status: 429}:                    true,
+	{Method: "POST", Path: "/signin/webauthn", Status: 429}:                    true,
+	{Method: "POST", Path: "/user/email/change", Status: 429}:                  true,
+	{Method: "POST", Path: "/user/email/send-verification-email", Status: 429}: true,
+	{Method: "POST", Path: "/user/password", Status: 429}:                      true,
+	{Method: "POST", Path: "/user/password/reset", Status: 429}:                true,
+	{Method: "POST", Path: "/user/webauthn/add", Status: 429}:                  true,
+	{Method: "POST", Path: "/user/webauthn/verify", Status: 429}:               true,
+	{Method: "GET", Path: "/user/webauthn/keys", Status: 429}:                  true,
+	{Method: "PATCH", Path: "/user/webauthn/keys/{id}", Status: 429}:           true,
+	{Method: "DELETE", Path: "/user/webauthn/keys/{id}", Status: 429}:          true,
+	{Method: "POST", Path: "/elevate/webauthn", Status: 429}:                   true,
 }
 
 // check compares an answer with what was expected of it. The body has been checked against the document.
