@@ -30,17 +30,19 @@ func (h *Handler) deanonymize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var body struct {
-		SignInMethod string        `json:"signInMethod" strict:"required"`
-		Email        string        `json:"email" strict:"required"`
-		Password     *string       `json:"password"`
-		Connection   string        `json:"connection"`
-		Options      signUpOptions `json:"options"`
+		SignInMethod  string        `json:"signInMethod" strict:"required"`
+		Email         string        `json:"email" strict:"required"`
+		Password      *string       `json:"password"`
+		Connection    string        `json:"connection"`
+		Options       signUpOptions `json:"options"`
+		CodeChallenge string        `json:"codeChallenge"`
 	}
 	if err := h.decode(w, r, &body); err != nil {
 		return err
 	}
 	p := auth.DeanonymizeParams{
 		Method: auth.DeanonymizeMethod(body.SignInMethod), Email: body.Email, Options: auth.SignUpOptions(body.Options),
+		CodeChallenge: body.CodeChallenge,
 	}
 	switch {
 	case body.Password != nil:

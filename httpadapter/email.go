@@ -13,14 +13,15 @@ type letterOptions struct {
 
 func (h *Handler) sendVerificationEmail(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Email   string        `json:"email" strict:"required"`
-		Options letterOptions `json:"options"`
+		Email         string        `json:"email" strict:"required"`
+		Options       letterOptions `json:"options"`
+		CodeChallenge string        `json:"codeChallenge"`
 	}
 	if err := h.decode(w, r, &body); err != nil {
 		return err
 	}
 	err := h.engine.SendVerificationEmail(r.Context(), auth.SendVerificationEmailParams{
-		Email: body.Email, RedirectTo: body.Options.RedirectTo,
+		Email: body.Email, RedirectTo: body.Options.RedirectTo, CodeChallenge: body.CodeChallenge,
 	})
 	if err != nil {
 		return err

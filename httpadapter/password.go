@@ -19,15 +19,16 @@ type signUpOptions struct {
 
 func (h *Handler) signUpPassword(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Email    string        `json:"email" strict:"required"`
-		Password string        `json:"password" strict:"required"`
-		Options  signUpOptions `json:"options"`
+		Email         string        `json:"email" strict:"required"`
+		Password      string        `json:"password" strict:"required"`
+		Options       signUpOptions `json:"options"`
+		CodeChallenge string        `json:"codeChallenge"`
 	}
 	if err := h.decode(w, r, &body); err != nil {
 		return err
 	}
 	result, err := h.engine.SignUpPassword(r.Context(), auth.SignUpPasswordParams{
-		Email: body.Email, Password: body.Password, Options: auth.SignUpOptions(body.Options),
+		Email: body.Email, Password: body.Password, Options: auth.SignUpOptions(body.Options), CodeChallenge: body.CodeChallenge,
 	})
 	if err != nil {
 		return err

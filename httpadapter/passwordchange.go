@@ -8,14 +8,15 @@ import (
 
 func (h *Handler) sendPasswordReset(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Email   string        `json:"email" strict:"required"`
-		Options letterOptions `json:"options"`
+		Email         string        `json:"email" strict:"required"`
+		Options       letterOptions `json:"options"`
+		CodeChallenge string        `json:"codeChallenge"`
 	}
 	if err := h.decode(w, r, &body); err != nil {
 		return err
 	}
 	err := h.engine.SendPasswordReset(r.Context(), auth.SendPasswordResetParams{
-		Email: body.Email, RedirectTo: body.Options.RedirectTo,
+		Email: body.Email, RedirectTo: body.Options.RedirectTo, CodeChallenge: body.CodeChallenge,
 	})
 	if err != nil {
 		return err

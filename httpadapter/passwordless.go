@@ -8,14 +8,15 @@ import (
 
 func (h *Handler) sendMagicLink(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Email   string        `json:"email" strict:"required"`
-		Options signUpOptions `json:"options"`
+		Email         string        `json:"email" strict:"required"`
+		Options       signUpOptions `json:"options"`
+		CodeChallenge string        `json:"codeChallenge"`
 	}
 	if err := h.decode(w, r, &body); err != nil {
 		return err
 	}
 	err := h.engine.SendMagicLink(r.Context(), auth.SendMagicLinkParams{
-		Email: body.Email, Options: auth.SignUpOptions(body.Options),
+		Email: body.Email, Options: auth.SignUpOptions(body.Options), CodeChallenge: body.CodeChallenge,
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ var routes = []route{
 
 	{"POST", "/token", (*Handler).refresh},
 	{"POST", "/token/verify", (*Handler).verifyToken},
+	{"POST", "/token/exchange", (*Handler).exchangeCode},
 	{"POST", "/signout", (*Handler).signOut},
 
 	{"GET", "/user", (*Handler).user},

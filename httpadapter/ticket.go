@@ -34,8 +34,27 @@ func (h *Handler) verifyTicket(w http.ResponseWriter, r *http.Request) error {
 	if s := h.withoutTokens(w, verified.Session); s != nil && s.RefreshToken != "" {
 		params.Set("refreshToken", s.RefreshToken)
 	}
+	if verified.Code != "" {
+		params.Set("code", verified.Code)
+	}
 	sendTo(w, verified.RedirectTo, params)
 	return nil
+}
+
+// exchangeCode takes the code of a redirect from the client that asked for the link.
+func (h *Handler) exchangeCode(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Code         string `json:"code" strict:"required"`
+		CodeVerifier string `json:"codeVerifier" strict:"required"`
+	}
+	if err := h.decode(w, r, &body); err != nil {
+		return err
+	}
+	result, err := h.engine.ExchangeCode(r.Context(), auth.ExchangeCodeParams{Code: body.Code, CodeVerifier: body.CodeVerifier})
+	if err != nil {
+		return err
+	}
+	return h.replySignIn(w, result)
 }
 
 // previewTicket answers HEAD /verify, with which programs look at links: a ticket is for whoever follows it.
@@ -102,7 +121,7 @@ func sendTo(w http.ResponseWriter, target string, params url.Values) {
 // withParams returns an accepted URL with the parameters set in its query. Those that are ours to set and are not set go: with
 // one that came in redirectTo, whoever wrote the link would speak in our name.
 func withParams(target string, params url.Values) string {
-	all := url.Values{"error": nil, "errorDescription": nil, "refreshToken": nil, "type": nil}
+	all := url.Values{"code": nil, "error": nil, "errorDescription": nil, "refreshToken": nil, "type": nil}
 	maps.Copy(all, params)
 	return redirect.With(target, all)
 }

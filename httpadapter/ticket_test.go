@@ -290,3 +290,44 @@ func FuzzWithParams(f *testing.F) {
 		}
 	})
 }
+
+// What stands in the redirect is a code, of use to nobody but the client that asked for the link.
+func TestACodeInPlaceOfARefreshToken(t *testing.T) {
+	t.Parallel()
+	const verifier, challenge = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM" // RFC 7636, appendix B
+	for _, path := range []string{"/signup/email-password", "/signin/passwordless/email", "/user/password/reset", "/user/email/send-verification-email", "/user/deanonymize"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			h := newFixture(t, httpadapter.Options{}, letters)
+			var more string
+			var headers []string
+			switch path {
+			case "/signup/email-password":
+				more = `,"password":"` + authtest.Password + `"`
+			case "/user/password/reset", "/user/email/send-verification-email":
+				want200[object](t, do(t, h, "POST", "/signup/email-password", `{"email":"ada@example.com","password":"`+authtest.Password+`"}`))
+			case "/user/deanonymize":
+				more, headers = `,"signInMethod":"passwordless"`, bearer(h.guest(t))
+			}
+			w := do(t, h, "POST", path, `{"email":"ada@example.com","codeChallenge":"`+challenge+`","options":{"redirectTo":"https://app.test/in?code=mine"}`+more+`}`, headers...)
+			if w.Code != 200 {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			w = do(t, h, "GET", h.link(t, "ada@example.com"), "")
+			u, err := url.Parse(w.Header().Get("Location"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := u.Query()
+			if len(q["code"]) != 1 || !strings.HasPrefix(q.Get("code"), "code:") || q.Has("refreshToken") || q.Get("type") == "" {
+				t.Fatalf("redirect to %s", u)
+			}
+			wantRefused(t, do(t, h, "POST", "/token/exchange", `{"code":"`+q.Get("code")+`"}`), 400, auth.CodeInvalidRequest)
+			in := want200[auth.SignInResult](t, do(t, h, "POST", "/token/exchange", `{"code":"`+q.Get("code")+`","codeVerifier":"`+verifier+`"}`))
+			if in.Session == nil || in.Session.User.Email != "ada@example.com" {
+				t.Errorf("%+v", in)
+			}
+			wantRefused(t, do(t, h, "POST", "/token/exchange", `{"code":"`+q.Get("code")+`","codeVerifier":"`+verifier+`"}`), 400, auth.CodeInvalidRequest)
+		})
+	}
+}

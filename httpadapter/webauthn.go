@@ -36,15 +36,17 @@ func (h *Handler) verifySignUpWebAuthn(w http.ResponseWriter, r *http.Request) e
 			signUpOptions
 			Nickname string `json:"nickname"` // where older clients put it
 		} `json:"options"`
-		Nickname string `json:"nickname"`
+		Nickname      string `json:"nickname"`
+		CodeChallenge string `json:"codeChallenge"`
 	}
 	if err := h.decode(w, r, &body); err != nil {
 		return err
 	}
 	result, err := h.engine.VerifySignUpWebAuthn(r.Context(), auth.VerifySignUpWebAuthnParams{
-		Credential: body.Credential,
-		Options:    auth.SignUpOptions(body.Options.signUpOptions),
-		Nickname:   cmp.Or(body.Nickname, body.Options.Nickname),
+		Credential:    body.Credential,
+		Options:       auth.SignUpOptions(body.Options.signUpOptions),
+		Nickname:      cmp.Or(body.Nickname, body.Options.Nickname),
+		CodeChallenge: body.CodeChallenge,
 	})
 	if err != nil {
 		return err

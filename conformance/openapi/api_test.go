@@ -293,6 +293,34 @@ func (r *realm) letter(t *testing.T, to string, ask request) (link, ticket strin
 	return "/verify?" + u.RawQuery, letter.Ticket()
 }
 
+// The verifier and the challenge of RFC 7636, appendix B.
+const (
+	codeVerifier  = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	codeChallenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+)
+
+// challenged has a link sent with a code challenge.
+func (r *realm) challenged(t *testing.T) (link string) {
+	t.Helper()
+	link, _ = r.letter(t, email, post("/signin/passwordless/email", `{"email":"`+email+`","codeChallenge":"`+codeChallenge+`"}`))
+	return link
+}
+
+// exchange follows such a link and returns the body that trades its code for a session.
+func (r *realm) exchange(t *testing.T, verifier string) string {
+	t.Helper()
+	got := r.send(t, get(r.challenged(t)))
+	check(t, got, 302, "")
+	u, err := url.Parse(got.header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); q.Get("code") == "" || q.Has("refreshToken") {
+		t.Fatalf("redirect to %s", u)
+	}
+	return `{"code":"` + u.Query().Get("code") + `","codeVerifier":"` + verifier + `"}`
+}
+
 // guest signs in a user without a name.
 func (r *realm) guest(t *testing.T) *auth.Session {
 	t.Helper()
@@ -473,6 +501,27 @@ var calls = []call{
 		return post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"x"}`)
 	}, 401, auth.CodeInvalidTicket},
 	{"a wrong code is refused without a word where errors are concealed", concealed, of(post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"123456"}`)), 400, auth.CodeInvalidRequest},
+	{"a link brings a code", setup{}, func(t *testing.T, r *realm) request {
+		return get(r.challenged(t))
+	}, 302, ""},
+	{"a code of a link is traded for a session", setup{}, func(t *testing.T, r *realm) request {
+		return post("/token/exchange", r.exchange(t, codeVerifier))
+	}, 200, ""},
+	{"a code of a link needs its verifier", setup{}, func(t *testing.T, r *realm) request {
+		return post("/token/exchange", r.exchange(t, strings.Repeat("x", 43)))
+	}, 400, auth.CodeInvalidRequest},
+	{"a code challenge is a digest", setup{}, of(post("/signup/email-password", `{"email":"`+email+`","password":"`+authtest.Password+`","codeChallenge":"x"}`)), 400, auth.CodeInvalidRequest},
+	{"a code of a link is of no use to a disabled user", setup{}, func(t *testing.T, r *realm) request {
+		body, yes := r.exchange(t, codeVerifier), true
+		u, err := r.FindUser(t.Context(), auth.UserBy{Email: email})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.UpdateUser(t.Context(), u.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		return post("/token/exchange", body)
+	}, 401, auth.CodeDisabledUser},
 	{"no code signs in where they are off", noLetters, of(post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"123456"}`)), 409, auth.CodeDisabledEndpoint},
 
 	{"a passkey is made to sign up", setup{}, of(post("/signup/webauthn", `{"email":"`+email+`"}`)), 200, ""},
@@ -970,6 +1019,7 @@ func unsafeRoutes(t *testing.T, s *auth.Session) []request {
 		post("/user/password/reset", to(email)),
 		post("/token", `{"refreshToken":"`+s.RefreshToken+`"}`),
 		post("/token/verify", `{"token":"`+s.AccessToken+`"}`),
+		post("/token/exchange", `{"code":"code:x","codeVerifier":"`+codeVerifier+`"}`),
 		post("/signout", `{"refreshToken":"`+s.RefreshToken+`"}`),
 		del("/user/sessions/" + s.RefreshTokenID.String()).as(s),
 		post("/signup/webauthn", `{"email":"`+stranger+`"}`),
@@ -1132,6 +1182,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 			made := r.made(t, &authtest.Authenticator{}, post("/signup/webauthn", `{"email":"new@example.com"}`), "")
 			used := r.used(t, key, post("/signin/webauthn", ""), "")
 			steppedUp := r.used(t, key, post("/elevate/webauthn", "").as(session), "")
+			exchange := r.exchange(t, codeVerifier)
 			enough.Store(true)
 			for _, q := range []request{
 				post("/signup/email-password", credentialsOf("new@example.com", authtest.Password)),
@@ -1142,6 +1193,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"`+code+`"}`),
 				post("/user/deanonymize", `{"signInMethod":"passwordless","email":"new@example.com"}`).as(guest),
 				post("/token", `{"refreshToken":"`+session.RefreshToken+`"}`),
+				post("/token/exchange", exchange),
 				get("/verify?redirectTo=&ticket=" + ticket),
 				post("/signup/webauthn/verify", made),
 				post("/signin/webauthn/verify", used),
