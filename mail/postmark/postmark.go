@@ -1,0 +1,316 @@
+// Package postmark delivers letters with Postmark's API.
+package postmark
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	netmail "net/mail"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/mail"
+)
+
+// Defaults of [Config].
+const (
+	URL            = "https://api.postmarkapp.com"
+	DefaultStream  = "outbound"
+	DefaultTimeout = 30 * time.Second
+)
+
+// maxAnswer bounds what is read of an answer. A proper one has less than 1 KB.
+const maxAnswer = 64 << 10
+
+// Config says whose server it is and whom letters are from. Token and From are required. It prints without the token,
+// whatever the verb.
+type Config struct {
+	Token string // of the server
+	From  string // an address that the account may send from, or "Name <address>"
+
+	// Stream is the message stream, of those for transactional mail; empty means [DefaultStream].
+	Stream string
+
+	// Templates has Postmark render the letters, from templates of the account: the alias is the locale and the name of
+	// the letter, such as "en.email-verify", and the model its variables. By default letters are sent as they are.
+	Templates bool
+
+	BaseURL    string        // another place than Postmark's, such as a proxy; https, or http to this host
+	Timeout    time.Duration // bounds one Send as a whole; 0 means [DefaultTimeout]
+	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
+}
+
+const redacted = "postmark.Config{[redacted]}"
+
+// Format implements [fmt.Formatter].
+func (Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue implements [slog.LogValuer].
+func (Config) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps the token out of JSON and its like.
+func (Config) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Sender is a [mail.Sender] that delivers with Postmark. It is safe for concurrent use. Make one with [New].
+type Sender struct {
+	config *Config // complete; a pointer, which fmt does not follow
+	http   http.Client
+	from   string
+	url    string
+}
+
+var _ mail.Sender = (*Sender)(nil)
+
+// Format keeps the token out of logs.
+func (*Sender) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "postmark.Sender") }
+
+var streamName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,99}$`)
+
+// New returns a Sender, or every mistake in c.
+func New(c Config) (*Sender, error) {
+	var mistakes []error
+	wrong := func(text string) { mistakes = append(mistakes, errors.New("postmark: "+text)) }
+	if c.Token == "" || strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		wrong("Token is required, and has no blanks")
+	}
+	from, err := parseFrom(c.From)
+	if err != nil {
+		wrong(`From must be an address in ASCII, or "Name <address>"`)
+	}
+	if c.Stream == "" {
+		c.Stream = DefaultStream
+	}
+	if !streamName.MatchString(c.Stream) {
+		wrong("Stream must be the ID of a message stream")
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = URL
+	}
+	if !isBase(c.BaseURL) {
+		wrong("BaseURL must be an absolute https URL without user, query and fragment")
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Timeout < 0 {
+		wrong("Timeout must not be negative")
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	s := &Sender{config: &c, from: from, url: strings.TrimSuffix(c.BaseURL, "/") + "/email"}
+	if c.Templates {
+		s.url += "/withTemplate"
+	}
+	if c.HTTPClient != nil {
+		s.http = *c.HTTPClient
+	}
+	// Postmark does not redirect. Whoever does would learn the token and the letter.
+	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	s.http.Jar = nil
+	return s, nil
+}
+
+// parseFrom returns the mailbox in the form of a header, all in ASCII.
+func parseFrom(s string) (string, error) {
+	from, err := netmail.ParseAddress(s)
+	if err != nil {
+		return "", err
+	}
+	address, err := emailaddr.Parse(from.Address)
+	if err != nil {
+		return "", err
+	}
+	if strings.ContainsFunc(from.Name, unicode.IsControl) {
+		return "", errors.New("a control character in a name")
+	}
+	if from.Name == "" {
+		return address.Mailbox(), nil
+	}
+	from.Address = address.Mailbox()
+	return from.String(), nil
+}
+
+// isBase reports whether u can be the base of the API. http is allowed to this host, for tests.
+func isBase(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return false
+	}
+	local := u.Hostname() == "localhost"
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+		local = ip.IsLoopback()
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && local
+}
+
+// Error is why a letter was not delivered. It shows neither the token nor anything of the letter, and nothing of what
+// Postmark wrote but its code (https://postmarkapp.com/developer/api/overview#error-codes).
+type Error struct {
+	Status int   // the HTTP status of the answer; 0 if there was none
+	Code   int   // Postmark's code for the failure; 0 if it gave none
+	Err    error // the cause where there is one, such as [context.DeadlineExceeded]
+	letter bool  // it cannot be sent to anyone
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	parts := []string{"postmark"}
+	if e.Status != 0 {
+		parts = append(parts, "status "+strconv.Itoa(e.Status))
+	}
+	if e.Code != 0 {
+		parts = append(parts, "code "+strconv.Itoa(e.Code))
+	}
+	if e.Err != nil {
+		parts = append(parts, e.Err.Error())
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Postmark's codes for what another attempt would not change.
+const (
+	invalidRequest    = 300 // a field has a value that it cannot have
+	inactiveRecipient = 406 // has complained, unsubscribed or bounced
+)
+
+// Permanent reports whether the same letter would be refused again.
+func (e *Error) Permanent() bool {
+	switch e.Status {
+	case http.StatusUnprocessableEntity:
+		return e.Code == invalidRequest || e.Code == inactiveRecipient
+	case http.StatusRequestEntityTooLarge:
+		return true
+	default:
+		return e.letter
+	}
+}
+
+// request is the body of a request: the content of a letter, or the template that makes it.
+type request struct {
+	From          string `json:"From"`
+	To            string `json:"To"`
+	MessageStream string `json:"MessageStream"`
+	TrackOpens    bool   `json:"TrackOpens"`
+	TrackLinks    string `json:"TrackLinks"`
+
+	Subject  string `json:"Subject,omitempty"`
+	TextBody string `json:"TextBody,omitempty"`
+	HTMLBody string `json:"HtmlBody,omitempty"`
+
+	TemplateAlias string            `json:"TemplateAlias,omitempty"`
+	TemplateModel map[string]string `json:"TemplateModel,omitempty"`
+}
+
+// Send implements [mail.Sender]. It returns nil when Postmark has accepted the letter, and otherwise an [*Error].
+func (s *Sender) Send(ctx context.Context, m mail.Message) error {
+	to, err := emailaddr.Parse(m.To)
+	if err != nil {
+		return &Error{letter: true, Err: errNoRecipient}
+	}
+	r := request{
+		From: s.from, To: to.Mailbox(), MessageStream: s.config.Stream,
+		// Whatever the server's settings are: tracking would give the links of letters, and the tickets in them, to one more
+		// party, and have them opened by its redirects.
+		TrackOpens: false, TrackLinks: "None",
+	}
+	if s.config.Templates {
+		r.TemplateAlias, r.TemplateModel = m.Locale+"."+m.Template, m.Variables
+		if r.TemplateModel == nil {
+			r.TemplateModel = map[string]string{}
+		}
+	} else {
+		if m.Text == "" && m.HTML == "" {
+			return &Error{letter: true, Err: errNoContent}
+		}
+		r.Subject, r.TextBody, r.HTMLBody = oneLine(m.Subject), m.Text, m.HTML
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return &Error{letter: true, Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	status, answer, err := s.post(ctx, body)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	var got struct {
+		Code    *int   `json:"ErrorCode"`
+		Message string `json:"MessageID"`
+	}
+	decoded := json.Unmarshal(answer, &got) == nil && got.Code != nil
+	if status == http.StatusOK && decoded && *got.Code == 0 && got.Message != "" {
+		return nil
+	}
+	e := &Error{Status: status}
+	if decoded {
+		e.Code = *got.Code
+	}
+	return e
+}
+
+// Causes of an Error that are found here and not by Postmark.
+var (
+	errNoRecipient = errors.New("the recipient is not an address in ASCII, or in an internationalised domain")
+	errNoContent   = errors.New("there is neither a text nor an HTML body")
+	errTooLong     = errors.New("the answer is too long")
+)
+
+func (s *Sender) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "ostiary-auth")
+	req.Header.Set("X-Postmark-Server-Token", s.config.Token)
+	res, err := s.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err == nil && len(answer) > maxAnswer {
+		err = errTooLong
+	}
+	return res.StatusCode, answer, err
+}
+
+// failed makes an Error of there being no answer.
+func failed(ctx context.Context, err error) *Error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = context.DeadlineExceeded
+	}
+	return &Error{Err: err}
+}
+
+// oneLine makes a subject of any value: line ends of every kind and other control characters become blanks, and several
+// blanks become one.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\ufffd"), func(r rune) bool {
+		return r == ' ' || unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
+	}), " ")
+}
