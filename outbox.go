@@ -23,7 +23,8 @@ const (
 
 	// deliveryTime is how long one attempt may take. A message is hidden from others for twice as long.
 	deliveryTime = 30 * time.Second
-	// maxAttempts is after how many failures a message is given up: with the delays below, after about two days.
+	// maxAttempts is after how many failures a message is given up: with the delays below, after about two days. One that
+	// a sender says will never be taken is given up at once.
 	maxAttempts  = 12
 	firstRetry   = 10 * time.Second
 	longestRetry = 12 * time.Hour
@@ -128,7 +129,7 @@ func (e *Engine) attempt(ctx context.Context, row store.Message, m mail.Message)
 	})
 	s := store.Settlement{ID: row.ID, Delivered: err == nil}
 	if err != nil {
-		s.Dead = row.Attempts >= maxAttempts
+		s.Dead = row.Attempts >= maxAttempts || mail.IsPermanent(err)
 		s.RetryAt = e.now().Add(backOff(row.Attempts))
 		event := Event{Type: EventMessageFailed, Detail: "will be tried again"}
 		if s.Dead {

@@ -266,3 +266,33 @@ func TestManyUsersAtOnceDoNotMeet(t *testing.T) {
 		}
 	})
 }
+
+// lost is the error of a sender that knows that no later attempt will do.
+type lost struct{ error }
+
+func (lost) Permanent() bool { return true }
+
+// A letter that no server will ever take is given up at once.
+func TestALetterThatWillNeverBeTaken(t *testing.T) {
+	t.Parallel()
+	for permanent, want := range map[bool]auth.EventType{true: auth.EventMessageGivenUp, false: auth.EventMessageFailed} {
+		e := authtest.New(t)
+		err := errors.New("no such mailbox")
+		if permanent {
+			err = fmt.Errorf("deliver: %w", lost{err})
+		}
+		e.Mailbox.Refuse(err)
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Events.Of(auth.EventMessageGivenUp, auth.EventMessageFailed); len(got) != 1 || got[0].Type != want {
+			t.Errorf("permanent %t: %v", permanent, got)
+		}
+		e.Mailbox.Refuse(nil)
+		e.Clock.Advance(24 * time.Hour)
+		due, err := e.Store.ClaimMessages(t.Context(), e.Clock.Now(), e.Clock.Now().Add(time.Minute), 1)
+		if err != nil || len(due) == 0 != permanent {
+			t.Errorf("permanent %t: %d letters due, %v", permanent, len(due), err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/ostiary/auth v0.0.0
+	github.com/ostiary/auth/mail/smtpmail v0.0.0
 	github.com/ostiary/auth/store/pgstore v0.0.0
 	github.com/ostiary/auth/store/sqlitestore v0.0.0
 )
@@ -31,6 +32,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
 	github.com/tinylib/msgp v1.6.4 // indirect
+	github.com/wneessen/go-mail v0.8.1 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
@@ -47,6 +49,7 @@ require (
 
 replace (
 	github.com/ostiary/auth => ../
+	github.com/ostiary/auth/mail/smtpmail => ../mail/smtpmail
 	github.com/ostiary/auth/store/pgstore => ../store/pgstore
 	github.com/ostiary/auth/store/sqlitestore => ../store/sqlitestore
 )

@@ -1,7 +1,10 @@
 // Package mail says what a letter is and who can send one.
 package mail
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Message is a letter to one recipient.
 type Message struct {
@@ -19,7 +22,14 @@ type Message struct {
 }
 
 // Sender delivers letters. Send returns nil when somebody else has taken responsibility for the letter: a server has
-// accepted it. It must respect ctx and be safe for concurrent use; an error is retried.
+// accepted it. It must respect ctx and be safe for concurrent use; an error is retried, unless it [IsPermanent].
 type Sender interface {
 	Send(ctx context.Context, m Message) error
+}
+
+// IsPermanent reports whether err says that sending the same again is pointless: whether an error in its chain has a
+// method Permanent() bool that returns true.
+func IsPermanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
 }

@@ -85,8 +85,8 @@ func read(e *environment, w io.Writer) (settings, error) {
 	if e.flag("AUTH_ANONYMOUS_USERS_ENABLED", false) {
 		s.auth.Anonymous = &auth.AnonymousConfig{}
 	}
-	if e.flag("AUTH_MAIL_LOG", false) {
-		s.auth.Mail = newLogSender(w)
+	s.auth.Mail = mailSender(e, w)
+	if _, logged := s.auth.Mail.(logSender); logged {
 		s.warnings = append(s.warnings, "AUTH_MAIL_LOG is on: letters are logged and not sent, and who reads the log can follow their links")
 	}
 	for _, way := range []struct {
@@ -98,14 +98,14 @@ func read(e *environment, w io.Writer) (settings, error) {
 	} {
 		switch on := e.flag(way.variable, false); {
 		case on && s.auth.Mail == nil:
-			e.wrong(way.variable, "is true, and this program cannot send mail yet: set AUTH_MAIL_LOG=true to have letters logged instead (for development only)")
+			e.wrong(way.variable, "is true, and there is no mail: set AUTH_SMTP_HOST, or AUTH_MAIL_LOG=true to have letters logged instead (for development only)")
 		case on:
 			way.turnOn()
 		}
 	}
 	if s.auth.Mail == nil && !s.auth.Email.AllowUnverified {
-		e.wrong("AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED", "is true, its default, and this program cannot send mail yet: "+
-			"set AUTH_MAIL_LOG=true to have letters logged instead (for development only), or set this to false")
+		e.wrong("AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED", "is true, its default, and there is no mail: "+
+			"set AUTH_SMTP_HOST, or AUTH_MAIL_LOG=true to have letters logged instead (for development only), or set this to false")
 	}
 	// The library has its say, over a store that is thrown away: nothing is opened before everything is known to be right.
 	engine, err := auth.New(memstore.New(), s.auth)

@@ -68,6 +68,9 @@ func serve(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
+	if sender, ok := s.auth.Mail.(io.Closer); ok {
+		defer func() { err = errors.Join(err, sender.Close()) }()
+	}
 	handler, err := routes(engine, s)
 	if err != nil {
 		return err
