@@ -366,7 +366,7 @@ func TestWhatIsNoRouteIsRefused(t *testing.T) {
 		{"PUT", "/signin/email-password", 405, "POST"},
 		{"HEAD", "/token", 405, "POST"},
 		{"OPTIONS", "/token", 405, "POST"},
-		{"POST", "/user", 405, "GET, HEAD"},
+		{"POST", "/user", 405, "DELETE, GET, HEAD"},
 		{"DELETE", "/user/sessions", 405, "GET, HEAD"},
 		{"GET", "/user/sessions/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE"},
 		{"POST", "/verify", 405, "GET, HEAD"},
@@ -395,7 +395,7 @@ func TestWhatIsNoRouteIsRefused(t *testing.T) {
 		{"POST", "/elevate", 404, ""},
 		{"POST", "/.well-known/webauthn", 405, "GET, HEAD"},
 		{"TRACE", "/healthz", 405, "GET, HEAD"},
-		{"CONNECT", "/user", 405, "GET, HEAD"},
+		{"CONNECT", "/user", 405, "DELETE, GET, HEAD"},
 		{"post", "/token", 405, "POST"},
 	} {
 		t.Run(c.method+" "+c.target, func(t *testing.T) {

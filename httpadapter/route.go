@@ -33,6 +33,8 @@ var routes = []route{
 	{"POST", "/signout", (*Handler).signOut},
 
 	{"GET", "/user", (*Handler).user},
+	{"DELETE", "/user", (*Handler).deleteUser},
+	{"GET", "/user/export", (*Handler).exportUser},
 	{"GET", "/user/sessions", (*Handler).listSessions},
 	{"DELETE", "/user/sessions/{id}", (*Handler).revokeSession},
 

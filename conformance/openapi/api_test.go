@@ -640,6 +640,12 @@ var calls = []call{
 		return get("/user").as(in.Session)
 	}, 200, ""},
 	{"HEAD stands for GET without a body", setup{}, func(t *testing.T, r *realm) request { return head("/user").as(r.signUp(t)) }, 200, ""},
+	{"the account is exported", setup{}, func(t *testing.T, r *realm) request { return get("/user/export").as(r.signUp(t)) }, 200, ""},
+	{"nobody exports nothing", setup{}, of(get("/user/export")), 401, auth.CodeUnauthenticated},
+	{"a disabled user exports nothing", concealed, func(t *testing.T, r *realm) request { return get("/user/export").as(r.disabled(t)) }, 400, auth.CodeInvalidRequest},
+	{"the account is deleted", setup{}, func(t *testing.T, r *realm) request { return del("/user").as(r.signUp(t)) }, 200, ""},
+	{"nobody deletes nobody", setup{}, of(del("/user")), 401, auth.CodeUnauthenticated},
+	{"a disabled user deletes nobody", concealed, func(t *testing.T, r *realm) request { return del("/user").as(r.disabled(t)) }, 400, auth.CodeInvalidRequest},
 	{"nobody has no user", setup{}, of(get("/user")), 401, auth.CodeUnauthenticated},
 	{"a disabled user is told", setup{}, func(t *testing.T, r *realm) request { return get("/user").as(r.disabled(t)) }, 401, auth.CodeDisabledUser},
 	{
@@ -1032,6 +1038,7 @@ func unsafeRoutes(t *testing.T, s *auth.Session) []request {
 		del(nobodysKey).as(s),
 		post("/elevate/webauthn", `{}`).as(s),
 		post("/elevate/webauthn/verify", assertion).as(s),
+		del("/user").as(s),
 	}
 }
 
@@ -1208,7 +1215,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				r := newRealm(t, checked)
 				link, session := r.link(t), r.SignUp(t, stranger)
 				r.store.fail(fault)
-				for _, q := range append(unsafeRoutes(t, session), get(link), get("/user").as(session),
+				for _, q := range append(unsafeRoutes(t, session), get(link), get("/user").as(session), get("/user/export").as(session),
 					get("/user/sessions").as(session), get("/user/webauthn/keys").as(session)) {
 					check(t, r.send(t, q), status, auth.CodeInternal)
 				}
@@ -1240,6 +1247,8 @@ var unlimited = map[openapi.Exchange]bool{
 	{Method: "POST", Path: "/token/verify", Status: 429}:                       true,
 	{Method: "POST", Path: "/signout", Status: 429}:                            true,
 	{Method: "GET", Path: "/user", Status: 429}:                                true,
+	{Method: "DELETE", Path: "/user", Status: 429}:                             true,
+	{Method: "GET", Path: "/user/export", Status: 429}:                         true,
 	{Method: "GET", Path: "/user/sessions", Status: 429}:                       true,
 	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:               true,
 	{Method: "POST", Path: "/signup/webauthn", Status: 429}:                    true,
