@@ -212,6 +212,34 @@ func TestAKeyThatCannotSignInIsNoWayIn(t *testing.T) {
 	}
 }
 
+// A proven address is a way in where letters sign in.
+func TestALetterIsAWayIn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		amend func(*auth.Config)
+		ok    bool
+	}{
+		"by a link":     {func(c *auth.Config) { c.Password, c.MagicLink = nil, &auth.MagicLinkConfig{} }, true},
+		"by a code":     {func(c *auth.Config) { c.Password, c.EmailOTP = nil, &auth.EmailOTPConfig{} }, true},
+		"by a reset":    {func(*auth.Config) {}, true},
+		"by no letters": {func(c *auth.Config) { c.Password = nil }, false},
+	} {
+		e := authtest.New(t)
+		if _, err := endKeySignUp(t, e, (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, "ada@example.com"))); err != nil {
+			t.Fatal(err)
+		}
+		p := e.Principal(t, followLink(t, e, "ada@example.com").Session)
+		list, err := e.ListSecurityKeys(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = replica(t, e, c.amend).RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: list.Keys[0].ID})
+		if c.ok && err != nil || !c.ok && !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestRemovingAKeyCanSignOutTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, others := range []bool{false, true} {
