@@ -60,21 +60,16 @@ func (e *Engine) DeleteUser(ctx context.Context, id uuid.UUID) (err error) {
 }
 
 func (e *Engine) delete(ctx context.Context, u *store.User, rule store.Conditions) error {
-	d := store.UserDeletion{UserID: u.ID, Now: e.now(), If: rule}
-	l, told, err := e.notice(ctx, "account-deleted", u)
+	told, err := e.notice(ctx, "account-deleted", u)
 	if err != nil {
 		return err
 	}
-	if told {
-		d.Messages = []store.Message{l.row}
-	}
-	if err := e.store.DeleteUser(ctx, d); err != nil {
+	err = e.store.DeleteUser(ctx, store.UserDeletion{UserID: u.ID, Now: e.now(), If: rule, Messages: told.rows()})
+	if err != nil {
 		return unprotected(err)
 	}
 	e.emit(ctx, Event{Type: EventUserDeleted, UserID: u.ID, SessionID: rule.Session})
-	if told {
-		e.deliver(ctx, l)
-	}
+	e.deliver(ctx, told...)
 	return nil
 }
 

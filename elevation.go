@@ -19,8 +19,9 @@ import (
 type protection int
 
 const (
-	anything  protection = iota
-	addingKey            // a user without a key is let through: they cannot step up
+	anything          protection = iota
+	addingKey                    // a user without a key is let through: they cannot step up
+	addingFirstUseful            // a key, by somebody who cannot step up with those they have: decided when it began
 )
 
 // protected says what must hold of the account, at the moment of the change, for the principal to do what is protected.
@@ -30,6 +31,7 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 	}
 	rule := store.Conditions{Session: p.SessionID}
 	switch mode := e.config.Elevation.Mode; {
+	case what == addingFirstUseful:
 	case e.isElevated(p):
 		rule.SecurityKey = p.ElevatedBy
 	case mode == ElevationRecommended:
@@ -68,15 +70,34 @@ func (e *Engine) mayDo(a *store.Account, p *Principal, what protection) (store.C
 	return rule, err
 }
 
+// protectedAccount reads the account of a principal who may do what is protected, with its security keys, and returns the
+// rule for the change.
+func (e *Engine) protectedAccount(ctx context.Context, p *Principal, what protection, with store.With) (store.Account, store.Conditions, error) {
+	if rule, err := e.protected(p, what); err != nil {
+		return store.Account{}, rule, err // whatever the account is like
+	}
+	a, err := e.account(ctx, p, with|store.WithSecurityKeys)
+	if err != nil {
+		return a, store.Conditions{}, err
+	}
+	rule, err := e.mayDo(&a, p, what)
+	return a, rule, err
+}
+
 // justNow is how long after a sign-in its user is taken to be the one who is there.
 const justNow = 10 * time.Minute
 
 // cannotStepUp reports whether the user has only keys with which they cannot step up, and has just signed in. They may add
 // one with which they can; otherwise they could neither do that nor remove what keeps them from it.
 func (e *Engine) cannotStepUp(a *store.Account, p *Principal) bool {
-	able := func(k store.SecurityKey) bool { return k.UserVerified }
-	return e.config.Elevation.UserVerification == UserVerificationRequired && !a.Anonymous &&
-		!slices.ContainsFunc(a.SecurityKeys, able) && e.sinceSignIn(a, p) <= justNow
+	return !a.Anonymous && !e.stepsUp(a.SecurityKeys) && e.sinceSignIn(a, p) <= justNow
+}
+
+// stepsUp reports whether any of the keys will do for a step-up.
+func (e *Engine) stepsUp(keys []store.SecurityKey) bool {
+	return slices.ContainsFunc(keys, func(k store.SecurityKey) bool {
+		return k.UserVerified || e.config.Elevation.UserVerification != UserVerificationRequired
+	})
 }
 
 // changeProtected makes a change of the principal's account under the rule, without having read the account.
@@ -152,19 +173,17 @@ func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevatePar
 	if err := e.checkElevationMethod(p.Method); err != nil {
 		return nil, err
 	}
-	a, err := e.elevating(ctx, principal)
+	a, err := e.elevating(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return nil, err
 	}
 	if p.Email != "" && !isAddress(p.Email, a.EmailKey) {
 		return nil, ErrInvalidRequest.saying("email is not the user's")
 	}
-	uv := e.config.Elevation.UserVerification
-	verifies := func(k store.SecurityKey) bool { return k.UserVerified }
 	switch {
 	case len(a.SecurityKeys) == 0:
 		return nil, ErrInvalidRequest.saying("the user has no security key")
-	case uv == UserVerificationRequired && !slices.ContainsFunc(a.SecurityKeys, verifies):
+	case !e.stepsUp(a.SecurityKeys):
 		return nil, ErrInvalidRequest.saying("the user has no security key that verifies who they are")
 	}
 	challenge, err := e.challenge(ctx, kindElevateKey, slotOf(principal), principal.UserID,
@@ -172,7 +191,7 @@ func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevatePar
 	if err != nil {
 		return nil, err
 	}
-	options := e.requestOptions(challenge, descriptors(a.SecurityKeys), uv)
+	options := e.requestOptions(challenge, descriptors(a.SecurityKeys), e.config.Elevation.UserVerification)
 	return &Elevation{Method: ElevateByWebAuthn, WebAuthn: options}, nil
 }
 
@@ -232,7 +251,7 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 		return nil, refused(err)
 	}
 	// Last, because another tab may refresh meanwhile: the answer has the refresh token that is current now.
-	a, err := e.elevating(ctx, principal)
+	a, err := e.elevating(ctx, principal, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -289,11 +308,11 @@ func (e *Engine) checkElevationMethod(m ElevationMethod) error {
 
 // elevating reads the account of a principal who wants to step up. What is elevated is a session: a token that names none
 // cannot be.
-func (e *Engine) elevating(ctx context.Context, principal *Principal) (store.Account, error) {
+func (e *Engine) elevating(ctx context.Context, principal *Principal, with store.With) (store.Account, error) {
 	if err := mayElevate(principal); err != nil {
 		return store.Account{}, err
 	}
-	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	a, err := e.account(ctx, principal, with)
 	if err == nil && a.Session == nil {
 		err = fmt.Errorf("the store found a user by session %s and did not return it", principal.SessionID)
 	}

@@ -42,7 +42,7 @@ func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEm
 	u, err := e.addressee(ctx, p.Email)
 	switch {
 	case err != nil:
-	case u == nil || u.Disabled:
+	case u.Disabled:
 		return e.pretend(ctx)
 	case u.EmailVerified:
 		err = ErrEmailAlreadyVerified
@@ -136,21 +136,18 @@ func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p Change
 	if err != nil {
 		return err
 	}
-	change := store.UserChange{UserID: a.ID, Now: e.now(), If: rule, Ticket: l.ticket, Messages: []store.Message{l.letter.row}}
-	notice, told, err := e.notice(ctx, "email-change-requested", &a.User)
+	told, err := e.notice(ctx, "email-change-requested", &a.User)
 	if err != nil {
 		return err
 	}
-	if told {
-		change.Messages = append(change.Messages, notice.row)
-	}
-	if _, err := e.store.ChangeUser(ctx, change); err != nil {
+	both := append(letters{l.letter}, told...)
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: a.ID, Now: e.now(), If: rule, Ticket: l.ticket, Messages: both.rows(),
+	})
+	if err != nil {
 		return unprotected(err)
 	}
-	e.deliver(ctx, l.letter)
-	if told {
-		e.deliver(ctx, notice)
-	}
+	e.deliver(ctx, both...)
 	return nil
 }
 
@@ -163,25 +160,21 @@ func (e *Engine) confirmEmail(ctx context.Context, u *store.User, ticket uuid.UU
 	if err != nil {
 		return err
 	}
-	verified := true
-	change := store.UserChange{
-		UserID: u.ID, Now: e.now(), If: store.Conditions{Epoch: u.Epoch}, Redeem: ticket,
-		Set:  store.UserSet{Email: &store.Email{Typed: address.Typed, Key: address.Canonical}, EmailVerified: &verified},
-		Drop: store.Drop{AllTickets: true}, // what went to the old address
-	}
-	notice, told, err := e.notice(ctx, "email-changed", u)
+	told, err := e.notice(ctx, "email-changed", u)
 	if err != nil {
 		return err
 	}
-	if told {
-		change.Messages = []store.Message{notice.row}
-	}
-	if _, err := e.store.ChangeUser(ctx, change); err != nil {
+	verified := true
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: u.ID, Now: e.now(), If: store.Conditions{Epoch: u.Epoch}, Redeem: ticket,
+		Set:      store.UserSet{Email: &store.Email{Typed: address.Typed, Key: address.Canonical}, EmailVerified: &verified},
+		Drop:     store.Drop{AllTickets: true}, // what went to the old address
+		Messages: told.rows(),
+	})
+	if err != nil {
 		return taken(err)
 	}
 	e.emit(ctx, Event{Type: EventEmailChanged, UserID: u.ID})
-	if told {
-		e.deliver(ctx, notice)
-	}
+	e.deliver(ctx, told...)
 	return nil
 }

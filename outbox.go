@@ -80,15 +80,30 @@ func (e *Engine) letter(ctx context.Context, template string, to *store.User, va
 	return letter{row, m}, nil
 }
 
-// notice writes a letter that tells a user what has happened to their account. It says false where there is nobody to
+// letters are those that belong to one change.
+type letters []letter
+
+// rows are what is written with the change.
+func (ls letters) rows() []store.Message {
+	rows := make([]store.Message, len(ls))
+	for i, l := range ls {
+		rows[i] = l.row
+	}
+	return rows
+}
+
+// notice writes a letter that tells a user what has happened to their account. There is none where there is nobody to
 // tell, or no way to: the address is not known to be theirs, or no sender is configured. It repeats nothing that the
 // caller of the moment can choose, who may be a thief.
-func (e *Engine) notice(ctx context.Context, template string, to *store.User) (letter, bool, error) {
+func (e *Engine) notice(ctx context.Context, template string, to *store.User) (letters, error) {
 	if e.config.Mail == nil || !to.EmailVerified || to.EmailKey == "" {
-		return letter{}, false, nil
+		return nil, nil
 	}
 	l, err := e.letter(ctx, template, to, nil)
-	return l, err == nil, err
+	if err != nil {
+		return nil, err
+	}
+	return letters{l}, nil
 }
 
 // verifyLink is the link of a letter: the documented route with its parameters in the documented order.
@@ -106,15 +121,17 @@ func (e *Engine) deliversItself(ctx context.Context) bool {
 
 // deliver sends a letter whose row has been written, or leaves it to a loop. A failure is no failure of the call: the row
 // stays, and a loop tries again.
-func (e *Engine) deliver(ctx context.Context, l letter) {
-	if l.row.Attempts == 0 {
+func (e *Engine) deliver(ctx context.Context, ls ...letter) {
+	for _, l := range ls {
+		if l.row.Attempts > 0 {
+			e.attempt(context.WithoutCancel(ctx), l.row, l.message)
+			continue
+		}
 		select {
 		case e.outbox.wake <- struct{}{}:
 		default:
 		}
-		return
 	}
-	e.attempt(context.WithoutCancel(ctx), l.row, l.message)
 }
 
 // attempt tries to deliver a message that this process has claimed, and settles it.

@@ -92,14 +92,7 @@ func (e *Engine) ChangePassword(ctx context.Context, principal *Principal, p Cha
 	case principal == nil:
 		return ErrInvalidRequest.saying("ticket is required of who is not signed in")
 	}
-	if _, err := e.protected(principal, anything); err != nil {
-		return err
-	}
-	a, err := e.account(ctx, principal, store.WithSecurityKeys)
-	if err != nil {
-		return err
-	}
-	rule, err := e.mayDo(&a, principal, anything)
+	a, rule, err := e.protectedAccount(ctx, principal, anything, 0)
 	if err != nil {
 		return err
 	}
@@ -135,13 +128,9 @@ func (e *Engine) mayChangePassword(ctx context.Context, a *store.Account, p *Pri
 }
 
 func (e *Engine) resetPassword(ctx context.Context, ticket, password string) error {
-	var data addressTicket
-	t, u, err := e.check(ctx, kindPasswordReset, ticket, &data)
+	t, u, _, err := e.checkAddressed(ctx, e.bySecret(kindPasswordReset, ticket))
 	if err != nil {
 		return err
-	}
-	if data.EmailKey != u.EmailKey {
-		return ErrInvalidTicket.because(errors.New("the address has changed since"))
 	}
 	known := u
 	known.EmailVerified = true // the ticket is the proof
@@ -178,13 +167,11 @@ func (e *Engine) chosen(ctx context.Context, password string, u *store.User) (st
 // setPassword makes the change and tells.
 func (e *Engine) setPassword(ctx context.Context, u *store.User, how string, c store.UserChange) error {
 	c.UserID, c.Now = u.ID, e.now()
-	l, told, err := e.notice(ctx, "password-changed", u)
+	told, err := e.notice(ctx, "password-changed", u)
 	if err != nil {
 		return err
 	}
-	if told {
-		c.Messages = []store.Message{l.row}
-	}
+	c.Messages = told.rows()
 	if _, err := e.store.ChangeUser(ctx, c); err != nil {
 		if how == "" {
 			return unprotected(err)
@@ -192,8 +179,6 @@ func (e *Engine) setPassword(ctx context.Context, u *store.User, how string, c s
 		return err
 	}
 	e.emit(ctx, Event{Type: EventPasswordChanged, UserID: u.ID, Detail: how})
-	if told {
-		e.deliver(ctx, l)
-	}
+	e.deliver(ctx, told...)
 	return nil
 }

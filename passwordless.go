@@ -100,19 +100,15 @@ func (e *Engine) VerifyEmailOTP(ctx context.Context, p VerifyEmailOTPParams) (_ 
 	if !isCode(p.OTP) {
 		return nil, ErrInvalidTicket.because(errors.New("not six digits"))
 	}
-	var data addressTicket
-	t, u, err := e.checkTicket(ctx, store.TicketQuery{
+	t, u, _, err := e.checkAddressed(ctx, store.TicketQuery{
 		Kind: kindEmailOTP, EmailKey: address.Canonical,
 		Hashes: hashes(e.box.MACs("code", []byte(kindEmailOTP), []byte(address.Canonical), []byte(p.OTP))),
-	}, &data)
+	})
 	if errors.Is(err, ErrInvalidTicket) {
 		e.emit(ctx, Event{Type: EventSignInFailed, UserID: u.ID, Method: methodEmail, Code: CodeInvalidTicket})
 	}
 	if err != nil {
 		return nil, err
-	}
-	if data.EmailKey != u.EmailKey {
-		return nil, ErrInvalidTicket.because(errors.New("the address has changed since"))
 	}
 	return e.enterByAddress(ctx, u, t)
 }
@@ -120,8 +116,8 @@ func (e *Engine) VerifyEmailOTP(ctx context.Context, p VerifyEmailOTPParams) (_ 
 // invite sends a new or existing user what lets them in.
 func (e *Engine) invite(ctx context.Context, email string, o SignUpOptions, existing bool, post func(u *store.User, redirectTo string) (posted, error)) error {
 	address, err := e.admit(email)
-	refused := errors.Is(err, ErrInvalidEmailPassword)
-	if err != nil && !refused {
+	blocked := err
+	if err != nil && !errors.Is(err, ErrInvalidEmailPassword) {
 		return err
 	}
 	redirectTo, err := e.RedirectTo(o.RedirectTo)
@@ -132,11 +128,11 @@ func (e *Engine) invite(ctx context.Context, email string, o SignUpOptions, exis
 	if err != nil {
 		return err
 	}
-	if refused && e.config.ConcealErrors {
+	if blocked != nil && e.config.ConcealErrors {
 		return e.pretend(ctx)
 	}
-	if refused {
-		return ErrInvalidEmailPassword.because(errors.New("the address is not admitted"))
+	if blocked != nil {
+		return blocked
 	}
 	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
 	for range 2 { // the address may be taken between the look and the sign-up: by a second click, say

@@ -171,14 +171,7 @@ func (e *Engine) RemoveSecurityKey(ctx context.Context, principal *Principal, p 
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
-	if _, err := e.protected(principal, anything); err != nil {
-		return nil, err
-	}
-	a, err := e.account(ctx, principal, store.WithSecurityKeys|store.WithIdentities)
-	if err != nil {
-		return nil, err
-	}
-	rule, err := e.mayDo(&a, principal, anything)
+	a, rule, err := e.protectedAccount(ctx, principal, anything, store.WithIdentities)
 	if err != nil {
 		return nil, err
 	}
@@ -196,20 +189,16 @@ func (e *Engine) RemoveSecurityKey(ctx context.Context, principal *Principal, p 
 	if p.SignOutOthers {
 		change.Drop = store.Drop{Sessions: true, KeepSession: principal.SessionID}
 	}
-	l, told, err := e.notice(ctx, "security-key-removed", &a.User)
+	told, err := e.notice(ctx, "security-key-removed", &a.User)
 	if err != nil {
 		return nil, err
 	}
-	if told {
-		change.Messages = []store.Message{l.row}
-	}
+	change.Messages = told.rows()
 	if _, err := e.store.ChangeUser(ctx, change); err != nil {
 		return nil, unprotected(err)
 	}
 	e.emit(ctx, Event{Type: EventSecurityKeyRemoved, UserID: a.ID, SessionID: principal.SessionID, Detail: p.ID.String()})
-	if told {
-		e.deliver(ctx, l)
-	}
+	e.deliver(ctx, told...)
 	left := e.securityKeys(&a.User, a.SecurityKeys)
 	left.Signals.UnknownCredential = &UnknownCredential{
 		RPID: e.config.WebAuthn.RPID, CredentialID: base64.RawURLEncoding.EncodeToString(removed.CredentialID),

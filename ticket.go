@@ -60,7 +60,12 @@ func (e *Engine) newTicket(kind, slot string, userID uuid.UUID, secret string, l
 
 // check reads a ticket and its user. The ticket stays, for the change that gives it its effect to redeem.
 func (e *Engine) check(ctx context.Context, kind, secret string, data any) (store.Ticket, store.User, error) {
-	return e.checkTicket(ctx, store.TicketQuery{Kind: kind, Hashes: hashes(e.box.MACs("ticket", []byte(secret)))}, data)
+	return e.checkTicket(ctx, e.bySecret(kind, secret), data)
+}
+
+// bySecret looks for a ticket that nobody can guess.
+func (e *Engine) bySecret(kind, secret string) store.TicketQuery {
+	return store.TicketQuery{Kind: kind, Hashes: hashes(e.box.MACs("ticket", []byte(secret)))}
 }
 
 // hashes is a list of sums as a query wants it.
@@ -147,6 +152,16 @@ type addressTicket struct {
 	CodeChallenge string `json:"codeChallenge,omitempty"`
 }
 
+// checkAddressed is check for a ticket that went to an address, which must still be its user's.
+func (e *Engine) checkAddressed(ctx context.Context, q store.TicketQuery) (store.Ticket, store.User, addressTicket, error) {
+	var data addressTicket
+	t, u, err := e.checkTicket(ctx, q, &data)
+	if err == nil && data.EmailKey != u.EmailKey {
+		err = ErrInvalidTicket.because(errors.New("the address has changed since"))
+	}
+	return t, u, data, err
+}
+
 // posted is a ticket and the letter that brings its secret.
 type posted struct {
 	ticket *store.Ticket
@@ -222,13 +237,9 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 	default:
 		return nil, ErrInvalidTicket
 	}
-	var data addressTicket
-	t, u, err := e.check(ctx, kind, p.Ticket, &data)
+	t, u, data, err := e.checkAddressed(ctx, e.bySecret(kind, p.Ticket))
 	if err != nil {
 		return nil, err
-	}
-	if data.EmailKey != u.EmailKey {
-		return nil, ErrInvalidTicket.because(errors.New("the address has changed since"))
 	}
 	v := &VerifiedTicket{Kind: kind, RedirectTo: redirectTo}
 	if kind == kindEmailChange {

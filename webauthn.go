@@ -197,7 +197,7 @@ func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuth
 	}
 	u.ID = begun.User
 	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
-	key, userVerified, err := e.newKey(answer, u.ID, u.ID[:], p.Nickname)
+	key, err := e.newKey(answer, u.ID, u.ID[:], p.Nickname)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuth
 	n := newcomer{
 		user:       store.NewUser{User: u, SecurityKey: key, Redeem: ticket},
 		method:     methodWebAuthn,
-		amr:        amrOfKey(userVerified),
+		amr:        amrOfKey(key.UserVerified),
 		redirectTo: redirectTo,
 		challenge:  p.CodeChallenge,
 	}
@@ -476,32 +476,26 @@ func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal,
 	if err := e.mayEnter(&u); err != nil {
 		return nil, err
 	}
-	key, _, err := e.newKey(answer, u.ID, begun.Handle, p.Nickname)
+	key, err := e.newKey(answer, u.ID, begun.Handle, p.Nickname)
 	if err != nil {
 		return nil, err
 	}
-	change := store.UserChange{UserID: u.ID, Now: e.now(), Redeem: ticket, SecurityKey: key}
-	l, told, err := e.notice(ctx, "security-key-added", &u)
+	told, err := e.notice(ctx, "security-key-added", &u)
 	if err != nil {
 		return nil, err
 	}
-	if told {
-		change.Messages = []store.Message{l.row}
-	}
+	what := addingKey
 	if begun.Unable {
-		change.If.Session = principal.SessionID
-		_, err = e.store.ChangeUser(ctx, change)
-		err = unprotected(err)
-	} else {
-		err = e.changeProtected(ctx, principal, addingKey, change)
+		what = addingFirstUseful
 	}
+	err = e.changeProtected(ctx, principal, what, store.UserChange{
+		UserID: u.ID, Now: e.now(), Redeem: ticket, SecurityKey: key, Messages: told.rows(),
+	})
 	if err != nil {
 		return nil, refused(err)
 	}
 	e.emit(ctx, Event{Type: EventSecurityKeyAdded, UserID: u.ID, SessionID: principal.SessionID, Detail: key.ID.String()})
-	if told {
-		e.deliver(ctx, l)
-	}
+	e.deliver(ctx, told...)
 	return publicKey(key), nil
 }
 
@@ -591,20 +585,20 @@ func (e *Engine) presented(ctx context.Context, kind, challenge string, data any
 }
 
 // newKey verifies a new credential and makes its record.
-func (e *Engine) newKey(answer *ceremony.Registration, userID uuid.UUID, handle []byte, nickname string) (_ *store.SecurityKey, userVerified bool, err error) {
+func (e *Engine) newKey(answer *ceremony.Registration, userID uuid.UUID, handle []byte, nickname string) (*store.SecurityKey, error) {
 	c := e.config.WebAuthn
 	made, err := e.rules.passkeys.Register(answer, ceremony.Expectation{
 		UserVerification: c.UserVerification == UserVerificationRequired,
 		UserHandle:       handle,
 	})
 	if err != nil {
-		return nil, false, errCredential.because(err)
+		return nil, errCredential.because(err)
 	}
 	if e.isDecoy(made.ID) { // which no authenticator makes: somebody wants to know whether it is one
-		return nil, false, errKeyTaken
+		return nil, errKeyTaken
 	}
 	if len(c.AllowedAAGUIDs) > 0 && !slices.Contains(c.AllowedAAGUIDs, made.AAGUID) || slices.Contains(c.DeniedAAGUIDs, made.AAGUID) {
-		return nil, false, ErrInvalidRequest.saying("security keys of this model are not accepted")
+		return nil, ErrInvalidRequest.saying("security keys of this model are not accepted")
 	}
 	return &store.SecurityKey{
 		ID: uuid.New(), UserID: userID,
@@ -612,7 +606,7 @@ func (e *Engine) newKey(answer *ceremony.Registration, userID uuid.UUID, handle 
 		SignCount: made.SignCount, BackupEligible: made.BackupEligible, BackupState: made.BackupState, UserVerified: made.UserVerified,
 		Transports: made.Transports, AAGUID: made.AAGUID, AttestationFormat: made.AttestationFormat, Attachment: made.Attachment,
 		Nickname: nickname, CreatedAt: e.now(),
-	}, made.UserVerified, nil
+	}, nil
 }
 
 // assert verifies that the account's owner has used one of the keys offered. An account without the key, and one that is
