@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	netmail "net/mail"
-	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -20,6 +19,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/ostiary/auth/internal/baseurl"
 	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/mail"
 )
@@ -95,10 +95,8 @@ func New(c Config) (*Sender, error) {
 	if !streamName.MatchString(c.Stream) {
 		wrong("Stream must be the ID of a message stream")
 	}
-	if c.BaseURL == "" {
-		c.BaseURL = URL
-	}
-	if !isBase(c.BaseURL) {
+	base, ok := baseurl.Or(c.BaseURL, URL)
+	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}
 	if c.Timeout == 0 {
@@ -110,7 +108,7 @@ func New(c Config) (*Sender, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	s := &Sender{config: &c, from: from, url: strings.TrimSuffix(c.BaseURL, "/") + "/email"}
+	s := &Sender{config: &c, from: from, url: base + "/email"}
 	if c.Templates {
 		s.url += "/withTemplate"
 	}
@@ -141,19 +139,6 @@ func parseFrom(s string) (string, error) {
 	}
 	from.Address = address.Mailbox()
 	return from.String(), nil
-}
-
-// isBase reports whether u can be the base of the API. http is allowed to this host, for tests.
-func isBase(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return false
-	}
-	local := u.Hostname() == "localhost"
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
-		local = ip.IsLoopback()
-	}
-	return u.Scheme == "https" || u.Scheme == "http" && local
 }
 
 // Error is why a letter was not delivered. It shows neither the token nor anything of the letter, and nothing of what

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -81,21 +80,4 @@ func (c *Client) failed(ctx context.Context, err error) *sms.Error {
 		err = context.DeadlineExceeded
 	}
 	return &sms.Error{Provider: c.provider, Err: err}
-}
-
-// BaseURL returns the base of the provider's URLs without a slash at its end: given if it is set, and otherwise def. ok is
-// false if given is not an absolute https URL without user, query and fragment. http is allowed to this host, for tests.
-func BaseURL(given, def string) (base string, ok bool) {
-	if given == "" {
-		return def, true
-	}
-	u, err := url.Parse(given)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", false
-	}
-	local := u.Hostname() == "localhost"
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
-		local = ip.IsLoopback()
-	}
-	return strings.TrimSuffix(given, "/"), u.Scheme == "https" || u.Scheme == "http" && local
 }
