@@ -30,8 +30,8 @@ func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err e
 		if rule, err = e.mayDo(&a, principal, anything); err != nil {
 			return err
 		}
-		if !e.steppedUp(&a, principal) && e.sinceSignIn(&a, principal) > justNow {
-			return ErrElevationRequired.saying("To have signed in just now, or a step-up, is required")
+		if !e.justThere(&a, principal) {
+			return errNotJustThere
 		}
 	}
 	// Of what happened since the look, a recovery of the account by its owner is not to be undone.
@@ -73,9 +73,9 @@ func (e *Engine) delete(ctx context.Context, u *store.User, rule store.Condition
 	return nil
 }
 
-// steppedUp reports whether the principal's token is one of a step-up whose key is still there.
+// steppedUp reports whether the principal's token is one of a step-up whose key, if there was one, is still there.
 func (e *Engine) steppedUp(a *store.Account, p *Principal) bool {
-	return e.isElevated(p) && indexOfKey(a.SecurityKeys, p.ElevatedBy) >= 0
+	return e.isElevated(p) && (p.ElevatedBy == uuid.Nil || indexOfKey(a.SecurityKeys, p.ElevatedBy) >= 0)
 }
 
 // AccountData is all that is kept of a user, as far as it is theirs to have (GDPR article 15 and 20): no secret, and no
@@ -123,16 +123,13 @@ func (e *Engine) ExportAccount(ctx context.Context, principal *Principal) (_ *Ac
 		Sessions:             sessionDetails(a.Sessions, principal.SessionID),
 		SecurityKeys:         make([]SecurityKey, len(a.SecurityKeys)),
 		Identities:           make([]IdentityDetails, len(a.Identities)),
-		PersonalAccessTokens: make([]AccessTokenDetails, len(a.PATs)),
+		PersonalAccessTokens: patDetails(a.PATs),
 	}
 	for i := range a.SecurityKeys {
 		d.SecurityKeys[i] = *publicKey(&a.SecurityKeys[i])
 	}
 	for i, id := range a.Identities {
 		d.Identities[i] = IdentityDetails{id.Provider, id.Subject, id.Email, id.CreatedAt, id.LastUsedAt}
-	}
-	for i, p := range a.PATs {
-		d.PersonalAccessTokens[i] = AccessTokenDetails{p.ID, append([]string{}, p.Scopes...), p.Metadata, p.CreatedAt, p.ExpiresAt, p.LastUsedAt}
 	}
 	return d, nil
 }

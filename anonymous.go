@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 
 	"github.com/ostiary/auth/store"
 )
@@ -51,6 +52,7 @@ func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (
 		u.DisplayName = p.DisplayName
 	}
 	u.Anonymous, u.DefaultRole, u.Roles = true, roleAnonymous, []string{roleAnonymous}
+	u.LastSeenAt = u.CreatedAt // from which on they are idle
 	if u, err = e.signUp(ctx, u, methodAnonymous); err != nil {
 		return nil, err
 	}
@@ -67,6 +69,7 @@ func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (
 const (
 	DeanonymizeByPassword     DeanonymizeMethod = "email-password"
 	DeanonymizeByPasswordless DeanonymizeMethod = "passwordless"
+	DeanonymizeBySMS          DeanonymizeMethod = "passwordless-sms"
 )
 
 // DeanonymizeMethod names a way in which an anonymous user becomes a regular one.
@@ -74,17 +77,18 @@ type DeanonymizeMethod string
 
 // DeanonymizeParams is who an anonymous user turns out to be.
 type DeanonymizeParams struct {
-	Method   DeanonymizeMethod
-	Email    string
-	Password string // with DeanonymizeByPassword
-	Options  SignUpOptions
+	Method      DeanonymizeMethod
+	Email       string // with DeanonymizeByPassword and DeanonymizeByPasswordless
+	Password    string // with DeanonymizeByPassword
+	PhoneNumber string // with DeanonymizeBySMS
+	Options     SignUpOptions
 	// CodeChallenge asks for a code in place of a session in the redirect that follows the link; see
 	// [Engine.ExchangeCode].
 	CodeChallenge string
 }
 
 // Format keeps the password out of logs, whatever the verb.
-func (p DeanonymizeParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (p DeanonymizeParams) Format(f fmt.State, _ rune) { hide(f) }
 
 // LogValue is [DeanonymizeParams.Format] for package slog.
 func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redacted) }
@@ -93,11 +97,14 @@ func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redac
 // letter goes to the address, because it is to be verified or the link in it is the way in, all sessions end, and
 // following the link begins the next. It costs two round trips, and one more for the letter.
 //
+// With DeanonymizeBySMS, a code goes to the number, as at [Engine.SendSMSOTP], and nothing changes before
+// [Engine.VerifyDeanonymize].
+//
 // What the user was given as an anonymous one, roles and name, gives way to what a sign-up gives.
 //
-// Errors: [ErrUserNotAnonymous]; [ErrInvalidRequest] for an unknown method, and for an address, a password or options of
-// the wrong form; [ErrDisabledEndpoint] if the method is off; [ErrSignUpDisabled]; [ErrPasswordTooShort],
-// [ErrPasswordBreached]; [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed],
+// Errors: [ErrUserNotAnonymous]; [ErrInvalidRequest] for an unknown method, and for an address, a number, a password or
+// options of the wrong form; [ErrCannotSendSMS]; [ErrDisabledEndpoint] if the method is off; [ErrSignUpDisabled];
+// [ErrPasswordTooShort], [ErrPasswordBreached]; [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed],
 // [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse]; [ErrTooManyRequests]; otherwise as at
 // [Engine.User].
 func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p DeanonymizeParams) (err error) {
@@ -105,12 +112,15 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated
-	case p.Method != DeanonymizeByPassword && p.Method != DeanonymizeByPasswordless:
+	case p.Method != DeanonymizeByPassword && p.Method != DeanonymizeByPasswordless && p.Method != DeanonymizeBySMS:
 		return ErrInvalidRequest.saying("signInMethod must be email-password or passwordless")
-	case p.Method == DeanonymizeByPassword && e.hasher == nil, p.Method == DeanonymizeByPasswordless && e.config.MagicLink == nil:
+	case p.Method == DeanonymizeByPassword && e.hasher == nil, p.Method == DeanonymizeByPasswordless && e.config.MagicLink == nil,
+		p.Method == DeanonymizeBySMS && e.config.SMS == nil:
 		return ErrDisabledEndpoint
 	case e.config.SignUp.Disabled:
 		return ErrSignUpDisabled
+	case p.Method == DeanonymizeBySMS:
+		return e.deanonymizeBySMS(ctx, principal, p)
 	}
 	if err := checkChallenge(p.CodeChallenge); err != nil {
 		return err
@@ -128,15 +138,8 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 		return err
 	}
 	wanted.Email, wanted.EmailKey, wanted.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
-	a, err := e.account(ctx, principal, 0)
+	a, wanted, err := e.guest(ctx, principal, wanted)
 	if err != nil {
-		return err
-	}
-	if !a.Anonymous { // whatever the token says, which may be older
-		return ErrUserNotAnonymous
-	}
-	wanted.ID = a.ID
-	if wanted, err = e.signUp(ctx, wanted, methodAnonymous); err != nil {
 		return err
 	}
 	if p.Method == DeanonymizeByPassword {
@@ -144,18 +147,19 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 			return err
 		}
 	}
-	regular := false
+	// Last of what can be refused: a budget is not to be spent on letters that are not sent.
+	may := e.mayWriteOnSignUp
+	if p.Method == DeanonymizeByPasswordless {
+		may = e.mayWrite
+	}
+	if err := may(ctx, address.Canonical); err != nil {
+		return err
+	}
 	change := store.UserChange{
 		UserID: a.ID, Now: e.now(), If: store.Conditions{Session: principal.SessionID, Anonymous: true},
-		Set: store.UserSet{
-			Anonymous: &regular, Email: &store.Email{Typed: wanted.Email, Key: wanted.EmailKey}, PasswordHash: &wanted.PasswordHash,
-			DisplayName: &wanted.DisplayName, AvatarURL: &wanted.AvatarURL, Locale: &wanted.Locale,
-			DefaultRole: &wanted.DefaultRole, Roles: wanted.Roles,
-		},
+		Set: becoming(&wanted),
 	}
-	if wanted.Metadata != nil {
-		change.Set.Metadata = wanted.Metadata
-	}
+	change.Set.Email, change.Set.PasswordHash = &store.Email{Typed: wanted.Email, Key: wanted.EmailKey}, &wanted.PasswordHash
 	var l posted
 	switch {
 	case p.Method == DeanonymizeByPasswordless:
@@ -170,15 +174,143 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 		change.Ticket, change.Messages, change.Drop = l.ticket, []store.Message{l.letter.row}, store.Drop{Sessions: true, AllTickets: true}
 	}
 	_, err = e.store.ChangeUser(ctx, change)
-	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionAnonymous}) {
-		return ErrUserNotAnonymous.because(err)
-	}
 	if err != nil {
-		return taken(unprotected(err))
+		return notAnonymous(taken(unprotected(err)))
 	}
 	e.emit(ctx, Event{Type: EventDeanonymized, UserID: a.ID, SessionID: principal.SessionID, Method: string(p.Method)})
 	if l.ticket != nil {
 		e.deliver(ctx, l.letter)
 	}
 	return nil
+}
+
+// guest reads the account of an anonymous principal, and passes who they want to be through the service's hook.
+func (e *Engine) guest(ctx context.Context, principal *Principal, wanted store.User) (store.Account, store.User, error) {
+	a, err := e.account(ctx, principal, 0)
+	if err != nil {
+		return a, wanted, err
+	}
+	if !a.Anonymous { // whatever the token says, which may be older
+		return a, wanted, ErrUserNotAnonymous
+	}
+	wanted.ID = a.ID
+	wanted, err = e.signUp(ctx, wanted, methodAnonymous)
+	return a, wanted, err
+}
+
+// becoming is what changes of an anonymous user who becomes a regular one, but for how they sign in.
+func becoming(wanted *store.User) store.UserSet {
+	regular := false
+	return store.UserSet{
+		Anonymous: &regular, DisplayName: &wanted.DisplayName, AvatarURL: &wanted.AvatarURL, Locale: &wanted.Locale,
+		DefaultRole: &wanted.DefaultRole, Roles: wanted.Roles, Metadata: wanted.Metadata,
+	}
+}
+
+// guestTicket is who an anonymous user is to be once their number is proven.
+type guestTicket struct {
+	DisplayName string          `json:"displayName"`
+	AvatarURL   string          `json:"avatarUrl"`
+	Locale      string          `json:"locale"`
+	DefaultRole string          `json:"defaultRole"`
+	Roles       []string        `json:"roles"`
+	Metadata    json.RawMessage `json:"metadata,omitempty"`
+}
+
+func (e *Engine) deanonymizeBySMS(ctx context.Context, principal *Principal, p DeanonymizeParams) error {
+	number, err := e.phoneNumber(p.PhoneNumber)
+	if err != nil {
+		return err
+	}
+	if _, err := e.RedirectTo(p.Options.RedirectTo); err != nil {
+		return err
+	}
+	wanted, err := e.newUser(p.Options, number)
+	if err != nil {
+		return err
+	}
+	wanted.Phone = number
+	a, wanted, err := e.guest(ctx, principal, wanted)
+	if err != nil {
+		return err
+	}
+	if err := e.mayText(ctx, number); err != nil {
+		return err
+	}
+	l, err := e.postCode(ctx, kindDeanonymize, "signin-passwordless-sms", a.ID, number, wanted.Locale, guestTicket{
+		wanted.DisplayName, wanted.AvatarURL, wanted.Locale, wanted.DefaultRole, wanted.Roles, wanted.Metadata,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: a.ID, Now: e.now(), If: store.Conditions{Session: principal.SessionID, Anonymous: true},
+		Ticket: l.ticket, Messages: []store.Message{l.letter.row},
+	})
+	if err != nil {
+		return notAnonymous(unprotected(err))
+	}
+	return e.hand(ctx, l)
+}
+
+// VerifyDeanonymizeParams is a code that an anonymous user has received at the number that is to be theirs.
+type VerifyDeanonymizeParams struct {
+	PhoneNumber string
+	OTP         string
+}
+
+// VerifyDeanonymize makes an anonymous user a regular one, by the code that [Engine.Deanonymize] sent to their number. All
+// their sessions end but the one that it returns. It costs two round trips. Wrong codes count as at [Engine.VerifySMSOTP].
+//
+// Errors: [ErrDisabledEndpoint] without Config.SMS; [ErrSignUpDisabled]; [ErrUserNotAnonymous]; [ErrInvalidRequest] if
+// PhoneNumber is not a number, for a wrong, expired or used code, and if the number is another user's;
+// [ErrTooManyRequests]; otherwise as at [Engine.User].
+func (e *Engine) VerifyDeanonymize(ctx context.Context, principal *Principal, p VerifyDeanonymizeParams) (_ *SignInResult, err error) {
+	defer e.settle(&err)
+	switch {
+	case principal == nil, principal.UserID == uuid.Nil:
+		return nil, ErrUnauthenticated
+	case e.config.SMS == nil:
+		return nil, ErrDisabledEndpoint
+	case e.config.SignUp.Disabled:
+		return nil, ErrSignUpDisabled
+	}
+	number, err := e.phoneNumber(p.PhoneNumber)
+	if err != nil {
+		return nil, err
+	}
+	var wanted guestTicket
+	t, u, err := e.checkCode(ctx, store.TicketQuery{Kind: kindDeanonymize, UserID: principal.UserID}, number, p.OTP, &wanted)
+	if err != nil {
+		return nil, err
+	}
+	u.Anonymous, u.Phone, u.PhoneVerified = false, number, true
+	u.DisplayName, u.AvatarURL, u.Locale = wanted.DisplayName, wanted.AvatarURL, wanted.Locale
+	u.DefaultRole, u.Roles = wanted.DefaultRole, wanted.Roles
+	if wanted.Metadata != nil {
+		u.Metadata = wanted.Metadata
+	}
+	change := &store.UserChange{
+		If: store.Conditions{Session: principal.SessionID, Anonymous: true}, Redeem: t.ID,
+		Set: becoming(&u), Drop: store.Drop{Sessions: true, AllTickets: true},
+	}
+	change.Set.Phone, change.Set.PhoneVerified = &u.Phone, &u.PhoneVerified
+	var in *SignInResult
+	err = e.taking(ctx, number, func() error {
+		in, err = e.enter(ctx, entry{user: u, method: methodSMS, amr: amrSMS, change: change})
+		return err
+	})
+	if err != nil {
+		return nil, unprotected(wrongCode(spent(notAnonymous(phoneTaken(err)))))
+	}
+	e.emit(ctx, Event{Type: EventDeanonymized, UserID: u.ID, SessionID: principal.SessionID, Method: string(DeanonymizeBySMS)})
+	return in, nil
+}
+
+// notAnonymous translates the store's word that a user is not anonymous any more.
+func notAnonymous(err error) error {
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionAnonymous}) {
+		return ErrUserNotAnonymous.because(err)
+	}
+	return err
 }

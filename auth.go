@@ -31,6 +31,8 @@ type Engine struct {
 	hasher *passhash.Hasher // nil where passwords are off
 	keys   atomic.Pointer[keySet]
 	outbox outbox
+
+	limiters limiters
 }
 
 // New returns an engine over a store. It reports every mistake in the configuration at once, by field path, and does
@@ -55,7 +57,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens}
+	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens, limiters: newLimiters(&config)}
 	e.outbox.wake = make(chan struct{}, 1)
 	keys := config.AccessTokens.Keys
 	if keys.empty() {
@@ -94,6 +96,7 @@ type Principal struct {
 	Roles       []string          // all that the user may take
 	Elevated    bool              // this is the token of a step-up; see [Engine.Elevate]
 	ElevatedBy  uuid.UUID         // the security key of the step-up; zero without one
+	Scopes      []string          // what the personal access token is for that the session began with; nil without one
 	Claims      map[string]string // the custom claims, by their full lower-case name
 
 	AMR      []string  // how the user proved who they are (RFC 8176)

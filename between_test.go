@@ -51,6 +51,20 @@ func TestTheAccountChangesBetweenTheLookAndTheChange(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("a password is reset while the old one is given", func(t *testing.T) {
+		t.Parallel()
+		e := interruptible(t)
+		e.EnrolTOTP(t, e.SignUp(t, "ada@example.com"))
+		ticket := resetTicket(t, e.Engine, "ada@example.com")
+		e.arm(func() {
+			if err := e.ChangePassword(background, nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: newPassword}); err != nil {
+				t.Error(err)
+			}
+		})
+		if in, err := signIn(t, e.Engine, "ada@example.com", authtest.Password); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+			t.Errorf("%v, %v", in, err)
+		}
+	})
 	t.Run("two conversions of a guest", func(t *testing.T) {
 		t.Parallel()
 		e := interruptible(t, unverified)

@@ -6,14 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+	"unicode"
 
 	"github.com/go-webauthn/webauthn/metadata"
 	"github.com/google/uuid"
@@ -21,9 +23,13 @@ import (
 	"github.com/ostiary/auth/internal/ceremony"
 	"github.com/ostiary/auth/internal/claimpath"
 	"github.com/ostiary/auth/internal/emailaddr"
+	texts "github.com/ostiary/auth/internal/letter"
 	"github.com/ostiary/auth/internal/passhash"
+	"github.com/ostiary/auth/internal/phone"
 	"github.com/ostiary/auth/internal/redirect"
+	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/mail"
+	"github.com/ostiary/auth/sms"
 )
 
 // Config says how an [Engine] behaves. Required are ServerURL, ClientURL and Secret. Everything else has a default that
@@ -42,13 +48,17 @@ type Config struct {
 	// Whoever has it and the database can impersonate every user.
 	Secret Secret
 	// PreviousSecrets are tried after Secret, so that it can be replaced without signing anybody out. Remove one when
-	// the longest session that began under it has ended.
+	// the longest session that began under it has ended: what was made under it and lives longer is lost with it, that is,
+	// second factors, recovery codes and personal access tokens. A service that has any keeps it.
 	PreviousSecrets []Secret
 
 	Password  *PasswordConfig
 	WebAuthn  *WebAuthnConfig
 	MagicLink *MagicLinkConfig
 	EmailOTP  *EmailOTPConfig
+	SMS       *SMSConfig
+	MFA       *MFAConfig
+	PAT       *PATConfig
 	Anonymous *AnonymousConfig
 
 	SignUp       SignUpConfig
@@ -60,6 +70,7 @@ type Config struct {
 	AccessTokens AccessTokensConfig
 	Elevation    ElevationConfig
 	Tickets      TicketsConfig
+	Limits       LimitsConfig
 
 	// ConcealErrors keeps strangers from finding out which addresses have an account. Errors that would tell become
 	// [ErrInvalidRequest]; where addresses are verified, signing up with a taken one answers as if it were free, and
@@ -68,6 +79,32 @@ type Config struct {
 
 	// Mail delivers letters. Required unless Email.AllowUnverified is set.
 	Mail mail.Sender
+	// Templates are the service's own texts of letters and text messages, which come before the built-in ones: for each
+	// locale and each letter the files subject.txt, body.txt and body.html, such as pt/email-verify/body.html, and for a
+	// text message body.txt alone. A file replaces the built-in one of the same path; a language that is not built in
+	// (those are bg, cs, en, es and fr) needs all three of each letter that it has. What it does not have is written in
+	// Locales.Default, or else in English. [mail.Templates] are the built-in ones, to start from.
+	//
+	// In a file, ${name} stands for a variable, and no other syntax means anything. All letters have email, displayName,
+	// locale, serverUrl, clientUrl and clientHost, the host of ClientURL. What else there is depends on the letter:
+	//
+	//	email-verify, signin-passwordless, password-reset       link, ticket, redirectTo
+	//	email-confirm-change                                    link, ticket, redirectTo, newEmail
+	//	signin-otp                                              ticket (the code), redirectTo
+	//	elevate-otp                                             ticket (the code)
+	//	recovery-code-used                                      left (how many there still are)
+	//	identity-linked, identity-unlinked                      provider
+	//	account-deleted, email-change-requested, email-changed,
+	//	mfa-disabled, mfa-enabled, password-changed, pat-created,
+	//	phone-changed, recovery-codes-renewed, security-key-added,
+	//	security-key-removed, session-reuse, signup-attempt     none
+	//	signin-passwordless-sms, phone-change-sms,
+	//	elevate-otp-sms                                         code
+	//
+	// A variable that a letter does not have is nothing. Its users choose displayName: a letter that shows it can be made
+	// to say anything to anybody, and no built-in one does. New reads all files, and reports every one that cannot be
+	// used; docs/letters.md says more.
+	Templates fs.FS
 	// Hooks are the service's say in what happens.
 	Hooks Hooks
 	// Events receives what happened. The default writes to Logger.
@@ -186,6 +223,9 @@ const (
 // do what cannot be undone. See [Engine.Elevate].
 type ElevationConfig struct {
 	Mode ElevationMode
+	// Methods are the ways to step up. The default is ElevateByWebAuthn and ElevateByTOTP. The others are weaker: a user who
+	// has one of these two cannot use them.
+	Methods []ElevationMethod
 	// UserVerification is asked for when a user steps up with a security key. The default is required: whoever has
 	// found a key cannot step up with it (NIST SP 800-63B-4 §2.2). With preferred a touch is enough.
 	UserVerification UserVerification
@@ -201,7 +241,7 @@ type ElevationMode string
 // The modes of elevation. Adding a first security key never needs a step-up.
 const (
 	ElevationDisabled    ElevationMode = "disabled"    // the default: of nobody
-	ElevationRecommended ElevationMode = "recommended" // of users with a security key
+	ElevationRecommended ElevationMode = "recommended" // of users with a security key or a second factor
 	ElevationRequired    ElevationMode = "required"    // of everybody
 )
 
@@ -217,6 +257,53 @@ type EmailOTPConfig struct {
 	ExistingUsers bool
 	// Tries is how many wrong codes void a code. The default is 5, the maximum 10.
 	Tries int
+}
+
+// SMSConfig turns on phone numbers: signing in by a code in a text message, and having a number.
+//
+// Whoever holds a number holds what it opens, and numbers are given away, taken over and given to somebody else when they
+// are no longer paid for: NIST SP 800-63B-4 §3.1.3.3 restricts their use.
+type SMSConfig struct {
+	// Sender delivers codes that the engine makes. Verifier is a provider that makes, delivers and checks codes of its
+	// own; it is asked about numbers that somebody waits at, which takes time and so tells, whatever Config.ConcealErrors
+	// says, and its messages do not say what a code is for. Exactly one of them is required.
+	Sender   sms.Sender
+	Verifier sms.Verifier
+
+	// ParsePhone reads a number as somebody typed it and returns it in E.164, such as "+41791234567", or an error, which
+	// the client gets as [ErrInvalidRequest] without its text. The default takes anything in international form; package
+	// sms/phone knows numbering plans, and can tell which countries are served.
+	ParsePhone func(string) (string, error)
+
+	// ExistingUsers keeps codes from signing anybody up: they are for users who exist.
+	ExistingUsers bool
+	// Tries is how many wrong codes void a code. The default is 5, the maximum 10.
+	Tries int
+}
+
+// MFAConfig turns on the enrolment of a second factor: codes of an authenticator app (TOTP, RFC 6238).
+type MFAConfig struct {
+	// Issuer is what the app shows. The default is "auth".
+	Issuer string
+	// Policy says after which first factors the second is asked for. The default is MFAAlways.
+	Policy MFAPolicy
+}
+
+// MFAPolicy says after which first factors a second one is asked for.
+type MFAPolicy string
+
+// The policies. In either case a passkey that has verified its user counts as two factors.
+const (
+	MFAAlways    MFAPolicy = "always"    // after every one
+	MFAPasswords MFAPolicy = "passwords" // after a password alone, as documented: whoever reads the user's mail comes in without
+)
+
+// PATConfig turns on personal access tokens.
+type PATConfig struct {
+	// MaxLifetime bounds the life of a new token. The default is 366 days, the maximum ten years.
+	MaxLifetime time.Duration
+	// MaxPerUser bounds the tokens of one user. The default is 50, the maximum 1000.
+	MaxPerUser int
 }
 
 // AnonymousConfig turns on anonymous users.
@@ -315,16 +402,38 @@ type TicketsConfig struct {
 	MagicLink     time.Duration // a link that signs in; default 1 hour
 	PasswordReset time.Duration // a link to set a new password; default 1 hour
 	EmailChange   time.Duration // the link in the letter to a new address; default 1 hour
-	EmailOTP      time.Duration // a code; default 10 minutes
+	EmailOTP      time.Duration // a code in a letter; default 10 minutes
+	SMSOTP        time.Duration // a code in a text message; default 5 minutes, and 10 with a Verifier
+	MFA           time.Duration // what a first factor earns of who has a second; default 5 minutes
 	Code          time.Duration // what a client with a code challenge gets in a redirect; default 5 minutes
 	WebAuthn      time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes
+}
+
+// LimitsConfig says how often something may happen. Who exceeds a budget gets [ErrTooManyRequests], which says when to come
+// back, whether or not there is an account. Budgets refill evenly, so that up to twice as much happens in the first Per.
+type LimitsConfig struct {
+	// Off turns the limits on messages off, for tests and for services that have their own. Guesses are always counted: a
+	// code of six digits is no secret without.
+	Off bool
+	// Limiter counts. The default counts in this process and forgets when it ends; replicas need one in common, such as
+	// that of package redislimit. Where it cannot count, letters are sent all the same, and the rest is refused.
+	Limiter limit.Limiter
+
+	// LettersPerAddress bounds the letters to one address that anybody can ask for. The default is 10 per hour.
+	LettersPerAddress limit.Rate
+	// TextsPerNumber bounds the text messages to one number. The default is 5 per hour.
+	TextsPerNumber limit.Rate
+	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; a right
+	// one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run (NIST SP 800-63B-4 §3.2.2 allows
+	// 100). The defaults are 10 per hour and 50 per 30 days. Who is out of guesses has to come in otherwise, by a link say.
+	GuessesPerAccount, GuessesPerAccountLong limit.Rate
 }
 
 // Secret is a value that must not be seen: it prints as "[redacted]" whatever the verb, and so do structs that hold it.
 type Secret []byte
 
 // Format implements [fmt.Formatter].
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (Secret) Format(f fmt.State, _ rune) { hide(f) }
 
 // LogValue implements [slog.LogValuer].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
@@ -351,6 +460,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	if r.redirects, err = redirect.Compile(client, c.AllowedRedirectURLs); err != nil {
 		m.add("AllowedRedirectURLs", "%w", err)
 	}
+	r.clientHost = origin(client).Hostname()
 	m.secret("Secret", c.Secret)
 	for i, s := range c.PreviousSecrets {
 		field := fmt.Sprintf("PreviousSecrets[%d]", i)
@@ -392,11 +502,47 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		{"PasswordReset", &c.Tickets.PasswordReset, time.Hour, 24 * time.Hour},
 		{"EmailChange", &c.Tickets.EmailChange, time.Hour, 24 * time.Hour},
 		{"EmailOTP", &c.Tickets.EmailOTP, 10 * time.Minute, time.Hour},
+		{"MFA", &c.Tickets.MFA, 5 * time.Minute, time.Hour},
 		{"Code", &c.Tickets.Code, 5 * time.Minute, 10 * time.Minute},
 	} {
 		def(t.life, t.usual)
 		m.duration("Tickets."+t.field, *t.life, time.Minute, t.most)
 	}
+	if c.PAT != nil {
+		o := *c.PAT
+		def(&o.MaxLifetime, 366*24*time.Hour)
+		def(&o.MaxPerUser, 50)
+		m.duration("PAT.MaxLifetime", o.MaxLifetime, time.Minute, 10*366*24*time.Hour)
+		m.within("PAT.MaxPerUser", o.MaxPerUser, 1, 1000)
+		c.PAT = &o
+	}
+	if c.MFA != nil {
+		o := *c.MFA
+		def(&o.Issuer, "auth")
+		def(&o.Policy, MFAAlways)
+		if len(o.Issuer) > 64 || strings.ContainsFunc(o.Issuer, unicode.IsControl) {
+			m.add("MFA.Issuer", "must be at most 64 bytes, without control characters")
+		}
+		m.oneOf("MFA.Policy", string(o.Policy), string(MFAAlways), string(MFAPasswords))
+		c.MFA = &o
+	}
+	if c.SMS != nil {
+		o := *c.SMS
+		if (o.Sender == nil) == (o.Verifier == nil) {
+			m.add("SMS", "needs either a Sender or a Verifier")
+		}
+		if o.Verifier != nil {
+			def(&c.Tickets.SMSOTP, 10*time.Minute)
+		}
+		if o.ParsePhone == nil {
+			o.ParsePhone = phone.Parse
+		}
+		def(&o.Tries, 5)
+		m.within("SMS.Tries", o.Tries, 1, 10)
+		c.SMS = &o
+	}
+	def(&c.Tickets.SMSOTP, 5*time.Minute)
+	m.duration("Tickets.SMSOTP", c.Tickets.SMSOTP, time.Minute, time.Hour)
 	if c.EmailOTP != nil {
 		o := *c.EmailOTP
 		def(&o.Tries, 5)
@@ -418,6 +564,15 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	m.duration("Tickets.WebAuthn", c.Tickets.WebAuthn, time.Second, time.Hour)
 	def(&c.Elevation.Mode, ElevationDisabled)
 	m.oneOf("Elevation.Mode", string(c.Elevation.Mode), string(ElevationDisabled), string(ElevationRecommended), string(ElevationRequired))
+	if c.Elevation.Methods == nil {
+		c.Elevation.Methods = []ElevationMethod{ElevateByWebAuthn, ElevateByTOTP}
+	}
+	for i, method := range c.Elevation.Methods {
+		if !slices.Contains(elevationMethods, method) {
+			m.add(fmt.Sprintf("Elevation.Methods[%d]", i), "there is no way to step up called %q", method)
+		}
+	}
+	c.Elevation.Methods = slices.Clone(c.Elevation.Methods)
 	def(&c.Elevation.UserVerification, UserVerificationRequired)
 	m.userVerification("Elevation.UserVerification", c.Elevation.UserVerification)
 	m.atLeast("Elevation.FirstKeyWithin", int(c.Elevation.FirstKeyWithin), 0)
@@ -449,6 +604,9 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	c.Roles.Allowed = with(c.Roles.Allowed, c.Roles.Default)
 	def(&c.Locales.Default, "en")
 	m.each("Locales", c.Locales.Default, c.Locales.Allowed, isLocale, "is not two or three lower-case letters")
+	if r.texts, err = compileTemplates(c.Locales.Default, c.Templates); err != nil {
+		m.add("Templates", "%w", err)
+	}
 	c.Locales.Allowed = with(c.Locales.Allowed, c.Locales.Default)
 	if c.Gravatar != nil {
 		g := *c.Gravatar
@@ -488,6 +646,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.Limits.withDefaults(&m)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -498,6 +657,18 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		c.HTTPClient = &http.Client{Timeout: 10 * time.Second}
 	}
 	return c, r, errors.Join(m...)
+}
+
+// builtInTexts are the same for all engines of the process.
+var builtInTexts = sync.OnceValues(func() (*texts.Set, error) { return texts.Parse(mail.Templates()) })
+
+// compileTemplates puts the service's own texts before the built-in ones.
+func compileTemplates(defaultLocale string, own fs.FS) (*texts.Set, error) {
+	set, err := builtInTexts()
+	if err != nil {
+		return nil, err
+	}
+	return set.With(defaultLocale, own)
 }
 
 func isWebOrigin(s string) bool {
@@ -527,6 +698,9 @@ type rules struct {
 	acl       *emailaddr.ACL
 	claims    *claimpath.Set // nil without custom claims
 	passkeys  *ceremony.RelyingParty
+	texts     *texts.Set
+
+	clientHost string // of ClientURL: letters show it, and codes of text messages are bound to it
 
 	createExtensions, getExtensions extensions
 }

@@ -22,6 +22,16 @@
 // [Session] in it has an access token, a JWT for the service's APIs that [Engine.Authenticate] turns into a
 // [Principal], and a refresh token that [Engine.Refresh] trades for the next of both.
 //
+// # Letters and text messages
+//
+// [Engine.SendMagicLink], [Engine.SendEmailOTP] and [Engine.SendSMSOTP] send a link or a code that signs its reader in, and
+// up; [Engine.VerifyTicket], [Engine.VerifyEmailOTP] and [Engine.VerifySMSOTP] redeem it. The same links and codes verify an
+// address, reset a password, change an address or a number, and turn an anonymous user into a regular one. A message is
+// written with the change that it belongs to and delivered by [Engine.Run], which a service starts; see there.
+//
+// A user can have a second factor: [Engine.GenerateTOTP] and [Engine.SetMFA] give them one. A first factor then earns an
+// [MFAChallenge] in place of a session, whatever it was, and [Engine.VerifyMFA] the session.
+//
 // # Stepping up
 //
 // What cannot be undone can demand that its user prove once more that they are there. [Engine.Elevate] and

@@ -1,10 +1,12 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -20,6 +22,7 @@ type protection int
 
 const (
 	anything          protection = iota
+	enrolling                    // a second factor: what is needed of who has one, its own methods demand
 	addingKey                    // a user without a key is let through: they cannot step up
 	addingFirstUseful            // a key, by somebody who cannot step up with those they have: decided when it began
 )
@@ -29,6 +32,9 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 	if err := regular(p); err != nil {
 		return store.Conditions{}, err
 	}
+	if slices.Contains(p.AMR, amrPAT) {
+		return store.Conditions{}, errPATSession
+	}
 	rule := store.Conditions{Session: p.SessionID}
 	switch mode := e.config.Elevation.Mode; {
 	case what == addingFirstUseful:
@@ -36,7 +42,7 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 		rule.SecurityKey = p.ElevatedBy
 	case mode == ElevationRecommended:
 		rule.NoSecurityKeys = true
-	case mode == ElevationRequired && what == addingKey:
+	case mode == ElevationRequired && (what == addingKey || what == enrolling):
 		rule.NoSecurityKeys = true
 	case mode == ElevationRequired:
 		return rule, ErrElevationRequired
@@ -67,6 +73,9 @@ func (e *Engine) mayDo(a *store.Account, p *Principal, what protection) (store.C
 	if err == nil && rule.NoSecurityKeys && len(a.SecurityKeys) > 0 {
 		err = ErrElevationRequired
 	}
+	if err == nil && what != enrolling {
+		err = e.mayWithSecond(a, p)
+	}
 	return rule, err
 }
 
@@ -84,13 +93,48 @@ func (e *Engine) protectedAccount(ctx context.Context, p *Principal, what protec
 	return a, rule, err
 }
 
+// mayWithSecond demands of who has a second factor that they have shown it: in this session, or by a step-up. Where the mode
+// demands a step-up of them, having signed in with both just now is as good.
+func (e *Engine) mayWithSecond(a *store.Account, p *Principal) error {
+	switch {
+	case len(a.TOTPSecret) == 0:
+		return nil
+	case !slices.Contains(p.AMR, amrMFA):
+		return errSecondFactor
+	case e.config.Elevation.Mode != ElevationDisabled && slices.Contains(e.config.Elevation.Methods, ElevateByTOTP) &&
+		!e.isElevated(p) && e.sinceSignIn(a, p) > justNow:
+		return ErrElevationRequired
+	}
+	return nil
+}
+
+// shownBoth reports whether the principal has shown two factors, and has just now been there.
+func (e *Engine) shownBoth(a *store.Account, p *Principal) bool {
+	return slices.Contains(p.AMR, amrMFA) && e.justThere(a, p)
+}
+
+// errSecondFactor is for what a session of one factor cannot do to an account that has two.
+var errSecondFactor = ErrElevationRequired.saying("A sign-in with the second factor, or a step-up with it, is required")
+
+// errPATSession is for what a session of a personal access token cannot do, whoever holds the token.
+var errPATSession = ErrElevationRequired.saying("This cannot be done with a personal access token")
+
+// errNotJustThere is for what needs more than a session that lives.
+var errNotJustThere = ErrElevationRequired.saying("To have signed in just now, or a step-up, is required")
+
+// justThere reports whether the principal has shown just now who they are: by a step-up, or by signing in.
+func (e *Engine) justThere(a *store.Account, p *Principal) bool {
+	return e.steppedUp(a, p) || e.sinceSignIn(a, p) <= justNow
+}
+
 // justNow is how long after a sign-in its user is taken to be the one who is there.
 const justNow = 10 * time.Minute
 
-// cannotStepUp reports whether the user has only keys with which they cannot step up, and has just signed in. They may add
-// one with which they can; otherwise they could neither do that nor remove what keeps them from it.
+// cannotStepUp reports whether the user has nothing with which they can step up, and has just signed in themselves. They may
+// add a key with which they can; otherwise they could neither do that nor remove what keeps them from it.
 func (e *Engine) cannotStepUp(a *store.Account, p *Principal) bool {
-	return !a.Anonymous && !e.stepsUp(a.SecurityKeys) && e.sinceSignIn(a, p) <= justNow
+	return !a.Anonymous && len(e.elevationMethods(a)) == 0 && len(a.TOTPSecret) == 0 && !slices.Contains(p.AMR, amrPAT) &&
+		e.sinceSignIn(a, p) <= justNow
 }
 
 // stepsUp reports whether any of the keys will do for a step-up.
@@ -145,13 +189,54 @@ func unprotected(err error) error {
 // ElevationMethod names a way to step up.
 type ElevationMethod string
 
-// The ways to step up.
-const ElevateByWebAuthn ElevationMethod = "webauthn" // with a security key
+// The ways to step up. From the third on they are weak: they are for users who have nothing stronger.
+const (
+	ElevateByWebAuthn ElevationMethod = "webauthn" // with a security key
+	ElevateByTOTP     ElevationMethod = "totp"     // with a code of the authenticator app
+	ElevateByPassword ElevationMethod = "password"
+	ElevateByEmailOTP ElevationMethod = "otp-email" // with a code in a letter to the user's proven address
+	ElevateBySMSOTP   ElevationMethod = "otp-sms"   // with a code in a text message to the user's proven number
+)
 
 // ElevateParams says how the principal wants to step up.
 type ElevateParams struct {
 	Method ElevationMethod // ElevateByWebAuthn if empty
 	Email  string          // not needed; if set, it must be the principal's
+}
+
+// elevationMethods are all ways that there are.
+var elevationMethods = []ElevationMethod{ElevateByWebAuthn, ElevateByTOTP, ElevateByPassword, ElevateByEmailOTP, ElevateBySMSOTP}
+
+// ElevationMethods returns the ways in which the principal can step up now, the strongest first. It costs one round trip.
+//
+// Errors: [ErrForbiddenAnonymous]; [ErrElevationRequired] for a session of a personal access token; otherwise as at
+// [Engine.User].
+func (e *Engine) ElevationMethods(ctx context.Context, principal *Principal) (_ []ElevationMethod, err error) {
+	defer e.settle(&err)
+	a, err := e.elevating(ctx, principal, store.WithSecurityKeys)
+	if err != nil {
+		return nil, err
+	}
+	return e.elevationMethods(&a), nil
+}
+
+// elevationMethods are the ways that the configuration and the account leave open.
+func (e *Engine) elevationMethods(a *store.Account) []ElevationMethod {
+	methods := []ElevationMethod{}
+	add := func(m ElevationMethod, usable bool) {
+		if usable && slices.Contains(e.config.Elevation.Methods, m) {
+			methods = append(methods, m)
+		}
+	}
+	add(ElevateByWebAuthn, e.config.WebAuthn != nil && e.stepsUp(a.SecurityKeys))
+	add(ElevateByTOTP, len(a.TOTPSecret) > 0)
+	if len(methods) > 0 || len(a.TOTPSecret) > 0 || len(a.SecurityKeys) > 0 {
+		return methods // what cannot be used here is stronger all the same
+	}
+	add(ElevateByPassword, e.hasher != nil && a.PasswordHash != "")
+	add(ElevateByEmailOTP, e.config.Mail != nil && a.EmailVerified)
+	add(ElevateBySMSOTP, e.config.SMS != nil && a.PhoneVerified)
+	return methods
 }
 
 // Elevation is what a client needs to step up.
@@ -162,12 +247,12 @@ type Elevation struct {
 
 // Elevate begins a step-up: the principal proves once more that they are there, and gets an access token that says so.
 // Which of the engine's methods are protected, that is, demand such a token, is decided by Config.Elevation: with mode
-// recommended they demand it of users who have a security key, with required of all, and otherwise of nobody. The
-// protected methods say so in their documentation; for a service's own there is [Engine.CheckElevation]. It costs two
-// round trips.
+// recommended they demand it of users who have a security key, with required of all, and otherwise of nobody. The protected
+// methods say so in their documentation; for a service's own there is [Engine.CheckElevation]. It costs two round trips.
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] if the user has no security key, or for an
-// address that is not theirs or a method that does not exist; [ErrForbiddenAnonymous]; otherwise as at [Engine.User].
+// address that is not theirs or a method that does not exist or that they cannot use; [ErrTooManyRequests] and
+// [ErrCannotSendSMS] for a code; [ErrForbiddenAnonymous]; otherwise as at [Engine.User].
 func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevateParams) (_ *Elevation, err error) {
 	defer e.settle(&err)
 	if err := e.checkElevationMethod(p.Method); err != nil {
@@ -179,6 +264,12 @@ func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevatePar
 	}
 	if p.Email != "" && !isAddress(p.Email, a.EmailKey) {
 		return nil, ErrInvalidRequest.saying("email is not the user's")
+	}
+	if p.Method != "" && p.Method != ElevateByWebAuthn {
+		if !slices.Contains(e.elevationMethods(&a), p.Method) {
+			return nil, errNoSuchWay
+		}
+		return &Elevation{Method: p.Method}, e.sendElevationCode(ctx, principal, &a, p.Method)
 	}
 	switch {
 	case len(a.SecurityKeys) == 0:
@@ -200,16 +291,26 @@ type VerifyElevationParams struct {
 	Method     ElevationMethod // ElevateByWebAuthn if empty
 	Email      string          // not needed; if set, it must be the principal's
 	Credential json.RawMessage // with ElevateByWebAuthn: PublicKeyCredential.toJSON()
+	OTP        string          // with ElevateByTOTP, ElevateByEmailOTP and ElevateBySMSOTP
+	Password   string          // with ElevateByPassword
 }
 
-// VerifyElevation ends a step-up that the same session began, with one of the principal's own security keys. It returns
-// the same session with an access token that carries the claim x-hasura-auth-elevated. The step-up lives as long as that
-// token: a refresh does not carry it on. No second session is opened, and the session's current refresh token stays what
-// it was. It costs three round trips. The challenge is used up, whatever comes of it.
+// Format keeps all of it out of logs, whatever the verb.
+func (VerifyElevationParams) Format(f fmt.State, _ rune) { hide(f) }
+
+// LogValue is [VerifyElevationParams.Format] for package slog.
+func (VerifyElevationParams) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// VerifyElevation ends a step-up: one that the same session began, with one of the principal's own security keys; or,
+// without a beginning, one with a code of their authenticator app or their password; or one with the code that the
+// beginning sent them. It returns the same session with an access token that carries the claim x-hasura-auth-elevated. The
+// step-up lives as long as that token: a refresh does not carry it on. No second session is opened, and the session's
+// current refresh token stays what it was. It costs three round trips. The challenge is used up, whatever comes of it.
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] for a credential that is not an answer to a
-// challenge of this session, or is not one of its user's, or that WebAuthn L3 §7.2 or the configuration refuse;
-// [ErrForbiddenAnonymous]; otherwise as at [Engine.User].
+// challenge of this session, or is not one of its user's, or that WebAuthn L3 §7.2 or the configuration refuse, and for a
+// method that this user cannot use, and a code that was sent and is not this; [ErrInvalidTOTP]; [ErrInvalidEmailPassword]
+// for a wrong password; [ErrTooManyRequests]; [ErrForbiddenAnonymous]; otherwise as at [Engine.User].
 func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p VerifyElevationParams) (_ *Session, err error) {
 	defer e.settle(&err)
 	if err := e.checkElevationMethod(p.Method); err != nil {
@@ -217,6 +318,9 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 	}
 	if err := mayElevate(principal); err != nil {
 		return nil, err
+	}
+	if p.Method != "" && p.Method != ElevateByWebAuthn {
+		return e.elevateByKnowledge(ctx, principal, p)
 	}
 	answer, err := ceremony.ParseAssertion(p.Credential)
 	if err != nil {
@@ -263,6 +367,113 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 	return session, nil
 }
 
+var errNoSuchWay = ErrInvalidRequest.saying("the user cannot step up in this way")
+
+// elevateByKnowledge is a step-up by what the principal types.
+func (e *Engine) elevateByKnowledge(ctx context.Context, principal *Principal, p VerifyElevationParams) (_ *Session, err error) {
+	a, err := e.elevating(ctx, principal, store.WithSecurityKeys)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(e.elevationMethods(&a), p.Method) {
+		return nil, errNoSuchWay
+	}
+	defer func() {
+		if err != nil {
+			e.emit(ctx, Event{Type: EventElevationFailed, UserID: a.ID, SessionID: principal.SessionID, Method: string(p.Method), Code: codeOf(err)})
+		}
+	}()
+	up := &stepUp{at: e.now()}
+	change := store.UserChange{UserID: a.ID, Now: up.at, If: store.Conditions{Session: principal.SessionID}}
+	switch p.Method {
+	case ElevateByPassword:
+		up.amr = amrPassword
+		guessed, err := e.mayGuess(ctx, "password "+a.ID.String())
+		if err != nil {
+			return nil, err
+		}
+		_, err = e.checkPassword(ctx, a.PasswordHash, p.Password)
+		if guessed(err); err != nil {
+			return nil, err
+		}
+	case ElevateByTOTP:
+		up.amr = []string{amrOTP, amrMFA}
+		err = e.second(ctx, &a.User, "step-up", p.OTP, "", &change)
+	case ElevateByEmailOTP:
+		up.amr = amrEmail
+		change.Redeem, err = e.checkElevationLetter(ctx, principal, &a, p.OTP)
+	case ElevateBySMSOTP:
+		up.amr = amrSMS
+		var begun boundTo
+		var t store.Ticket
+		t, _, err = e.checkCode(ctx, store.TicketQuery{Kind: kindElevateSMS, UserID: a.ID}, a.Phone, p.OTP, &begun)
+		if change.Redeem = t.ID; err == nil && begun.Session != principal.SessionID {
+			err = wrongCode(ErrInvalidTicket.because(errors.New("another session's")))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.Method != ElevateByPassword {
+		if _, err := e.store.ChangeUser(ctx, change); err != nil {
+			return nil, unprotected(wrongCode(spent(wrongSecond(err))))
+		}
+	}
+	// Again, because another tab may refresh or sign out meanwhile: the answer has the refresh token that is current now.
+	if a, err = e.elevating(ctx, principal, 0); err != nil {
+		return nil, err
+	}
+	session, err := e.session(ctx, &a.User, a.Session, up)
+	if err != nil {
+		return nil, err
+	}
+	e.emit(ctx, Event{Type: EventElevated, UserID: a.ID, SessionID: principal.SessionID, Method: string(p.Method)})
+	return session, nil
+}
+
+// sendElevationCode begins a step-up by a code that is sent.
+func (e *Engine) sendElevationCode(ctx context.Context, principal *Principal, a *store.Account, m ElevationMethod) (err error) {
+	var p posted
+	begun := boundTo{Session: principal.SessionID}
+	switch m {
+	case ElevateByEmailOTP:
+		if err := e.mayWrite(ctx, a.EmailKey); err != nil {
+			return err
+		}
+		p, err = e.mailCode(ctx, kindElevateOTP, "elevate-otp", &a.User, codeTries, begun, nil)
+	case ElevateBySMSOTP:
+		if err := e.mayText(ctx, a.Phone); err != nil {
+			return err
+		}
+		p, err = e.postCode(ctx, kindElevateSMS, "elevate-otp-sms", a.ID, a.Phone, a.Locale, begun)
+	default:
+		return nil // there is nothing to send
+	}
+	if err != nil {
+		return err
+	}
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: a.ID, Now: e.now(), If: store.Conditions{Session: principal.SessionID}, Ticket: p.ticket, Messages: []store.Message{p.letter.row},
+	})
+	if err != nil {
+		return unprotected(err)
+	}
+	return e.hand(ctx, p)
+}
+
+// checkElevationLetter looks at a code that a letter has brought, and returns its ticket.
+func (e *Engine) checkElevationLetter(ctx context.Context, principal *Principal, a *store.Account, code string) (uuid.UUID, error) {
+	if !isCode(code) {
+		return uuid.Nil, wrongCode(ErrInvalidTicket.because(errors.New("not six digits")))
+	}
+	var begun boundTo
+	t, _, err := e.checkMailedCode(ctx, store.TicketQuery{Kind: kindElevateOTP, UserID: a.ID}, a.EmailKey, code, &begun)
+	if err == nil && begun.Session != principal.SessionID {
+		err = ErrInvalidTicket.because(errors.New("another session's"))
+	}
+	return t.ID, wrongCode(err)
+}
+
 // CheckElevation is for the service's own protected actions, whatever Config.Elevation.Mode is: it returns nil if the
 // principal has stepped up, at most maxAge ago; with maxAge 0, at any time that their access token still vouches for. It
 // costs no round trip, and with Config.Sessions.CheckOnVerify one, by which a session that has ended is refused and a
@@ -297,10 +508,13 @@ func isAddress(s, emailKey string) bool {
 
 // checkElevationMethod refuses methods that do not exist or are off.
 func (e *Engine) checkElevationMethod(m ElevationMethod) error {
-	if m != "" && m != ElevateByWebAuthn {
+	m = cmp.Or(m, ElevateByWebAuthn)
+	switch {
+	case !slices.Contains(elevationMethods, m):
 		return ErrInvalidRequest.saying("there is no such method")
-	}
-	if e.config.WebAuthn == nil {
+	case m == ElevateByWebAuthn && e.config.WebAuthn == nil, m == ElevateByPassword && e.hasher == nil,
+		m == ElevateByEmailOTP && e.config.Mail == nil, m == ElevateBySMSOTP && e.config.SMS == nil,
+		!slices.Contains(e.config.Elevation.Methods, m):
 		return ErrDisabledEndpoint
 	}
 	return nil
@@ -326,12 +540,15 @@ func mayElevate(p *Principal) error {
 	if p.SessionID == uuid.Nil {
 		return ErrUnauthenticated.because(errors.New("the token names no session"))
 	}
+	if slices.Contains(p.AMR, amrPAT) {
+		return errPATSession
+	}
 	return nil
 }
 
 // regular demands a principal who is not anonymous.
 func regular(p *Principal) error {
-	if p == nil {
+	if p == nil || p.UserID == uuid.Nil {
 		return ErrUnauthenticated
 	}
 	if p.Anonymous {
@@ -342,7 +559,7 @@ func regular(p *Principal) error {
 
 // stepUp is what an elevated access token says beyond an ordinary one.
 type stepUp struct {
-	by  uuid.UUID // the security key
+	by  uuid.UUID // the security key; zero for another method
 	at  time.Time
 	amr []string
 }

@@ -26,7 +26,8 @@ type SendVerificationEmailParams struct {
 // it.
 //
 // Errors: [ErrDisabledEndpoint] if no sender is configured; [ErrInvalidRequest] if Email is not an address; [ErrRedirectNotAllowed];
-// [ErrInvalidEmailPassword] if there is no such user, or the access lists refuse the address; [ErrEmailAlreadyVerified].
+// [ErrInvalidEmailPassword] if there is no such user, or the access lists refuse the address; [ErrEmailAlreadyVerified];
+// [ErrTooManyRequests].
 func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEmailParams) (err error) {
 	defer e.settle(&err)
 	if e.config.Mail == nil {
@@ -61,16 +62,22 @@ func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEm
 
 // addressee finds whom to write to at an address that a stranger has given.
 func (e *Engine) addressee(ctx context.Context, email string) (*store.User, error) {
-	address, err := e.admit(email)
-	if err != nil {
+	address, refused := e.admit(email)
+	if refused != nil && !errors.Is(refused, ErrInvalidEmailPassword) {
+		return nil, refused
+	}
+	if err := e.mayWrite(ctx, address.Canonical); err != nil {
 		return nil, err
 	}
+	// An address that the access lists refuse is looked for as well: that, too, is to take as long as any other.
 	a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrInvalidEmailPassword.because(err)
-	}
-	if err != nil {
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return nil, fmt.Errorf("find user: %w", err)
+	case refused != nil:
+		return nil, refused
+	case err != nil:
+		return nil, ErrInvalidEmailPassword.because(err)
 	}
 	return &a.User, nil
 }
@@ -81,14 +88,15 @@ type ChangeEmailParams struct {
 	RedirectTo string // Config.ClientURL if empty
 }
 
-// ChangeEmail begins a change of the principal's address: a letter with a link goes to the new one, and a notice to the
-// old one. Nothing else changes until the link is followed; see [Engine.VerifyTicket]. A later change voids the link. It
-// is protected; see [Engine.Elevate]. It costs three round trips, and one more for each letter.
+// ChangeEmail begins a change of the principal's address: a letter with a link goes to the new one, and a notice to the old
+// one. Nothing else changes until the link is followed; see [Engine.VerifyTicket]. A later change voids the link. It is
+// protected, see [Engine.Elevate], and needs a step-up or a sign-in within the last ten minutes: an address is a way in. It
+// costs three round trips, and one more for each letter.
 //
 // Errors: [ErrDisabledEndpoint] if no sender is configured; [ErrForbiddenAnonymous]; [ErrElevationRequired];
 // [ErrInvalidRequest] if NewEmail is not an address, or is the user's already; [ErrInvalidEmailPassword] if the access
-// lists refuse it; [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse], which Config.ConcealErrors hides; otherwise as at
-// [Engine.User].
+// lists refuse it; [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse], which Config.ConcealErrors hides; [ErrTooManyRequests];
+// otherwise as at [Engine.User].
 func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p ChangeEmailParams) (err error) {
 	defer e.settle(&err)
 	if e.config.Mail == nil {
@@ -113,20 +121,21 @@ func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p Change
 	if err != nil {
 		return err
 	}
+	if !e.justThere(&a, principal) {
+		return errNotJustThere
+	}
 	if address.Canonical == a.EmailKey {
 		return ErrInvalidRequest.saying("newEmail is the user's address already")
 	}
+	if err := e.mayWrite(ctx, address.Canonical); err != nil {
+		return err
+	}
 	other, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
+	inUse := err == nil
 	switch {
-	case err == nil && e.config.ConcealErrors:
-		// Whoever asks sees what they would see of a free address, and the owner of this one hears of it.
-		if other.EmailVerified && !other.Disabled {
-			return e.tellOwner(ctx, other.User)
-		}
-		return e.pretend(ctx)
-	case err == nil:
+	case inUse && !e.config.ConcealErrors:
 		return ErrEmailAlreadyInUse
-	case !errors.Is(err, store.ErrNotFound):
+	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("find user: %w", err)
 	}
 	to := a.User
@@ -141,6 +150,18 @@ func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p Change
 		return err
 	}
 	both := append(letters{l.letter}, told...)
+	if inUse {
+		// Whoever asks sees what they would see of a free address, and their earlier link is void as well. The owner of this
+		// one hears of it in place of getting a link.
+		both = told
+		if other.EmailVerified && !other.Disabled {
+			owners, err := e.letter(ctx, "signup-attempt", &other.User, nil)
+			if err != nil {
+				return err
+			}
+			both = append(letters{owners}, told...)
+		}
+	}
 	_, err = e.store.ChangeUser(ctx, store.UserChange{
 		UserID: a.ID, Now: e.now(), If: rule, Ticket: l.ticket, Messages: both.rows(),
 	})

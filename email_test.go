@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 )
@@ -216,6 +218,90 @@ func TestConfirmingANewAddress(t *testing.T) {
 			t.Errorf("%d of twenty", ok.Load())
 		}
 	})
+}
+
+// EC-08, EO-11, TK-10: once a change is confirmed, nothing that went to the old address is good, wherever it is taken.
+func TestWhatWentToTheOldAddressIsVoid(t *testing.T) {
+	t.Parallel()
+	for name, amend := range map[string]func(*auth.Config){"not verified": unverified, "verified": func(*auth.Config) {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t, letters, amend)
+			p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+			confirm := changeEmail(t, e, p, "new@example.com")
+			var code string
+			if name == "verified" { // as a first proof it would end the session that asks for the change
+				params := auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: challengeFor(verifier)}
+				if err := e.SendMagicLink(t.Context(), params); err != nil {
+					t.Fatal(err)
+				}
+				code = followLink(t, e, "ada@example.com").Code
+			}
+			secrets := map[string]string{}
+			for _, m := range mailings {
+				if err := m.send(e, "ada@example.com", ""); err == nil {
+					secrets[m.kind] = e.Mailbox.Last(t, "ada@example.com").Ticket()
+				} else if !errors.Is(err, auth.ErrEmailAlreadyVerified) {
+					t.Fatal(err)
+				}
+			}
+			if _, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: confirm}); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range mailings {
+				for _, email := range []string{"ada@example.com", "new@example.com"} {
+					if _, err := m.redeemSecret(e, email, secrets[m.kind]); !errors.Is(err, auth.ErrInvalidTicket) {
+						t.Errorf("%s, for %s: %v", m.name, email, err)
+					}
+				}
+			}
+			err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: secrets["passwordReset"], NewPassword: newPassword})
+			wantErr(t, err, auth.ErrInvalidTicket)
+			_, err = e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: code, CodeVerifier: verifier})
+			wantErr(t, err, auth.ErrInvalidRequest)
+			e.SignIn(t, "new@example.com")
+		})
+	}
+}
+
+// EC-13, TK-11: what was sent to a user who has been deleted is good for nobody, not even for who has the address now.
+func TestSecretsOfADeletedUser(t *testing.T) {
+	t.Parallel()
+	for _, m := range append(append([]mailing{}, mailings...), newAddressMailings...) {
+		e := authtest.New(t, letters)
+		email, owner := "new@example.com", "new@example.com"
+		mover := e.SignUp(t, "mover@example.com").User.ID
+		switch m.kind {
+		case "verifyEmail", "passwordReset":
+			pendingUser(t, e, email)
+		case "emailConfirmChange":
+			owner = "mover@example.com"
+		}
+		if err := m.send(e, email, ""); err != nil {
+			t.Fatalf("%s: %v", m.name, err)
+		}
+		secret := e.Mailbox.Last(t, email).Ticket()
+		u, err := e.FindUser(t.Context(), auth.UserBy{Email: owner})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []uuid.UUID{u.ID, mover} {
+			if err := e.DeleteUser(t.Context(), id); err != nil && !errors.Is(err, auth.ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+		try := func(when string) {
+			if _, err := m.redeemSecret(e, email, secret); !errors.Is(err, auth.ErrInvalidTicket) {
+				t.Errorf("%s, %s: %v", m.name, when, err)
+			}
+		}
+		try("deleted")
+		if n := userCount(t, e.Store); n != 0 {
+			t.Errorf("%s: %d users", m.name, n)
+		}
+		e.SignUp(t, email)
+		try("signed up again")
+	}
 }
 
 // EL-01: the change of the address and of the password are protected.

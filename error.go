@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"log/slog"
+	"time"
 )
 
 // Code is the machine-readable name of a failure, as the documented API sends it in the member "error".
@@ -100,6 +101,9 @@ type Error struct {
 	Code    Code
 	Message string
 
+	// RetryAfter is how long to wait before the same is worth another try; zero where nobody knows.
+	RetryAfter time.Duration
+
 	conceal bool  // becomes invalid-request where Config.ConcealErrors is set
 	cause   error // nil, or what went wrong underneath
 }
@@ -154,6 +158,13 @@ func (e *Error) because(cause error) *Error {
 func (e *Error) saying(message string) *Error {
 	c := *e
 	c.Message = message
+	return &c
+}
+
+// after returns e with the time to wait before another try.
+func (e *Error) after(d time.Duration) *Error {
+	c := *e
+	c.RetryAfter = d
 	return &c
 }
 

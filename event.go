@@ -13,27 +13,36 @@ type EventType string
 
 // Every event that an engine emits.
 const (
-	EventUserCreated        EventType = "user-created"
-	EventUserUpdated        EventType = "user-updated"
-	EventDeanonymized       EventType = "deanonymized"
-	EventUserDeleted        EventType = "user-deleted"
-	EventSignedIn           EventType = "signed-in"
-	EventSignInFailed       EventType = "sign-in-failed" // Code says why; UserID is set where the account is known
-	EventSignedOut          EventType = "signed-out"     // Detail "all": every session of the user
-	EventSessionRevoked     EventType = "session-revoked"
-	EventRefreshTokenReused EventType = "refresh-token-reused" // theft, or a client that lost its place; the session has ended
-	EventEmailVerified      EventType = "email-verified"
-	EventEmailChanged       EventType = "email-changed"
-	EventPasswordChanged    EventType = "password-changed" // Detail "reset": by a link
-	EventElevated           EventType = "elevated"         // Detail is the id of the security key, as in the next five
-	EventElevationFailed    EventType = "elevation-failed"
-	EventSecurityKeyAdded   EventType = "security-key-added"
-	EventSecurityKeyRenamed EventType = "security-key-renamed"
-	EventSecurityKeyRemoved EventType = "security-key-removed"
-	EventSignCountRollback  EventType = "sign-count-rollback" // a security key may have been copied
-	EventBreachCheckFailed  EventType = "breach-check-failed" // a password was accepted without having been checked
-	EventMessageFailed      EventType = "message-failed"      // Detail says whether it will be tried again
-	EventMessageGivenUp     EventType = "message-given-up"
+	EventUserCreated          EventType = "user-created"
+	EventUserUpdated          EventType = "user-updated"
+	EventDeanonymized         EventType = "deanonymized"
+	EventUserDeleted          EventType = "user-deleted"
+	EventSignedIn             EventType = "signed-in"
+	EventSignInFailed         EventType = "sign-in-failed" // Code says why; UserID is set where the account is known
+	EventSignedOut            EventType = "signed-out"     // Detail "all": every session of the user
+	EventSessionRevoked       EventType = "session-revoked"
+	EventRefreshTokenReused   EventType = "refresh-token-reused" // theft, or a client that lost its place; the session has ended
+	EventEmailVerified        EventType = "email-verified"
+	EventEmailChanged         EventType = "email-changed"
+	EventPhoneVerified        EventType = "phone-verified"
+	EventPhoneChanged         EventType = "phone-changed"
+	EventPasswordChanged      EventType = "password-changed"    // Detail "reset": by a link
+	EventSecondFactorAsked    EventType = "second-factor-asked" // after the first one; Method says which that was
+	EventMFAEnabled           EventType = "mfa-enabled"
+	EventMFADisabled          EventType = "mfa-disabled"
+	EventRecoveryCodesRenewed EventType = "recovery-codes-renewed"
+	EventElevated             EventType = "elevated" // Detail is the id of the security key, as in the next five
+	EventElevationFailed      EventType = "elevation-failed"
+	EventSecurityKeyAdded     EventType = "security-key-added"
+	EventSecurityKeyRenamed   EventType = "security-key-renamed"
+	EventSecurityKeyRemoved   EventType = "security-key-removed"
+	EventSignCountRollback    EventType = "sign-count-rollback" // a security key may have been copied
+	EventPATCreated           EventType = "pat-created"         // Detail is its id, as in the next
+	EventPATRevoked           EventType = "pat-revoked"
+	EventBreachCheckFailed    EventType = "breach-check-failed" // a password was accepted without having been checked
+	EventLimited              EventType = "limited"             // Detail names the budget that was exceeded
+	EventMessageFailed        EventType = "message-failed"      // Detail says whether it will be tried again, or the caller was told
+	EventMessageGivenUp       EventType = "message-given-up"
 )
 
 // Event is one security-relevant step: who, what, from where, and with what outcome. It never carries a secret, and of

@@ -3,10 +3,14 @@ package auth_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log"
 	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
@@ -143,6 +147,179 @@ func ExampleAccessTokensConfig() {
 
 // Signing up with a passkey takes two calls, with the browser in between: the page hands the options to
 // navigator.credentials.create and sends back what it returns. Here authtest plays the browser.
+func ExampleEngine_SendMagicLink() {
+	ctx := context.Background()
+	mailbox := authtest.NewMailbox() // a real service has a sender, such as one of package smtpmail
+	engine := newEngine(func(c *auth.Config) {
+		c.MagicLink = &auth.MagicLinkConfig{}
+		c.Mail = mailbox
+	})
+	if err := engine.SendMagicLink(ctx, auth.SendMagicLinkParams{Email: "ada@example.com"}); err != nil {
+		log.Fatal(err)
+	}
+	letter := mailbox.All()[0]
+	fmt.Println(letter.Subject)
+	// The link leads to the route /verify of the HTTP adapter, which does this:
+	followed, err := engine.VerifyTicket(ctx, auth.VerifyTicketParams{Ticket: letter.Ticket()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(followed.Session.User.Email, followed.Session.User.EmailVerified, followed.RedirectTo)
+	// Output:
+	// Your link to sign in
+	// ada@example.com true https://example.com
+}
+
+func ExampleEngine_SendSMSOTP() {
+	ctx := context.Background()
+	phone := authtest.NewPhone() // a real service has a sender, such as one of package twilio
+	engine := newEngine(func(c *auth.Config) { c.SMS = &auth.SMSConfig{Sender: phone} })
+	if err := engine.SendSMSOTP(ctx, auth.SendSMSOTPParams{PhoneNumber: "+41 79 123 45 67"}); err != nil {
+		log.Fatal(err)
+	}
+	code := phone.All()[0].Code
+	in, err := engine.VerifySMSOTP(ctx, auth.VerifySMSOTPParams{PhoneNumber: "+41 79 123 45 67", OTP: code})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(in.Session.User.PhoneNumber, in.Session.User.PhoneNumberVerified)
+	_, err = engine.VerifySMSOTP(ctx, auth.VerifySMSOTPParams{PhoneNumber: "+41 79 123 45 67", OTP: code})
+	fmt.Println(errors.Is(err, auth.ErrInvalidRequest)) // a code works once
+	// Output:
+	// +41791234567 true
+	// true
+}
+
+// A client that has a link sent gives a code challenge, and what comes back in the URL is of use to nobody but itself.
+func ExampleEngine_ExchangeCode() {
+	ctx := context.Background()
+	mailbox := authtest.NewMailbox()
+	engine := newEngine(func(c *auth.Config) {
+		c.MagicLink = &auth.MagicLinkConfig{}
+		c.Mail = mailbox
+	})
+	verifier := rand.Text() + rand.Text() // the client keeps it
+	sum := sha256.Sum256([]byte(verifier))
+	err := engine.SendMagicLink(ctx, auth.SendMagicLinkParams{
+		Email: "ada@example.com", CodeChallenge: base64.RawURLEncoding.EncodeToString(sum[:]),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	followed, err := engine.VerifyTicket(ctx, auth.VerifyTicketParams{Ticket: mailbox.All()[0].Ticket()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	in, err := engine.ExchangeCode(ctx, auth.ExchangeCodeParams{Code: followed.Code, CodeVerifier: verifier})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(followed.Session == nil, in.Session.User.Email)
+	// Output: true ada@example.com
+}
+
+func ExampleEngine_ChangePassword() {
+	ctx := context.Background()
+	mailbox := authtest.NewMailbox()
+	engine := newEngine(func(c *auth.Config) { c.Mail = mailbox })
+	credentials := auth.SignUpPasswordParams{Email: "ada@example.com", Password: "plum-tractor-eleven"}
+	if _, err := engine.SignUpPassword(ctx, credentials); err != nil {
+		log.Fatal(err)
+	}
+	// Who has forgotten their password has a link sent …
+	if err := engine.SendPasswordReset(ctx, auth.SendPasswordResetParams{Email: "ada@example.com"}); err != nil {
+		log.Fatal(err)
+	}
+	// … and the page that it leads to, or an app that takes the ticket from it, sets another.
+	err := engine.ChangePassword(ctx, nil, auth.ChangePasswordParams{
+		Ticket: mailbox.All()[0].Ticket(), NewPassword: "walnut-harbour-nine",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = engine.SignInPassword(ctx, auth.SignInPasswordParams{Email: "ada@example.com", Password: "plum-tractor-eleven"})
+	fmt.Println(errors.Is(err, auth.ErrInvalidEmailPassword))
+	fmt.Println(mailbox.All()[1].Subject)
+	// Output:
+	// true
+	// Your password has been changed
+}
+
+func ExampleEngine_SetMFA() {
+	ctx := context.Background()
+	engine := newEngine(func(c *auth.Config) { c.MFA = &auth.MFAConfig{Issuer: "Example"} })
+	credentials := auth.SignUpPasswordParams{Email: "ada@example.com", Password: "plum-tractor-eleven"}
+	in, err := engine.SignUpPassword(ctx, credentials)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ada, err := engine.Authenticate(ctx, in.Session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The user scans the QR code of enrolment.ImageURL with their app and types the code that it shows.
+	enrolment, err := engine.GenerateTOTP(ctx, ada, auth.GenerateTOTPParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	app := func(at time.Time) string {
+		code, err := totp.GenerateCode(enrolment.Secret, at)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return code
+	}
+	if err := engine.SetMFA(ctx, ada, auth.SetMFAParams{Type: auth.MFATypeTOTP, Code: app(time.Now())}); err != nil {
+		log.Fatal(err)
+	}
+	// From now on a password is not enough.
+	in, err = engine.SignInPassword(ctx, auth.SignInPasswordParams{Email: "ada@example.com", Password: "plum-tractor-eleven"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(in.Session == nil, in.MFA != nil)
+	in, err = engine.VerifyMFA(ctx, auth.VerifyMFAParams{Ticket: in.MFA.Ticket, OTP: app(time.Now().Add(30 * time.Second))})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ada, err = engine.Authenticate(ctx, in.Session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ada.AMR)
+	// Output:
+	// true true
+	// [pwd otp mfa]
+}
+
+func ExampleEngine_CreatePAT() {
+	ctx := context.Background()
+	engine := newEngine(func(c *auth.Config) { c.PAT = &auth.PATConfig{} })
+	in, err := engine.SignUpPassword(ctx, auth.SignUpPasswordParams{Email: "ada@example.com", Password: "plum-tractor-eleven"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ada, err := engine.Authenticate(ctx, in.Session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := engine.CreatePAT(ctx, ada, auth.CreatePATParams{ExpiresAt: time.Now().AddDate(0, 1, 0), Scopes: []string{"notes:read"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// A program signs in with it, and the service sees what it is for.
+	in, err = engine.SignInPAT(ctx, auth.SignInPATParams{PersonalAccessToken: token.Token})
+	if err != nil {
+		log.Fatal(err)
+	}
+	program, err := engine.Authenticate(ctx, in.Session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(program.UserID == ada.UserID, program.Scopes)
+	// Output: true [notes:read]
+}
+
 func ExampleEngine_SignUpWebAuthn() {
 	ctx := context.Background()
 	engine := newEngine(func(c *auth.Config) { c.WebAuthn = &auth.WebAuthnConfig{} })

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/ostiary/auth/store"
@@ -29,7 +28,7 @@ func (e *Engine) codeFor(ctx context.Context, u store.User, t store.Ticket, chal
 	if err := e.mayEnter(&u); err != nil {
 		return "", err
 	}
-	ticket, code, err := e.issue(kindCode, u.ID, e.life(kindCode), codeTicket{challenge, methodEmail, []string{"email"}})
+	ticket, code, err := e.issue(kindCode, u.ID, e.life(kindCode), codeTicket{challenge, methodEmail, amrEmail})
 	if err != nil {
 		return "", err
 	}
@@ -51,7 +50,7 @@ type ExchangeCodeParams struct {
 }
 
 // Format keeps both out of logs, whatever the verb.
-func (p ExchangeCodeParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (p ExchangeCodeParams) Format(f fmt.State, _ rune) { hide(f) }
 
 // LogValue is [ExchangeCodeParams.Format] for package slog.
 func (p ExchangeCodeParams) LogValue() slog.Value { return slog.StringValue(redacted) }

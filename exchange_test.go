@@ -159,6 +159,31 @@ func TestACodeIsWorthNothingToAnybodyElse(t *testing.T) {
 	}
 }
 
+// Who follows a link can ask for a code as well, unless another client has: it is that client's then.
+func TestALinkIsFollowedWithACodeChallenge(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters)
+	e.SignUp(t, "ada@example.com")
+	other := strings.Repeat("v", 43)
+	for own, works := range map[string]string{"": other, challengeFor(verifier): verifier} {
+		if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: own}); err != nil {
+			t.Fatal(err)
+		}
+		p := auth.VerifyTicketParams{Ticket: e.Mailbox.Last(t, "ada@example.com").Ticket(), CodeChallenge: "not a challenge"}
+		if _, err := e.VerifyTicket(t.Context(), p); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%v", err)
+		}
+		p.CodeChallenge = challengeFor(other)
+		v, err := e.VerifyTicket(t.Context(), p)
+		if err != nil || v.Session != nil {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		if _, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: v.Code, CodeVerifier: works}); err != nil {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 // The account's state counts at both ends.
 func TestCodesOfAccountsThatHaveChanged(t *testing.T) {
 	t.Parallel()

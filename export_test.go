@@ -17,3 +17,6 @@ func RefreshToken(e *Engine, session uuid.UUID, generation uint32) (string, erro
 func Issue(e *Engine, kind string, userID uuid.UUID, data any) (*store.Ticket, string, error) {
 	return e.issue(kind, userID, time.Hour, data)
 }
+
+// CodeAt is the code of a time step.
+func CodeAt(secret []byte, step int64) (string, error) { return codeAt(secret, step) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"sync/atomic"
@@ -15,11 +16,13 @@ import (
 
 	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/mail"
+	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/store"
 )
 
 const (
 	channelMail = "mail"
+	channelSMS  = "sms"
 
 	// deliveryTime is how long one attempt may take. A message is hidden from others for twice as long.
 	deliveryTime = 30 * time.Second
@@ -40,25 +43,18 @@ type outbox struct {
 	wake  chan struct{}
 }
 
-// letter is a message in both its forms: the row that is written with a change, and what is delivered.
+// letter is a message in both its forms: the row that is written with a change, and what delivers it.
 type letter struct {
-	row     store.Message
-	message mail.Message
+	row  store.Message
+	send func(context.Context) error
 }
 
 // letter writes a letter to a user, in their language. vars are added to the variables that every letter has.
 func (e *Engine) letter(ctx context.Context, template string, to *store.User, vars map[string]string) (letter, error) {
-	all := map[string]string{
-		"displayName": to.DisplayName,
-		"email":       to.Email,
-		"locale":      to.Locale,
-		"serverUrl":   e.config.ServerURL,
-		"clientUrl":   e.rules.redirects.Default().String(),
-	}
-	for k, v := range vars {
-		all[k] = v
-	}
-	m, err := mail.Render(template, to.Locale, all)
+	all := e.variables(to.Locale)
+	all["displayName"], all["email"] = to.DisplayName, to.Email
+	maps.Copy(all, vars)
+	m, err := e.rules.texts.Mail(template, to.Locale, all)
 	if err != nil {
 		return letter{}, fmt.Errorf("letter %s: %w", template, err)
 	}
@@ -67,17 +63,103 @@ func (e *Engine) letter(ctx context.Context, template string, to *store.User, va
 		return letter{}, fmt.Errorf("letter %s: %w", template, err)
 	}
 	m.To = address.Mailbox()
-	body, err := json.Marshal(m)
+	row, err := e.row(channelMail, m, e.deliversItself(ctx))
+	return letter{row, e.mails(row.ID, m)}, err
+}
+
+// variables are those that every message has.
+func (e *Engine) variables(locale string) map[string]string {
+	return map[string]string{
+		"locale":     locale,
+		"serverUrl":  e.config.ServerURL,
+		"clientUrl":  e.rules.redirects.Default().String(),
+		"clientHost": e.rules.clientHost,
+	}
+}
+
+// row is the row of a message. At once says that this call will deliver it as soon as it is written: no other is to try
+// meanwhile.
+func (e *Engine) row(channel string, content any, atOnce bool) (store.Message, error) {
+	body, err := json.Marshal(content)
 	if err != nil {
-		return letter{}, fmt.Errorf("letter %s: %w", template, err)
+		return store.Message{}, fmt.Errorf("message: %w", err)
 	}
 	id, now := uuid.New(), e.now()
-	row := store.Message{ID: id, Channel: channelMail, Body: e.box.Seal("message", id[:], body), CreatedAt: now, NextAt: now}
-	if e.deliversItself(ctx) {
-		// This call will deliver it as soon as it is written; no other should try meanwhile.
+	row := store.Message{ID: id, Channel: channel, Body: e.box.Seal("message", id[:], body), CreatedAt: now, NextAt: now}
+	if atOnce {
 		row.Attempts, row.NextAt = 1, now.Add(2*deliveryTime)
 	}
-	return letter{row, m}, nil
+	return row, nil
+}
+
+// mails delivers a letter, which is called the same at every attempt.
+func (e *Engine) mails(id uuid.UUID, m mail.Message) func(context.Context) error {
+	m.ID = id.String()
+	return func(ctx context.Context) error {
+		if e.config.Mail == nil {
+			return errors.New("no sender is configured")
+		}
+		return e.config.Mail.Send(ctx, m)
+	}
+}
+
+// textMessage is a text message as it lies in the outbox. Without a text it is for the provider to make one.
+type textMessage struct {
+	sms.Message
+	ExpiresAt time.Time // when the code in it does
+}
+
+// text writes a text message with a code.
+func (e *Engine) text(ctx context.Context, template, number, locale, code string, expires time.Time) (letter, error) {
+	m := textMessage{sms.Message{To: number, Code: code, Locale: locale}, expires}
+	if code != "" {
+		var err error
+		all := e.variables(locale)
+		all["code"] = code
+		if m.Text, err = e.rules.texts.Text(template, locale, all); err != nil {
+			return letter{}, fmt.Errorf("text message %s: %w", template, err)
+		}
+	}
+	// Whoever asks for a code hears whether it was sent, as documented, unless that would tell them whose number it is.
+	row, err := e.row(channelSMS, m, e.deliversItself(ctx) || !e.config.ConcealErrors && !e.store.Joined(ctx))
+	return letter{row, e.texts(m)}, err
+}
+
+// texts delivers a text message.
+func (e *Engine) texts(m textMessage) func(context.Context) error {
+	return func(ctx context.Context) error {
+		c := e.config.SMS
+		switch {
+		case c == nil:
+			return errors.New("no sender is configured")
+		case !e.now().Before(m.ExpiresAt):
+			return &sms.Error{Provider: "outbox", Final: true, Err: errors.New("the code has expired")}
+		case (m.Text == "") != (c.Verifier != nil):
+			return &sms.Error{Provider: "outbox", Final: true, Err: errors.New("the code was made for another kind of sender")}
+		case c.Verifier != nil:
+			return c.Verifier.Start(ctx, m.To, m.Locale)
+		}
+		return c.Sender.Send(ctx, m.Message)
+	}
+}
+
+// sending opens a message of the outbox.
+func (e *Engine) sending(row store.Message) (func(context.Context) error, error) {
+	body, err := e.box.Open("message", row.ID[:], row.Body)
+	if err != nil {
+		return nil, err
+	}
+	switch row.Channel {
+	case channelMail:
+		var m mail.Message
+		err = json.Unmarshal(body, &m)
+		return e.mails(row.ID, m), err
+	case channelSMS:
+		var m textMessage
+		err = json.Unmarshal(body, &m)
+		return e.texts(m), err
+	}
+	return nil, fmt.Errorf("there is no channel %q", row.Channel)
 }
 
 // letters are those that belong to one change.
@@ -96,10 +178,15 @@ func (ls letters) rows() []store.Message {
 // tell, or no way to: the address is not known to be theirs, or no sender is configured. It repeats nothing that the
 // caller of the moment can choose, who may be a thief.
 func (e *Engine) notice(ctx context.Context, template string, to *store.User) (letters, error) {
+	return e.noticeWith(ctx, template, to, nil)
+}
+
+// noticeWith is notice with further variables.
+func (e *Engine) noticeWith(ctx context.Context, template string, to *store.User, vars map[string]string) (letters, error) {
 	if e.config.Mail == nil || !to.EmailVerified || to.EmailKey == "" {
 		return nil, nil
 	}
-	l, err := e.letter(ctx, template, to, nil)
+	l, err := e.letter(ctx, template, to, vars)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +211,7 @@ func (e *Engine) deliversItself(ctx context.Context) bool {
 func (e *Engine) deliver(ctx context.Context, ls ...letter) {
 	for _, l := range ls {
 		if l.row.Attempts > 0 {
-			e.attempt(context.WithoutCancel(ctx), l.row, l.message)
+			_ = e.attempt(ctx, l, false)
 			continue
 		}
 		select {
@@ -134,34 +221,53 @@ func (e *Engine) deliver(ctx context.Context, ls ...letter) {
 	}
 }
 
-// attempt tries to deliver a message that this process has claimed, and settles it.
-func (e *Engine) attempt(ctx context.Context, row store.Message, m mail.Message) {
-	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+// attempt tries to deliver a message that this process has claimed, and settles it. One that is tried once goes in any
+// case. Whoever waits for the answer may leave: the attempt goes on.
+func (e *Engine) attempt(ctx context.Context, l letter, once bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
 	defer cancel()
-	err := guard(func() error {
-		if e.config.Mail == nil {
-			return errors.New("no sender is configured")
-		}
-		return e.config.Mail.Send(ctx, m)
-	})
-	s := store.Settlement{ID: row.ID, Delivered: err == nil}
+	err := guard(func() error { return l.send(ctx) })
+	s := store.Settlement{ID: l.row.ID, Delivered: err == nil || once}
 	if err != nil {
-		s.Dead = row.Attempts >= maxAttempts || mail.IsPermanent(err)
-		s.RetryAt = e.now().Add(backOff(row.Attempts))
+		s.Dead = !once && (l.row.Attempts >= maxAttempts || mail.IsPermanent(err))
+		s.RetryAt = e.now().Add(backOff(l.row.Attempts))
 		event := Event{Type: EventMessageFailed, Detail: "will be tried again"}
-		if s.Dead {
+		switch {
+		case once:
+			event.Detail = "the caller was told"
+		case s.Dead:
 			event = Event{Type: EventMessageGivenUp}
 		}
 		e.emit(ctx, event)
-		e.config.Logger.ErrorContext(ctx, "deliver message", slog.Any("error", err),
-			slog.String("message", row.ID.String()), slog.Int("attempts", row.Attempts), slog.Bool("given up", s.Dead))
+		e.config.Logger.ErrorContext(ctx, "deliver message", slog.Any("error", err), slog.String("channel", l.row.Channel),
+			slog.String("message", l.row.ID.String()), slog.Int("attempts", l.row.Attempts), slog.Bool("given up", s.Dead || once))
 	}
 	// The deadline of the attempt is not that of the note that it was made.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
 	defer cancel()
 	if err := e.store.SettleMessage(ctx, s); err != nil {
-		e.config.Logger.ErrorContext(ctx, "settle message", slog.Any("error", err), slog.String("message", row.ID.String()))
+		e.config.Logger.ErrorContext(ctx, "settle message", slog.Any("error", err), slog.String("message", l.row.ID.String()))
 	}
+	return err
+}
+
+// hand delivers what has been written with a ticket. Where that is a text message that this call delivers itself, a failure
+// is the call's, as documented, and voids the code.
+func (e *Engine) hand(ctx context.Context, p posted) error {
+	if p.letter.row.Channel != channelSMS || p.letter.row.Attempts == 0 || e.config.ConcealErrors {
+		e.deliver(ctx, p.letter)
+		return nil
+	}
+	failure := e.attempt(ctx, p.letter, true)
+	if failure == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
+	defer cancel()
+	_, err := e.store.ChangeUser(ctx, store.UserChange{
+		UserID: p.ticket.UserID, Now: e.now(), If: store.Conditions{Disabled: true}, Redeem: p.ticket.ID,
+	})
+	return ErrCannotSendSMS.because(errors.Join(failure, err))
 }
 
 // backOff is how long to wait after a failed attempt: twice as long each time, spread by up to a half so that messages
@@ -212,11 +318,7 @@ func (e *Engine) deliverDue(ctx context.Context) {
 			return
 		}
 		row := due[0]
-		var m mail.Message
-		body, err := e.box.Open("message", row.ID[:], row.Body)
-		if err == nil {
-			err = json.Unmarshal(body, &m)
-		}
+		send, err := e.sending(row)
 		if err != nil {
 			// Sealed under a secret that is no longer configured: nobody will ever read it.
 			e.config.Logger.ErrorContext(ctx, "open message", slog.Any("error", err), slog.String("message", row.ID.String()))
@@ -226,7 +328,7 @@ func (e *Engine) deliverDue(ctx context.Context) {
 			}
 			continue
 		}
-		e.attempt(context.WithoutCancel(ctx), row, m)
+		_ = e.attempt(ctx, letter{row, send}, false)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/mail"
@@ -60,6 +62,53 @@ func TestUndeliverableLettersAreGivenUpInTheEnd(t *testing.T) {
 		due, err := e.Store.ClaimMessages(t.Context(), time.Now().AddDate(1, 0, 0), time.Now().AddDate(2, 0, 0), 10)
 		if err != nil || len(due) != 0 {
 			t.Errorf("still due: %v, %v", due, err)
+		}
+	})
+}
+
+// Every attempt to send a letter says that it is the same letter, whoever makes it: the call that causes it, or a loop of
+// another process, which has read it from the store. Another letter is another, though all else in it may be the same.
+func TestALetterHasOneIDForAllAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		var attempts []mail.Message
+		down := func(c *auth.Config) {
+			c.Mail = sendFunc(func(_ context.Context, m mail.Message) error {
+				attempts = append(attempts, m)
+				return errors.New("421 not now")
+			})
+		}
+		e := authtest.NewWithStore(t, s, realTime, down)
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if len(attempts) != 1 || !mail.IsID(attempts[0].ID) {
+			t.Fatalf("the call has made %d attempts: %v", len(attempts), attempts)
+		}
+		for range 2 {
+			loop := authtest.NewWithStore(t, s, realTime, down)
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- loop.Run(ctx) }()
+			time.Sleep(time.Hour)
+			stop()
+			<-done
+		}
+		if len(attempts) < 3 {
+			t.Errorf("%d attempts", len(attempts))
+		}
+		for i, m := range attempts {
+			if diff := cmp.Diff(attempts[0], m); diff != "" {
+				t.Errorf("attempt %d: %s", i, diff)
+			}
+		}
+		first := attempts[0].ID
+		if err := e.SendPasswordReset(t.Context(), auth.SendPasswordResetParams{Email: "ada@example.com"}); err != nil {
+			t.Fatal(err)
+		}
+		if last := attempts[len(attempts)-1]; last.ID == first || !mail.IsID(last.ID) || last.Template != "password-reset" {
+			t.Errorf("letter %s has the ID %q, and the first was %q", last.Template, last.ID, first)
 		}
 	})
 }

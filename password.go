@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -34,7 +33,7 @@ type SignUpPasswordParams struct {
 }
 
 // Format keeps the password out of logs, whatever the verb.
-func (p SignUpPasswordParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (p SignUpPasswordParams) Format(f fmt.State, _ rune) { hide(f) }
 
 // LogValue is [SignUpPasswordParams.Format] for package slog.
 func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(redacted) }
@@ -51,7 +50,7 @@ func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // address; [ErrPasswordTooShort] and [ErrPasswordBreached], the latter also for a password that is among the most common
 // ones or is the address itself; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed];
 // [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
-// [ErrTooManyRequests] if too many passwords are being hashed.
+// [ErrTooManyRequests] if too many passwords are being hashed, or too many letters go to the address.
 func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ *SignInResult, err error) {
 	defer e.settle(&err)
 	if e.hasher == nil {
@@ -79,6 +78,9 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 	if err != nil {
 		return nil, err
 	}
+	if err := e.mayWriteOnSignUp(ctx, address.Canonical); err != nil {
+		return nil, err
+	}
 	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
 	if u, err = e.signUp(ctx, u, methodPassword); err != nil {
 		return nil, err
@@ -103,19 +105,23 @@ func (e *Engine) signUpAgain(ctx context.Context, n newcomer, password string) (
 	if err != nil {
 		return nil, fmt.Errorf("find pending sign-up: %w", err)
 	}
-	pending := !a.EmailVerified && !a.Disabled
-	if pending {
+	replaceable := pending(&a.User)
+	if replaceable {
 		_, err := e.checkPassword(ctx, a.PasswordHash, password)
 		if err != nil && !errors.Is(err, ErrInvalidEmailPassword) {
 			return nil, err
 		}
-		pending = err != nil
+		replaceable = err != nil
 	}
-	if pending {
+	if replaceable {
 		return e.replaceSignUp(ctx, a.User, n)
 	}
 	return e.signUpTaken(ctx, a.User)
 }
+
+// pending reports whether an account is no more than a sign-up whose address nobody has proven: a later one may take its
+// place. An account that somebody has come in with is theirs, however they did.
+func pending(u *store.User) bool { return !u.EmailVerified && !u.Disabled && u.LastSeenAt.IsZero() }
 
 // SignInPasswordParams is an attempt to sign in.
 type SignInPasswordParams struct {
@@ -124,7 +130,7 @@ type SignInPasswordParams struct {
 }
 
 // Format keeps the password out of logs, whatever the verb.
-func (p SignInPasswordParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (p SignInPasswordParams) Format(f fmt.State, _ rune) { hide(f) }
 
 // LogValue is [SignInPasswordParams.Format] for package slog.
 func (p SignInPasswordParams) LogValue() slog.Value { return slog.StringValue(redacted) }
@@ -219,6 +225,7 @@ func (e *Engine) ImportUser(ctx context.Context, p ImportUserParams) (_ *User, e
 	}
 	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
 	u.EmailVerified, u.PasswordHash, u.Disabled = p.EmailVerified, p.PasswordHash, p.Disabled
+	u.LastSeenAt = u.CreatedAt // they have been seen elsewhere
 	if u, err = e.signUp(ctx, u, "import"); err != nil {
 		return nil, err
 	}

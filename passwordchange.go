@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/ostiary/auth/internal/emailaddr"
@@ -26,7 +25,7 @@ type SendPasswordResetParams struct {
 // more for the letter.
 //
 // Errors: [ErrDisabledEndpoint] without Config.Password, or if no sender is configured; [ErrInvalidRequest] if Email is
-// not an address; [ErrRedirectNotAllowed].
+// not an address; [ErrRedirectNotAllowed]; [ErrTooManyRequests].
 func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParams) (err error) {
 	defer e.settle(&err)
 	if e.hasher == nil || e.config.Mail == nil {
@@ -65,7 +64,7 @@ type ChangePasswordParams struct {
 }
 
 // Format keeps the passwords out of logs, whatever the verb.
-func (p ChangePasswordParams) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (p ChangePasswordParams) Format(f fmt.State, _ rune) { hide(f) }
 
 // LogValue is [ChangePasswordParams.Format] for package slog.
 func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(redacted) }

@@ -207,14 +207,14 @@ func (e *Engine) RemoveSecurityKey(ctx context.Context, principal *Principal, p 
 }
 
 // canSignIn reports whether the account has a way in that the configuration leaves open: a key, an identity, a password, or
-// a proven address to which a link or a code can go.
+// a proven address or number to which a link or a code can go.
 func (e *Engine) canSignIn(a *store.Account) bool {
 	able := func(k store.SecurityKey) bool {
 		return k.UserVerified || e.config.WebAuthn.UserVerification != UserVerificationRequired
 	}
 	byLetter := e.config.MagicLink != nil || e.config.EmailOTP != nil || e.hasher != nil && e.config.Mail != nil
 	return slices.ContainsFunc(a.SecurityKeys, able) || len(a.Identities) > 0 ||
-		e.hasher != nil && a.PasswordHash != "" || a.EmailVerified && byLetter
+		e.hasher != nil && a.PasswordHash != "" || a.EmailVerified && byLetter || a.PhoneVerified && e.config.SMS != nil
 }
 
 func indexOfKey(keys []store.SecurityKey, id uuid.UUID) int {

@@ -30,10 +30,11 @@ func (s Session) Format(f fmt.State, _ rune) {
 // LogValue is [Session.Format] for package slog.
 func (s Session) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
 
-// SignInResult is what a first factor earns: a session; or nothing yet, because a sign-up awaits the proof of its
-// address.
+// SignInResult is what a first factor earns: a session; or a demand for the second factor; or nothing yet, because a sign-up
+// awaits the proof of its address.
 type SignInResult struct {
-	Session *Session `json:"session,omitempty"`
+	Session *Session      `json:"session,omitempty"`
+	MFA     *MFAChallenge `json:"mfa,omitempty"`
 }
 
 // SessionDetails is what its owner may see of a session.
@@ -56,17 +57,21 @@ type entry struct {
 	amr    []string // RFC 8176
 	create *store.NewUser
 	change *store.UserChange
+	pat    *store.PAT // the token that is the first factor; the session ends with it
 }
 
 // enter is the one door: every path that ends in a session goes through it, and nothing else opens one. It decides in
-// this order: the account's state, the service's hook, the access token, and then, in one atomic step with whatever the
-// first factor brought about, the session.
+// this order: the account's state, whether a second factor is owed, the service's hook, the access token, and then, in one
+// atomic step with whatever the first factor brought about, the session.
 //
 // The token is signed before anything is written, so that a key or a claims hook that fails costs nobody a ticket.
 func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 	if err := e.mayEnter(&in.user); err != nil {
 		e.emit(ctx, Event{Type: EventSignInFailed, UserID: in.user.ID, Method: in.method, Code: codeOf(err)})
 		return nil, err
+	}
+	if e.owesSecondFactor(&in) {
+		return e.askSecondFactor(ctx, in)
 	}
 	if h := e.config.Hooks.BeforeSession; h != nil {
 		if err := hook("BeforeSession", func() error { return h(ctx, publicUser(&in.user), in.amr) }); err != nil {
@@ -82,13 +87,17 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 		Client: client.label(), Address: client.address(),
 		ExpiresAt: now.Add(e.config.Sessions.Idle), EndsAt: now.Add(e.config.Sessions.Absolute),
 	}
+	if in.pat != nil {
+		row.PATID, row.Scopes, row.EndsAt = in.pat.ID, in.pat.Scopes, earlier(row.EndsAt, in.pat.ExpiresAt)
+		row.ExpiresAt = earlier(row.ExpiresAt, row.EndsAt)
+	}
 	session, err := e.session(ctx, &in.user, &row, nil)
 	if err != nil {
 		return nil, err
 	}
 	var user store.User
 	if in.create != nil {
-		in.create.Session = &row
+		in.create.Session, in.create.User.LastSeenAt = &row, now
 		user, err = e.create(ctx, *in.create, in.method)
 	} else {
 		c := *in.change
@@ -102,6 +111,13 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 	session.User = publicUser(&user)
 	e.emit(ctx, Event{Type: EventSignedIn, UserID: user.ID, SessionID: row.ID, Method: in.method})
 	return &SignInResult{Session: session}, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // mayEnter holds the rules of account state, for every way in and for every refresh. Disabled comes first: nothing
@@ -148,7 +164,7 @@ type RefreshParams struct {
 // Presented again within Config.Sessions.Grace, a token returns the same successor, so that parallel refreshes and
 // retries all succeed with one result. Presented later it can only have been stolen, or copied: the session ends, for
 // the thief and the owner alike, and an event is emitted (RFC 9700 §4.14.2). That holds for every earlier token of the
-// session, however old.
+// session, however old. The owner of a verified address gets a letter.
 //
 // Errors: [ErrInvalidRefreshToken], and the account's state: [ErrDisabledUser], [ErrUnverifiedUser],
 // [ErrInvalidEmailPassword] if the access lists no longer admit the address. After any of the latter, and after a
@@ -182,6 +198,7 @@ func (e *Engine) Refresh(ctx context.Context, p RefreshParams) (_ *Session, err 
 		return nil, ErrDisabledUser
 	case r.Outcome == store.Reused:
 		e.emit(ctx, Event{Type: EventRefreshTokenReused, UserID: r.User.ID, SessionID: r.Session.ID, Code: CodeInvalidRefreshToken})
+		e.tell(ctx, "session-reuse", r.User)
 		return nil, ErrInvalidRefreshToken.because(errors.New("the token had been rotated; its session has ended"))
 	}
 	if err = e.mayEnter(&r.User); err == nil {
@@ -194,6 +211,17 @@ func (e *Engine) Refresh(ctx context.Context, p RefreshParams) (_ *Session, err 
 		e.unrotate(ctx, r)
 	}
 	return nil, err
+}
+
+// tell writes to the owner of a proven address what has happened. Who gets the answer may be a thief: it does not depend on
+// this.
+func (e *Engine) tell(ctx context.Context, template string, u store.User) {
+	if e.config.Mail == nil || !u.EmailVerified || u.EmailKey == "" {
+		return
+	}
+	if err := e.tellOwner(context.WithoutCancel(ctx), template, u); err != nil {
+		e.config.Logger.ErrorContext(ctx, "tell the owner", slog.String("letter", template), slog.Any("error", err))
+	}
 }
 
 // clockSkew is how far apart the clocks of two replicas may be.
@@ -252,7 +280,7 @@ func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool
 		UserID: principal.UserID,
 		Now:    e.now(),
 		If:     store.Conditions{Session: principal.SessionID, Disabled: true},
-		Drop:   store.Drop{Sessions: true, PATs: pats},
+		Drop:   store.Drop{Sessions: true, PATs: pats, Tickets: []string{kindCode, kindMFA}}, // which would open another
 	})
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {
 		return ErrUnauthenticated.because(err)

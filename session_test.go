@@ -99,6 +99,31 @@ func TestParallelRefreshesTakeOneStep(t *testing.T) {
 	}
 }
 
+// The owner of a proven address hears that a session was ended as stolen: once, and whoever presents what afterwards.
+func TestReuseIsToldToTheOwner(t *testing.T) {
+	t.Parallel()
+	for _, open := range []bool{false, true} {
+		e := authtest.New(t, func(c *auth.Config) { c.Email.AllowUnverified = open })
+		stolen := e.SignUp(t, "ada@example.com")
+		before := len(e.Mailbox.All())
+		current := mustRefresh(t, e, stolen.RefreshToken)
+		e.Clock.Advance(11 * time.Second)
+		for range 3 {
+			for _, token := range []string{stolen.RefreshToken, current.RefreshToken} {
+				_, err := refresh(t, e, token)
+				wantErr(t, err, auth.ErrInvalidRefreshToken)
+			}
+		}
+		letters := e.Mailbox.All()[before:]
+		if open && len(letters) != 0 {
+			t.Errorf("%d letters to an address that is not known to be the user's", len(letters))
+		}
+		if !open && (len(letters) != 1 || letters[0].Template != "session-reuse" || letters[0].To != "ada@example.com") {
+			t.Errorf("letters %v", letters)
+		}
+	}
+}
+
 // RT-03: an answer that was lost can be asked for again, for as long as the grace period lasts.
 func TestALostAnswerCanBeAskedForAgain(t *testing.T) {
 	t.Parallel()

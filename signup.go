@@ -101,16 +101,17 @@ func (e *Engine) signUpTaken(ctx context.Context, owner store.User) (*SignInResu
 	if !e.config.ConcealErrors {
 		return nil, ErrEmailAlreadyInUse
 	}
-	if err := e.tellOwner(ctx, owner); err != nil {
+	if err := e.tellOwner(ctx, "signup-attempt", owner); err != nil {
 		// The answer must not depend on it: who asks would learn that the address has an owner.
 		e.config.Logger.ErrorContext(ctx, "tell the owner of an address", slog.Any("error", err))
 	}
 	return &SignInResult{}, nil
 }
 
-// tellOwner writes to the owner of a taken address, in place of the letter that a new user would have got.
-func (e *Engine) tellOwner(ctx context.Context, owner store.User) error {
-	letter, err := e.letter(ctx, "signup-attempt", &owner, nil)
+// tellOwner writes to a user what a stranger has done: to the owner of a taken address, say, in place of the letter that a
+// new user would have got.
+func (e *Engine) tellOwner(ctx context.Context, template string, owner store.User) error {
+	letter, err := e.letter(ctx, template, &owner, nil)
 	if err != nil {
 		return err
 	}

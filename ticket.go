@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -25,7 +26,13 @@ const (
 	kindPasswordReset = "passwordReset"
 	kindEmailChange   = "emailConfirmChange"
 	kindEmailOTP      = "emailOTP"
+	kindSMSOTP        = "smsOTP"
+	kindPhoneChange   = "phoneChange"
+	kindDeanonymize   = "deanonymize"
 	kindCode          = "code"
+	kindMFA           = "mfaTotp"
+	kindElevateOTP    = "elevateOTP"
+	kindElevateSMS    = "elevateSMS"
 
 	kindSignUpKey  = "webauthnSignUp"
 	kindSignInKey  = "webauthnSignIn"
@@ -91,6 +98,9 @@ func (e *Engine) checkTicket(ctx context.Context, q store.TicketQuery, data any)
 	if err != nil {
 		return t, u, fmt.Errorf("open ticket: %w", err)
 	}
+	if data == nil {
+		return t, u, nil
+	}
 	return t, u, json.Unmarshal(plain, data)
 }
 
@@ -139,6 +149,10 @@ func (e *Engine) life(kind string) time.Duration {
 		return t.EmailChange
 	case kindCode:
 		return t.Code
+	case kindMFA:
+		return t.MFA
+	case kindSMSOTP, kindPhoneChange, kindDeanonymize, kindElevateSMS:
+		return t.SMSOTP
 	default:
 		return t.EmailOTP
 	}
@@ -156,10 +170,18 @@ type addressTicket struct {
 func (e *Engine) checkAddressed(ctx context.Context, q store.TicketQuery) (store.Ticket, store.User, addressTicket, error) {
 	var data addressTicket
 	t, u, err := e.checkTicket(ctx, q, &data)
-	if err == nil && data.EmailKey != u.EmailKey {
-		err = ErrInvalidTicket.because(errors.New("the address has changed since"))
+	if err == nil {
+		err = data.goodFor(&u)
 	}
 	return t, u, data, err
+}
+
+// goodFor refuses a ticket that went to an address which is no more its user's.
+func (t *addressTicket) goodFor(u *store.User) error {
+	if t.EmailKey != u.EmailKey {
+		return ErrInvalidTicket.because(errors.New("the address has changed since"))
+	}
+	return nil
 }
 
 // posted is a ticket and the letter that brings its secret.
@@ -200,31 +222,39 @@ func (e *Engine) verifyEmail(ctx context.Context, n *store.NewUser, redirectTo, 
 type VerifyTicketParams struct {
 	Ticket     string
 	RedirectTo string // Config.ClientURL if empty
+	// CodeChallenge asks for a code in place of a session, where the link was asked for without one; see
+	// [Engine.ExchangeCode].
+	CodeChallenge string
 }
 
 // VerifiedTicket is what following a link brought.
 type VerifiedTicket struct {
-	Kind       string   // "verifyEmail", "passwordlessEmail", "passwordReset" or "emailConfirmChange"
-	RedirectTo string   // where the browser is to go
-	Session    *Session // nil after a change of address: who reads the new mailbox need not be the owner; or with Code
-	Code       string   // in place of a session, where the link was asked for with a code challenge: see [Engine.ExchangeCode]
+	Kind       string        // "verifyEmail", "passwordlessEmail", "passwordReset" or "emailConfirmChange"
+	RedirectTo string        // where the browser is to go
+	Session    *Session      // nil after a change of address: who reads the new mailbox need not be the owner; or with MFA or Code
+	MFA        *MFAChallenge // in place of a session, for a user who has a second factor
+	Code       string        // in place of a session, where the link was asked for with a code challenge: see [Engine.ExchangeCode]
 }
 
-// VerifyTicket redeems the ticket of a link. Links that verify an address, that sign in, and those to reset a password
-// sign their user in, and mark the address verified, if it is still the user's. A link that confirms a new address makes
-// it the user's, ends every other link and code, and signs nobody in. It costs two round trips. Whatever goes wrong
-// before the ticket's effect leaves the ticket as it was.
+// VerifyTicket redeems the ticket of a link. Links that verify an address, that sign in, and those to reset a password sign
+// their user in, and mark the address verified, if it is still the user's. A link that confirms a new address makes it the
+// user's, ends every other link and code, and signs nobody in. It costs two round trips. Whatever goes wrong before the
+// ticket's effect leaves the ticket as it was.
 //
 // The first proof of an address that is not its verification link takes away what was set before, by whomever: password,
 // security keys, second factor, identities, phone number, personal access tokens and sessions.
 //
-// Errors: [ErrRedirectNotAllowed]; [ErrInvalidTicket] for a ticket that is unknown, of another kind, expired, used or
-// overtaken by a later one; [ErrDisabledEndpoint] if what the link is for has been turned off; [ErrEmailAlreadyInUse] if
-// the new address is by now another's; the account's state, as at [Engine.Refresh].
+// Errors: [ErrRedirectNotAllowed]; [ErrInvalidRequest] for a code challenge that is none; [ErrInvalidTicket] for a ticket
+// that is unknown, of another kind, expired, used or overtaken by a later one; [ErrDisabledEndpoint] if what the link is
+// for has been turned off; [ErrEmailAlreadyInUse] if the new address is by now another's; the account's state, as at
+// [Engine.Refresh].
 func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *VerifiedTicket, err error) {
 	defer e.settle(&err)
 	redirectTo, err := e.RedirectTo(p.RedirectTo)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkChallenge(p.CodeChallenge); err != nil {
 		return nil, err
 	}
 	kind, _, _ := strings.Cut(p.Ticket, ":")
@@ -248,15 +278,15 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 		}
 		return v, nil
 	}
-	if data.CodeChallenge != "" {
-		v.Code, err = e.codeFor(ctx, u, t, data.CodeChallenge)
+	if challenge := cmp.Or(data.CodeChallenge, p.CodeChallenge); challenge != "" {
+		v.Code, err = e.codeFor(ctx, u, t, challenge)
 		return v, err
 	}
 	in, err := e.enterByAddress(ctx, u, t)
 	if err != nil {
 		return nil, err
 	}
-	v.Session = in.Session
+	v.Session, v.MFA = in.Session, in.MFA
 	return v, nil
 }
 
@@ -266,7 +296,7 @@ func (e *Engine) enterByAddress(ctx context.Context, u store.User, t store.Ticke
 	e.proven(&u, t.Kind, change)
 	first := !u.EmailVerified
 	u.EmailVerified = true
-	in, err := e.enter(ctx, entry{user: u, method: "email", amr: []string{"email"}, change: change})
+	in, err := e.enter(ctx, entry{user: u, method: methodEmail, amr: amrEmail, change: change})
 	if err != nil {
 		return nil, spent(overtaken(err))
 	}
@@ -292,9 +322,16 @@ func (e *Engine) proven(u *store.User, kind string, c *store.UserChange) {
 		c.Drop.Tickets = []string{kindVerifyEmail}
 		return
 	}
-	none, nothing, nobody := "", []byte(nil), false
-	c.Set.PasswordHash, c.Set.TOTPSecret, c.Set.TOTPPending, c.Set.RecoveryCodes = &none, &nothing, &nothing, &[][]byte{}
+	none, nobody := "", false
+	displace(c)
+	u.TOTPSecret = nil // nobody is asked for a second factor that is being dropped
 	c.Set.Phone, c.Set.PhoneVerified = &none, &nobody
+}
+
+// displace adds to a change that every way in goes, but for the address and the number.
+func displace(c *store.UserChange) {
+	none, nothing := "", []byte(nil)
+	c.Set.PasswordHash, c.Set.TOTPSecret, c.Set.TOTPPending, c.Set.RecoveryCodes = &none, &nothing, &nothing, &[][]byte{}
 	c.Drop = store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // The claims of an access token outside the namespace.
-var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "amr", "acr", claimElevatedBy}
+var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "amr", "acr", "scope", claimElevatedBy}
 
 // claimElevatedBy names the security key of a step-up, so that the step-up ends with the key.
 const claimElevatedBy = "elevated_by"
@@ -78,7 +78,12 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *
 		b = append(b, `,"amr":`...)
 		b = appendList(b, s.AMR)
 	}
-	if up != nil {
+	b = append(b, `,"acr":"`+acrOf(s.AMR)+`"`...)
+	if len(s.Scopes) > 0 {
+		b = append(b, `,"scope":`...)
+		b = appendJSON(b, strings.Join(s.Scopes, " "))
+	}
+	if up != nil && up.by != uuid.Nil {
 		b = append(b, `,"`+claimElevatedBy+`":"`...)
 		b = append(b, up.by.String()...)
 		b = append(b, '"')
@@ -114,6 +119,14 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *
 		return "", ErrInvalidRequest.saying("the user's custom claims are too large for an access token")
 	}
 	return token, nil
+}
+
+// acrOf is the claim "acr": how sure the sign-in was, as the assurance levels of NIST SP 800-63B-4 count factors.
+func acrOf(amr []string) string {
+	if slices.Contains(amr, amrMFA) {
+		return "aal2"
+	}
+	return "aal1"
 }
 
 const (
@@ -185,7 +198,7 @@ func parseHeader(header string) (algorithm, id string, ok bool) {
 func (e *Engine) parseClaims(text []byte, now time.Time) (*Principal, error) {
 	c := &e.config.AccessTokens
 	p := &Principal{}
-	var sub, iss, sid, elevatedBy string
+	var sub, iss, sid, elevatedBy, scope string
 	var exp, nbf, iat, authTime int64
 	var audience []string
 	var namespace []byte
@@ -213,6 +226,8 @@ func (e *Engine) parseClaims(text []byte, now time.Time) (*Principal, error) {
 			return timeClaim(value, &authTime)
 		case "amr":
 			return listClaim(value, &p.AMR, false)
+		case "scope":
+			return textClaim(value, &scope)
 		case c.ClaimsNamespace:
 			namespace = value
 		}
@@ -246,6 +261,9 @@ func (e *Engine) parseClaims(text []byte, now time.Time) (*Principal, error) {
 		if p.ElevatedBy, err = parseID(elevatedBy); err != nil {
 			return nil, fmt.Errorf("%s: %w", claimElevatedBy, err)
 		}
+	}
+	if scope != "" {
+		p.Scopes = strings.Split(scope, " ")
 	}
 	p.Expires = time.Unix(exp, 0).UTC()
 	if authTime > 0 {

@@ -86,7 +86,7 @@ func TestAccessTokenClaims(t *testing.T) {
 	}
 	want := jwt.MapClaims{
 		"sub": s.User.ID.String(), "iss": `an "issuer"`, "aud": "api", "iat": now, "exp": now + 900, "jti": claims["jti"],
-		"sid": s.RefreshTokenID.String(), "auth_time": now, "amr": []any{"pwd"},
+		"sid": s.RefreshTokenID.String(), "auth_time": now, "acr": "aal1", "amr": []any{"pwd"},
 		"https://hasura.io/jwt/claims": map[string]any{
 			"x-hasura-allowed-roles": []any{"me", "user"}, "x-hasura-default-role": "user",
 			"x-hasura-user-id": s.User.ID.String(), "x-hasura-user-is-anonymous": "false",

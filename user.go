@@ -88,7 +88,7 @@ func isDisplayName(s string) bool {
 func (e *Engine) newUser(o SignUpOptions, fallbackName string) (store.User, error) {
 	now := e.now()
 	u := store.User{
-		ID: uuid.New(), CreatedAt: now, UpdatedAt: now, LastSeenAt: now,
+		ID: uuid.New(), CreatedAt: now, UpdatedAt: now,
 		DisplayName: fallbackName,
 		Locale:      e.locale(o.Locale),
 		DefaultRole: e.config.Roles.Default,
@@ -330,7 +330,7 @@ type UserUpdate struct {
 // next access token.
 //
 // Disabling a user stops every refresh and every sign-in at once, with [ErrDisabledUser]; access tokens live on until
-// they expire, unless Config.Sessions.CheckOnVerify is set. Enabling again ends all sessions from before.
+// they expire, unless Config.Sessions.CheckOnVerify is set. Enabling again ends all sessions from before, and voids links and codes.
 //
 // Errors: [ErrNotFound]; [ErrLocaleNotAllowed]; [ErrDefaultRoleNotAllowed]; [ErrInvalidRequest] for metadata that is no
 // object and for a role that is empty or has blanks.
@@ -353,7 +353,9 @@ func (e *Engine) UpdateUser(ctx context.Context, id uuid.UUID, p UserUpdate) (_ 
 			DefaultRole: p.DefaultRole, Roles: unique(p.Roles), Metadata: metadata,
 			EmailVerified: p.EmailVerified, Disabled: p.Disabled,
 		},
-		Drop: store.Drop{Sessions: p.Disabled != nil && !*p.Disabled},
+	}
+	if p.Disabled != nil && !*p.Disabled {
+		change.Drop = store.Drop{Sessions: true, AllTickets: true}
 	}
 	if p.Roles != nil || p.DefaultRole != nil {
 		if err := e.checkRoles(ctx, &change); err != nil {

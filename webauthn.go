@@ -201,6 +201,9 @@ func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuth
 	if err != nil {
 		return nil, err
 	}
+	if err := e.mayWriteOnSignUp(ctx, address.Canonical); err != nil {
+		return nil, err
+	}
 	if u, err = e.signUp(ctx, u, methodWebAuthn); err != nil {
 		return nil, err
 	}
@@ -256,7 +259,7 @@ func (e *Engine) alreadyThere(ctx context.Context, key *store.SecurityKey, email
 // signUpKeyAgain is a sign-up with an address that has an account: see signUpAgain, of which it differs in that a new
 // key is always another proof than the one before.
 func (e *Engine) signUpKeyAgain(ctx context.Context, n newcomer, a *store.Account) (*SignInResult, error) {
-	if a.EmailVerified || a.Disabled {
+	if !pending(&a.User) {
 		return e.signUpTaken(ctx, a.User)
 	}
 	in, err := e.replaceSignUp(ctx, a.User, n)
@@ -474,6 +477,10 @@ func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal,
 		return nil, errCredential.because(errors.New("the challenge is another session's"))
 	}
 	if err := e.mayEnter(&u); err != nil {
+		return nil, err
+	}
+	// A second factor may have come since the beginning.
+	if err := e.mayWithSecond(&store.Account{User: u}, principal); err != nil {
 		return nil, err
 	}
 	key, err := e.newKey(answer, u.ID, begun.Handle, p.Nickname)

@@ -1,6 +1,6 @@
 // Package authtest gives a service's tests an authentication engine that they hold in their hand: its clock stands
-// still until a test moves it, its letters lie in a [Mailbox], what happened is in [Events] and what it logged in
-// [Logs].
+// still until a test moves it, its letters lie in a [Mailbox] and its text messages on a [Phone], what happened is in
+// [Events] and what it logged in [Logs].
 //
 //	func TestProfile(t *testing.T) {
 //		e := authtest.New(t, func(c *auth.Config) {
@@ -21,8 +21,10 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 )
@@ -42,15 +44,16 @@ type Engine struct {
 	Store   store.Store
 	Clock   *Clock
 	Mailbox *Mailbox
+	Phone   *Phone
 	Events  *Events
 	Logs    *Logs
 }
 
 // New returns an engine over an empty memory store. A configuration that [auth.New] refuses fails the test at once.
 //
-// Passwords, passkeys (of pages at [ClientURL]) and anonymous users are on and addresses are verified. Each amend may change the configuration, in turn.
-// One that replaces Now, Mail, Events or Logger takes that out of the Engine's view, unless it passes on to what was
-// there before.
+// Passwords, passkeys (of pages at [ClientURL]), text messages, second factors, personal access tokens and anonymous users
+// are on and addresses are verified; nothing is limited. Each amend may change the configuration, in turn. One that replaces
+// Now, Mail, SMS, Events or Logger takes that out of the Engine's view, unless it passes on to what was there before.
 func New(t testing.TB, amend ...func(*auth.Config)) *Engine {
 	t.Helper()
 	return NewWithStore(t, memstore.New(), amend...)
@@ -60,7 +63,7 @@ func New(t testing.TB, amend ...func(*auth.Config)) *Engine {
 // one store are replicas of each other, once the second is given the clock of the first.
 func NewWithStore(t testing.TB, s store.Store, amend ...func(*auth.Config)) *Engine {
 	t.Helper()
-	e := &Engine{Store: s, Clock: NewClock(), Mailbox: NewMailbox(), Events: &Events{}, Logs: NewLogs()}
+	e := &Engine{Store: s, Clock: NewClock(), Mailbox: NewMailbox(), Phone: NewPhone(), Events: &Events{}, Logs: NewLogs()}
 	c := auth.Config{
 		ServerURL: ServerURL,
 		ClientURL: ClientURL,
@@ -68,7 +71,11 @@ func NewWithStore(t testing.TB, s store.Store, amend ...func(*auth.Config)) *Eng
 		// The least that Argon2id can do: tests have no use for its cost.
 		Password:   &auth.PasswordConfig{Argon2: auth.Argon2{MemoryKiB: 8, Time: 1, Threads: 1}},
 		WebAuthn:   &auth.WebAuthnConfig{},
+		SMS:        &auth.SMSConfig{Sender: e.Phone},
+		MFA:        &auth.MFAConfig{},
+		PAT:        &auth.PATConfig{},
 		Anonymous:  &auth.AnonymousConfig{},
+		Limits:     unlimited,
 		Mail:       e.Mailbox,
 		Events:     e.Events,
 		Now:        e.Clock.Now,
@@ -84,6 +91,13 @@ func NewWithStore(t testing.TB, s store.Store, amend ...func(*auth.Config)) *Eng
 	}
 	e.Engine = engine
 	return e
+}
+
+// unlimited has no limits that a test could reach: budgets would not refill while the clock stands still.
+var unlimited = auth.LimitsConfig{
+	Off:                   true,
+	GuessesPerAccount:     limit.Rate{Burst: 1_000_000, Per: time.Hour},
+	GuessesPerAccountLong: limit.Rate{Burst: 1_000_000, Per: 24 * time.Hour},
 }
 
 // secret is the same for all engines of the process, and of no use to any other.
@@ -114,7 +128,7 @@ func (e *Engine) SignUp(t testing.TB, email string) *auth.Session {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	letter, ok := e.Mailbox.wait(ctx, func(i int, l Letter) bool {
+	letter, ok := e.Mailbox.letters.wait(ctx, func(i int, l Letter) bool {
 		return i >= before && l.Template == "email-verify" && sameAddress(l.To, email)
 	})
 	if !ok {

@@ -55,3 +55,40 @@ func (h *Handler) deanonymize(w http.ResponseWriter, r *http.Request) error {
 	}
 	return reply(w, okBody)
 }
+
+func (h *Handler) deanonymizeBySMS(w http.ResponseWriter, r *http.Request) error {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		PhoneNumber string        `json:"phoneNumber" strict:"required"`
+		Options     signUpOptions `json:"options"`
+	}
+	if err := h.decode(w, r, &body); err != nil {
+		return err
+	}
+	err = h.engine.Deanonymize(r.Context(), principal, auth.DeanonymizeParams{
+		Method: auth.DeanonymizeBySMS, PhoneNumber: body.PhoneNumber, Options: auth.SignUpOptions(body.Options),
+	})
+	if err != nil {
+		return err
+	}
+	return reply(w, okBody)
+}
+
+func (h *Handler) verifyDeanonymize(w http.ResponseWriter, r *http.Request) error {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return err
+	}
+	var body textedCode
+	if err := h.decode(w, r, &body); err != nil {
+		return err
+	}
+	result, err := h.engine.VerifyDeanonymize(r.Context(), principal, auth.VerifyDeanonymizeParams(body))
+	if err != nil {
+		return err
+	}
+	return h.replySignIn(w, result)
+}

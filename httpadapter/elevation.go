@@ -12,6 +12,20 @@ import (
 	"github.com/ostiary/auth"
 )
 
+func (h *Handler) elevationMethods(w http.ResponseWriter, r *http.Request) error {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return err
+	}
+	methods, err := h.engine.ElevationMethods(r.Context(), principal)
+	if err != nil {
+		return err
+	}
+	return reply(w, struct {
+		Methods []auth.ElevationMethod `json:"methods"`
+	}{methods})
+}
+
 // elevateWebAuthn begins a step-up. Older clients name the user, who is that of the bearer token in any case.
 func (h *Handler) elevateWebAuthn(w http.ResponseWriter, r *http.Request) error {
 	principal, err := h.principal(w, r)
@@ -33,7 +47,6 @@ func (h *Handler) elevateWebAuthn(w http.ResponseWriter, r *http.Request) error 
 	return reply(w, elevation.WebAuthn)
 }
 
-// verifyElevateWebAuthn answers as a sign-in does. The session is the one that the request came with.
 func (h *Handler) verifyElevateWebAuthn(w http.ResponseWriter, r *http.Request) error {
 	principal, err := h.principal(w, r)
 	if err != nil {
@@ -46,9 +59,76 @@ func (h *Handler) verifyElevateWebAuthn(w http.ResponseWriter, r *http.Request) 
 	if err := h.decode(w, r, &body); err != nil {
 		return err
 	}
-	session, err := h.engine.VerifyElevation(r.Context(), principal, auth.VerifyElevationParams{
+	return h.elevate(w, r, principal, auth.VerifyElevationParams{
 		Method: auth.ElevateByWebAuthn, Email: body.Email, Credential: body.Credential,
 	})
+}
+
+func (h *Handler) elevateByCode(w http.ResponseWriter, r *http.Request, m auth.ElevationMethod) error {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		OTP string `json:"otp" strict:"required"`
+	}
+	if err := h.decode(w, r, &body); err != nil {
+		return err
+	}
+	return h.elevate(w, r, principal, auth.VerifyElevationParams{Method: m, OTP: body.OTP})
+}
+
+func (h *Handler) elevatePassword(w http.ResponseWriter, r *http.Request) error {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Password string `json:"password" strict:"required"`
+	}
+	if err := h.decode(w, r, &body); err != nil {
+		return err
+	}
+	return h.elevate(w, r, principal, auth.VerifyElevationParams{Method: auth.ElevateByPassword, Password: body.Password})
+}
+
+func (h *Handler) sendElevationEmailOTP(w http.ResponseWriter, r *http.Request) error {
+	return h.sendElevationCode(w, r, auth.ElevateByEmailOTP)
+}
+
+func (h *Handler) sendElevationSMSOTP(w http.ResponseWriter, r *http.Request) error {
+	return h.sendElevationCode(w, r, auth.ElevateBySMSOTP)
+}
+
+func (h *Handler) sendElevationCode(w http.ResponseWriter, r *http.Request, m auth.ElevationMethod) error {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return err
+	}
+	if err := h.decodeOptional(w, r, &struct{}{}); err != nil {
+		return err
+	}
+	if _, err := h.engine.Elevate(r.Context(), principal, auth.ElevateParams{Method: m}); err != nil {
+		return err
+	}
+	return reply(w, okBody)
+}
+
+func (h *Handler) elevateEmailOTP(w http.ResponseWriter, r *http.Request) error {
+	return h.elevateByCode(w, r, auth.ElevateByEmailOTP)
+}
+
+func (h *Handler) elevateSMSOTP(w http.ResponseWriter, r *http.Request) error {
+	return h.elevateByCode(w, r, auth.ElevateBySMSOTP)
+}
+
+func (h *Handler) elevateTOTP(w http.ResponseWriter, r *http.Request) error {
+	return h.elevateByCode(w, r, auth.ElevateByTOTP)
+}
+
+// elevate answers as a sign-in does. The session is the one that the request came with.
+func (h *Handler) elevate(w http.ResponseWriter, r *http.Request, principal *auth.Principal, p auth.VerifyElevationParams) error {
+	session, err := h.engine.VerifyElevation(r.Context(), principal, p)
 	if err != nil {
 		return err
 	}
@@ -57,11 +137,11 @@ func (h *Handler) verifyElevateWebAuthn(w http.ResponseWriter, r *http.Request) 
 
 // RequireElevation is [Handler.RequireUser] for users who have stepped up, at most maxAge ago; with maxAge 0, at any time
 // that their access token still vouches for. See [auth.Engine.CheckElevation], which does not depend on the mode of
-// elevation: users without a security key are not let through.
+// elevation: users who cannot step up are not let through.
 //
 // Others get the error body with 403 elevated-claim-required and a challenge that says max_age, in whole seconds, unless
-// maxAge is 0 (RFC 9470 §3). The client then steps up with POST /elevate/webauthn and POST /elevate/webauthn/verify and
-// asks again with the access token that it got.
+// maxAge is 0 (RFC 9470 §3). The client then steps up, in one of the ways that GET /elevate names, and asks again with the
+// access token that it got.
 //
 // RequireElevation panics if maxAge is negative.
 func (h *Handler) RequireElevation(maxAge time.Duration) func(next http.Handler) http.Handler {

@@ -257,7 +257,7 @@ func TestFaultsOfRequireElevation(t *testing.T) {
 		s := &faulty{memstore.New(), func(context.Context) error { return nil }}
 		e := authtest.NewWithStore(t, s, open, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 		logs := authtest.NewLogs()
-		h := &fixture{newHandler(t, e.Engine, httpadapter.Options{Timeout: time.Minute, Logger: logs.Logger()}), e}
+		h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Options{Timeout: time.Minute, Logger: logs.Logger()}), engine: e}
 		phone := h.page(&authtest.Authenticator{})
 		up := phone.elevated(t, want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session)
 		for _, c := range []struct {
@@ -377,4 +377,79 @@ func TestOtherOriginsHaveNoCeremonies(t *testing.T) {
 		w := do(t, h, "POST", path, "", append(bearer(ada), "Content-Type", "text/plain")...)
 		wantRefused(t, w, 415, auth.CodeInvalidRequest)
 	}
+}
+
+// Other ways than a security key, for those who have them; a password is for those who have nothing stronger.
+func TestOtherWaysToStepUp(t *testing.T) {
+	t.Parallel()
+	all := func(c *auth.Config) {
+		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByPassword}
+	}
+	h := newFixture(t, httpadapter.Options{}, open, mode(auth.ElevationRequired), all)
+	ada := h.engine.SignUp(t, "ada@example.com")
+	send := func(method, path, body string) *httptest.ResponseRecorder {
+		return do(t, h, method, path, body, bearer(ada)...)
+	}
+	ways := func(want string) {
+		t.Helper()
+		if w := send("GET", "/elevate", ""); w.Code != 200 || w.Body.String() != `{"methods":`+want+"}\n" {
+			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
+		}
+	}
+	// wantElevated checks the answer to a step-up.
+	wantElevated := func(w *httptest.ResponseRecorder) *auth.Session {
+		t.Helper()
+		got := want200[auth.SignInResult](t, w).Session
+		if got == nil || got.RefreshTokenID != ada.RefreshTokenID || got.RefreshToken != ada.RefreshToken || got.AccessToken == ada.AccessToken {
+			t.Fatalf("session %s", w.Body)
+		}
+		if w := do(t, h.RequireElevation(time.Minute)(whoami), "GET", "/own", "", bearer(got)...); w.Code != http.StatusOK {
+			t.Errorf("after the step-up: %d %s", w.Code, w.Body)
+		}
+		return got
+	}
+	password := `{"password":` + text(authtest.Password) + `}`
+
+	ways(`["password"]`)
+	wantStepUp(t, send("POST", "/pat", h.until("")), stepUp)
+	wantRefused(t, send("POST", "/elevate/password", `{"password":"wrong"}`), 401, auth.CodeInvalidEmailPassword)
+	h.newPAT(t, wantElevated(send("POST", "/elevate/password", password)))
+
+	secret := h.engine.EnrolTOTP(t, ada)
+	ways(`["totp"]`)
+	wantRefused(t, send("POST", "/elevate/password", password), 400, auth.CodeInvalidRequest)
+	wantRefused(t, send("POST", "/elevate/totp", `{"otp":"000000"}`), 401, auth.CodeInvalidTOTP)
+	code := `{"otp":"` + h.nextCode(t, secret) + `"}`
+	up := wantElevated(send("POST", "/elevate/totp", code))
+	wantRefused(t, send("POST", "/elevate/totp", code), 401, auth.CodeInvalidTOTP) // MF-12
+	h.newPAT(t, up)
+
+	want200[added](t, h.page(&authtest.Authenticator{}).add(t, up, ""))
+	ways(`["webauthn","totp"]`)
+
+	// What is not configured is off for everybody.
+	keys := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn} })
+	ada = keys.engine.SignUp(t, "ada@example.com")
+	keys.engine.EnrolTOTP(t, ada)
+	wantRefused(t, do(t, keys, "POST", "/elevate/totp", `{"otp":"123456"}`, bearer(ada)...), 409, auth.CodeDisabledEndpoint)
+	wantRefused(t, do(t, keys, "POST", "/elevate/password", password, bearer(ada)...), 409, auth.CodeDisabledEndpoint)
+	if w := do(t, keys, "GET", "/elevate", "", bearer(ada)...); w.Body.String() != `{"methods":[]}`+"\n" {
+		t.Errorf("body %s", w.Body)
+	}
+}
+
+// A step-up by a code puts its access token into the cookie, and nowhere else.
+func TestAStepUpByACodeWithCookies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, httpadapter.Options{})
+	s.signUp(t)
+	secret := s.engine.EnrolTOTP(t, &auth.Session{AccessToken: s.cookies(t)[accessCookie]})
+	before := s.cookies(t)
+	response, body := s.visit(t, "POST", "/auth/elevate/totp", `{"otp":"`+s.nextCode(t, secret)+`"}`)
+	wantCookieSession(t, response, body)
+	if after := s.cookies(t); after[accessCookie] == before[accessCookie] || after[refreshCookie] != before[refreshCookie] {
+		t.Errorf("cookies %v and then %v", before, after)
+	}
+	response, body = s.visit(t, "POST", "/auth/elevate/totp", `{"otp":"`+s.nextCode(t, secret)+`"}`, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.test")
+	wantFailure(t, response.StatusCode, response.Header, body, 403, auth.CodeInvalidRequest)
 }

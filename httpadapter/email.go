@@ -29,14 +29,17 @@ func (h *Handler) sendVerificationEmail(w http.ResponseWriter, r *http.Request) 
 	return reply(w, okBody)
 }
 
+// changeEmail knows the member codeChallenge because clients may send it with every request for a link. It has no effect:
+// who follows this one gets no session that a code could stand for.
 func (h *Handler) changeEmail(w http.ResponseWriter, r *http.Request) error {
 	principal, err := h.principal(w, r)
 	if err != nil {
 		return err
 	}
 	var body struct {
-		NewEmail string        `json:"newEmail" strict:"required"`
-		Options  letterOptions `json:"options"`
+		NewEmail      string        `json:"newEmail" strict:"required"`
+		Options       letterOptions `json:"options"`
+		CodeChallenge string        `json:"codeChallenge"`
 	}
 	if err := h.decode(w, r, &body); err != nil {
 		return err

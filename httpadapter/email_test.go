@@ -73,6 +73,18 @@ func TestANewAddressMayBeTakenMeanwhile(t *testing.T) {
 	wantHeaders(t, w.Header(), "Location", authtest.ClientURL+"?error=email-already-in-use&errorDescription=Email+already+in+use")
 }
 
+// A client that sends a code challenge with every request for a link is served: this link has nothing to protect.
+func TestACodeChallengeDoesNotMatterToAChangeOfAddress(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{})
+	ada := h.engine.SignUp(t, "ada@example.com")
+	for _, challenge := range []string{`"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"`, `null`} {
+		wantOK(t, do(t, h, "POST", "/user/email/change", `{"newEmail":"new@example.com","codeChallenge":`+challenge+`}`, bearer(ada)...))
+	}
+	wantLocation(t, do(t, h, "GET", h.link(t, "new@example.com"), ""), authtest.ClientURL+"?type=emailConfirmChange")
+	wantRefused(t, do(t, h, "POST", "/user/email/change", `{"newEmail":"a@example.com","codeChallenge":1}`, bearer(ada)...), 400, auth.CodeInvalidRequest)
+}
+
 func TestWhoChangesAnAddress(t *testing.T) {
 	t.Parallel()
 	const body = `{"newEmail":"new@example.com"}`

@@ -39,6 +39,11 @@ type Options struct {
 	// maximum 10 minutes. It does not bound handlers behind [Handler.RequireUser].
 	Timeout time.Duration
 
+	// ConfirmLinks puts a page between the links in letters and what they do: GET /verify answers with a button, which posts
+	// the ticket to POST /verify. The default follows a link at once, as documented, and so do the programs that open
+	// links to look for malice before the mail's reader can: a link that one of them has opened is used up.
+	ConfirmLinks bool
+
 	// Cookies turns on cookie mode, for server-rendered sites. The default is off: cookies are neither read nor set.
 	Cookies *CookieOptions
 
@@ -59,6 +64,8 @@ type Handler struct {
 	cookies *cookies // nil where cookie mode is off
 	log     *slog.Logger
 	root    http.Handler
+
+	confirmLinks bool
 }
 
 // OptionError is one mistake in [Options]. The error of [New] joins one for each; [errors.As] finds the first.
@@ -118,6 +125,8 @@ func New(engine *auth.Engine, o Options) (*Handler, error) {
 		cors:    cors,
 		cookies: cookies,
 		log:     o.Logger,
+
+		confirmLinks: o.ConfirmLinks,
 	}
 	h.root = h.router("")
 	return h, nil

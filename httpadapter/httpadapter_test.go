@@ -17,6 +17,7 @@ import (
 type fixture struct {
 	*httpadapter.Handler
 	engine *authtest.Engine
+	totp   string // the secret of the one second factor that there is, or empty
 }
 
 // open lets users in without a letter, so that a sign-up is a sign-in.
@@ -25,7 +26,7 @@ func open(c *auth.Config) { c.Email.AllowUnverified = true }
 func newFixture(t testing.TB, o httpadapter.Options, amend ...func(*auth.Config)) *fixture {
 	t.Helper()
 	engine := authtest.New(t, amend...)
-	return &fixture{newHandler(t, engine.Engine, o), engine}
+	return &fixture{Handler: newHandler(t, engine.Engine, o), engine: engine}
 }
 
 func newHandler(t testing.TB, engine *auth.Engine, o httpadapter.Options) *httpadapter.Handler {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,6 +33,12 @@ var bodies = []struct{ method, path, member, good string }{
 	{"POST", "/signin/otp/email", "email", `{"email":"ada@example.com"}`},
 	{"POST", "/signin/otp/email/verify", "otp", `{"email":"ada@example.com","otp":"123456"}`},
 	{"POST", "/user/deanonymize", "connection", `{"signInMethod":"passwordless","email":"new@example.com","connection":"x"}`},
+	{"POST", "/signin/passwordless/sms", "phoneNumber", `{"phoneNumber":"+41791234567"}`},
+	{"POST", "/signin/passwordless/sms/otp", "otp", `{"phoneNumber":"+41791234567","otp":"123456"}`},
+	{"POST", "/user/deanonymize/sms", "phoneNumber", `{"phoneNumber":"+41791234567"}`},
+	{"POST", "/user/deanonymize/sms/verify", "otp", `{"phoneNumber":"+41791234567","otp":"123456"}`},
+	{"POST", "/user/phone-number/change", "newPhoneNumber", `{"newPhoneNumber":"+41791234567"}`},
+	{"POST", "/user/phone-number/change/verify", "otp", `{"newPhoneNumber":"+41791234567","otp":"123456"}`},
 	{"POST", "/user/email/change", "newEmail", `{"newEmail":"new@example.com"}`},
 	{"POST", "/user/email/send-verification-email", "email", `{"email":"ada@example.com"}`},
 	{"POST", "/user/password", "newPassword", `{"newPassword":"walnut-harbour-nine"}`},
@@ -45,6 +52,20 @@ var bodies = []struct{ method, path, member, good string }{
 	{"POST", "/user/webauthn/add", "unknown", `{}`},
 	{"POST", "/user/webauthn/verify", "nickname", `{"credential":{},"nickname":"x"}`},
 	{"PATCH", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "nickname", `{"nickname":"x"}`},
+	{"POST", "/signin/mfa/totp", "otp", `{"ticket":"mfaTotp:x","otp":"123456"}`},
+	{"POST", "/signin/mfa/totp", "ticket", `{"ticket":"mfaTotp:x","otp":"123456"}`},
+	{"POST", "/signin/mfa/recovery", "recoveryCode", `{"ticket":"mfaTotp:x","recoveryCode":"x"}`},
+	{"POST", "/mfa/totp/generate", "code", `{"code":"123456"}`},
+	{"POST", "/mfa/recovery-codes", "unknown", `{}`},
+	{"POST", "/user/mfa", "code", `{"code":"123456","activeMfaType":"totp"}`},
+	{"POST", "/user/mfa", "activeMfaType", `{"code":"123456","activeMfaType":"totp"}`},
+	{"POST", "/user/mfa", "recoveryCode", `{"recoveryCode":"x"}`},
+	{"POST", "/signin/pat", "personalAccessToken", `{"personalAccessToken":"00000000-0000-4000-8000-000000000000"}`},
+	{"POST", "/pat", "expiresAt", `{"expiresAt":"2030-01-01T00:00:00Z"}`},
+	{"POST", "/elevate/totp", "otp", `{"otp":"123456"}`},
+	{"POST", "/elevate/otp/email/verify", "otp", `{"otp":"123456"}`},
+	{"POST", "/elevate/otp/sms/verify", "otp", `{"otp":"123456"}`},
+	{"POST", "/elevate/password", "password", `{"password":"x"}`},
 	{"POST", "/elevate/webauthn", "email", `{"email":"ada@example.com"}`},
 	{"POST", "/elevate/webauthn/verify", "email", `{"credential":{},"email":"ada@example.com"}`},
 }
@@ -130,7 +151,7 @@ func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 
 // needsUser reports whether a route may look at the bearer before the body. Those of them that do not, do not mind one.
 func needsUser(path string) bool {
-	return strings.HasPrefix(path, "/user/") || strings.HasPrefix(path, "/elevate/")
+	return slices.ContainsFunc([]string{"/user/", "/elevate/", "/mfa/", "/pat"}, func(begins string) bool { return strings.HasPrefix(path, begins) })
 }
 
 // What is wrong with one route's body alone, and with what is not a body.
@@ -300,15 +321,81 @@ func TestRoutesRefuseMalformedRequests(t *testing.T) {
 		{"a name by a method that there is not", "POST", "/user/deanonymize", `{"signInMethod":"Passwordless","email":"new@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "signInMethod"},
 		{"a name with a number for the connection", "POST", "/user/deanonymize", `{"signInMethod":"passwordless","email":"new@example.com","connection":1}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "connection"},
 		{"a name for who has one", "POST", "/user/deanonymize", `{"signInMethod":"passwordless","email":"new@example.com"}`, []string{"Authorization", good}, 400, auth.CodeUserNotAnonymous, ""}, // AN-14
+		{"a link whose code challenge is none", "GET", "/verify?ticket=a&redirectTo=https://app.test&codeChallenge=a&codeChallenge=b", "", nil, 400, auth.CodeInvalidRequest, "codeChallenge"},
+		{"a posted link that is JSON", "POST", "/verify", `{"ticket":"a","redirectTo":"https://app.test"}`, nil, 415, auth.CodeInvalidRequest, "Content-Type"},
+		{"a posted link that is text", "POST", "/verify", "ticket=a&redirectTo=https://app.test", []string{"Content-Type", "text/plain"}, 415, auth.CodeInvalidRequest, "Content-Type"},
+		{"a posted link of nothing", "POST", "/verify", "", []string{"Content-Type", "application/x-www-form-urlencoded"}, 400, auth.CodeInvalidRequest, "ticket"},
+		{"a message to nobody", "POST", "/signin/passwordless/sms", `{}`, nil, 400, auth.CodeInvalidRequest, "phoneNumber is required"},
+		{"a message to what is no number", "POST", "/signin/passwordless/sms", `{"phoneNumber":"ada@example.com"}`, nil, 400, auth.CodeInvalidRequest, "phone number"},
+		{"a message with a redirect elsewhere", "POST", "/signin/passwordless/sms", `{"phoneNumber":"+41791234567","options":{"redirectTo":"//evil.test"}}`, nil, 400, auth.CodeRedirectNotAllowed, ""},
+		{"a texted code that is a number", "POST", "/signin/passwordless/sms/otp", `{"phoneNumber":"+41791234567","otp":123456}`, nil, 400, auth.CodeInvalidRequest, "otp"},        // EO-07
+		{"a texted code that is a list", "POST", "/signin/passwordless/sms/otp", `{"phoneNumber":"+41791234567","otp":["123456"]}`, nil, 400, auth.CodeInvalidRequest, "otp"},      // EO-07
+		{"a texted code that nobody was sent", "POST", "/signin/passwordless/sms/otp", `{"phoneNumber":"+41791234567","otp":"123456"}`, nil, 400, auth.CodeInvalidRequest, "code"}, // EO-10
+		{"a number for nobody", "POST", "/user/phone-number/change", `{"newPhoneNumber":"+41791234567"}`, nil, 401, unauthenticated, ""},
+		{"a code for nobody's number", "POST", "/user/phone-number/change/verify", `{"newPhoneNumber":"+41791234567","otp":"123456"}`, nil, 401, unauthenticated, ""},
+		{"a number that is not given", "POST", "/user/phone-number/change", `{"phoneNumber":"+41791234567"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "phoneNumber"},
+		{"a number by which nobody becomes a user", "POST", "/user/deanonymize/sms", `{"phoneNumber":"+41791234567"}`, nil, 401, unauthenticated, ""},
+		{"a code by which nobody becomes a user", "POST", "/user/deanonymize/sms/verify", `{"phoneNumber":"+41791234567","otp":"123456"}`, nil, 401, unauthenticated, ""},
+		{"a number by which a user becomes one", "POST", "/user/deanonymize/sms", `{"phoneNumber":"+41791234567"}`, []string{"Authorization", good}, 400, auth.CodeUserNotAnonymous, ""},
+		{"a number for the method that takes an address", "POST", "/user/deanonymize", `{"signInMethod":"passwordless-sms","email":"new@example.com"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, ""},
+		{"a second factor without a body", "POST", "/signin/mfa/totp", "", nil, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a second factor without a ticket", "POST", "/signin/mfa/totp", `{"otp":"123456"}`, nil, 400, auth.CodeInvalidRequest, "ticket is required"},
+		{"a second factor without a code", "POST", "/signin/mfa/totp", `{"ticket":"mfaTotp:x"}`, nil, 400, auth.CodeInvalidRequest, "otp is required"},
+		{"a second factor with an empty code", "POST", "/signin/mfa/totp", `{"ticket":"mfaTotp:x","otp":""}`, nil, 400, auth.CodeInvalidRequest, "code"},
+		{"a second factor that is a number", "POST", "/signin/mfa/totp", `{"ticket":"mfaTotp:x","otp":123456}`, nil, 400, auth.CodeInvalidRequest, "otp must be a string"},
+		{"a second factor that is a list", "POST", "/signin/mfa/totp", `{"ticket":"mfaTotp:x","otp":["123456"]}`, nil, 400, auth.CodeInvalidRequest, "otp must be a string"},
+		{"a second factor with a recovery code beside it", "POST", "/signin/mfa/totp", `{"ticket":"mfaTotp:x","otp":"123456","recoveryCode":"x"}`, nil, 400, auth.CodeInvalidRequest, "recoveryCode"},
+		{"a second factor with another's ticket", "POST", "/signin/mfa/totp", `{"ticket":"passwordReset:x","otp":"123456"}`, nil, 400, auth.CodeInvalidRequest, "mfaTotp:"},
+		{"a second factor with half a ticket", "POST", "/signin/mfa/totp", `{"ticket":"mfaTotp","otp":"123456"}`, nil, 400, auth.CodeInvalidRequest, "mfaTotp:"},
+		{"a second factor with a blank before its ticket", "POST", "/signin/mfa/totp", `{"ticket":" mfaTotp:x","otp":"123456"}`, nil, 400, auth.CodeInvalidRequest, "mfaTotp:"},
+		{"a second factor with an unknown ticket", "POST", "/signin/mfa/totp", `{"ticket":"mfaTotp:x","otp":"123456"}`, nil, 401, auth.CodeInvalidTicket, ""},
+		{"a second factor in the query", "POST", "/signin/mfa/totp?otp=123456", `{"ticket":"mfaTotp:x"}`, nil, 400, auth.CodeInvalidRequest, "otp is required"}, // LG-09
+		{"a recovery without a code", "POST", "/signin/mfa/recovery", `{"ticket":"mfaTotp:x","otp":"123456"}`, nil, 400, auth.CodeInvalidRequest, "otp"},
+		{"a recovery with another's ticket", "POST", "/signin/mfa/recovery", `{"ticket":"verifyEmail:x","recoveryCode":"x"}`, nil, 400, auth.CodeInvalidRequest, "mfaTotp:"},
+		{"a recovery with an unknown ticket", "POST", "/signin/mfa/recovery", `{"ticket":"mfaTotp:x","recoveryCode":"x"}`, nil, 401, auth.CodeInvalidTicket, ""},
+		{"another second factor without a code", "POST", "/mfa/totp/generate", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "code is required"},
+		{"another second factor without a body", "POST", "/mfa/totp/generate", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"recovery codes of one's own", "POST", "/mfa/recovery-codes", `{"recoveryCodes":["x"]}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "recoveryCodes"},
+		{"recovery codes without a second factor", "POST", "/mfa/recovery-codes", "", []string{"Authorization", good}, 401, auth.CodeDisabledMFATOTP, ""},
+		{"a second factor turned on without a body", "POST", "/user/mfa", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a second factor turned on without a code", "POST", "/user/mfa", `{"activeMfaType":"totp"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "code is required"},
+		{"a second factor turned on with a recovery code", "POST", "/user/mfa", `{"activeMfaType":"totp","recoveryCode":"x"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "code is required"},
+		{"a second factor turned off without a code", "POST", "/user/mfa", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "code is required"},
+		{"a second factor turned off with null for one", "POST", "/user/mfa", `{"code":null,"activeMfaType":null,"recoveryCode":null}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "code is required"},
+		{"a second factor turned off that is not on", "POST", "/user/mfa", `{"code":"123456","activeMfaType":""}`, []string{"Authorization", good}, 401, auth.CodeDisabledMFATOTP, ""},
+		{"a second factor turned on that was not made", "POST", "/user/mfa", `{"code":"123456","activeMfaType":"totp"}`, []string{"Authorization", good}, 400, auth.CodeNoTOTPSecret, ""},
+		{"a second factor of another kind", "POST", "/user/mfa", `{"code":"123456","activeMfaType":"sms"}`, []string{"Authorization", good}, 400, auth.CodeMFATypeNotFound, ""},
+		{"a second factor in another case", "POST", "/user/mfa", `{"code":"123456","activeMfaType":"TOTP"}`, []string{"Authorization", good}, 400, auth.CodeMFATypeNotFound, ""},
+		{"a second factor of somebody else", "POST", "/user/mfa", `{"code":"123456","userId":"x"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "userId"}, // UR-03
+		{"a token for nobody", "POST", "/signin/pat", `{}`, nil, 400, auth.CodeInvalidRequest, "personalAccessToken is required"},
+		{"a token for nothing", "POST", "/signin/pat", `{"personalAccessToken":""}`, nil, 401, auth.CodeInvalidPAT, ""},
+		{"a token that is unknown", "POST", "/signin/pat", `{"personalAccessToken":"00000000-0000-4000-8000-000000000000"}`, nil, 401, auth.CodeInvalidPAT, ""},
+		{"a token in the query", "POST", "/signin/pat?personalAccessToken=00000000-0000-4000-8000-000000000000", `{}`, nil, 400, auth.CodeInvalidRequest, "personalAccessToken is required"}, // LG-09
+		{"a new token without a body", "POST", "/pat", "", []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "body is required"},
+		{"a new token for ever", "POST", "/pat", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "expiresAt is required"},
+		{"a new token until null", "POST", "/pat", `{"expiresAt":null}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "expiresAt is required"},
+		{"a new token with a list of metadata", "POST", "/pat", `{"expiresAt":"2030-01-01T00:00:00Z","metadata":[]}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "metadata"},
+		{"a new token with text for its scopes", "POST", "/pat", `{"expiresAt":"2030-01-01T00:00:00Z","scopes":"read"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "scopes"},
+		{"a new token with null among its scopes", "POST", "/pat", `{"expiresAt":"2030-01-01T00:00:00Z","scopes":[null]}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "scopes[0]"},
+		{"a new token of somebody else", "POST", "/pat", `{"expiresAt":"2030-01-01T00:00:00Z","userId":"x"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "userId"}, // UR-03
+		{"a new token of one's own making", "POST", "/pat", `{"expiresAt":"2030-01-01T00:00:00Z","personalAccessToken":"x"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "personalAccessToken"},
+		{"a token to revoke that is none", "DELETE", "/pat/x", "", []string{"Authorization", good}, 404, auth.CodeRouteNotFound, ""},
+		{"a token to revoke in upper case", "DELETE", "/pat/2C35B6F3-C4B9-48E3-978A-D4D0F1D42E24", "", []string{"Authorization", good}, 404, auth.CodeRouteNotFound, ""},
+		{"a token to revoke that is not there", "DELETE", "/pat/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "", []string{"Authorization", good}, 404, auth.CodeRouteNotFound, ""},
+		{"a step-up by a code that is not given", "POST", "/elevate/totp", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "otp is required"},
+		{"a step-up by a code that is a number", "POST", "/elevate/totp", `{"otp":123456}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "otp must be a string"},
+		{"a step-up by a code without a second factor", "POST", "/elevate/totp", `{"otp":"123456"}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "cannot step up"},
+		{"a step-up by a password that is not given", "POST", "/elevate/password", `{}`, []string{"Authorization", good}, 400, auth.CodeInvalidRequest, "password is required"},
+		{"a step-up by a password where that is off", "POST", "/elevate/password", `{"password":"x"}`, []string{"Authorization", good}, 409, auth.CodeDisabledEndpoint, ""},
 		{"a link without a ticket", "GET", "/verify?redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
 		{"a link with two tickets", "GET", "/verify?ticket=a&ticket=b&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "ticket"},
 		{"a link without a place to go", "GET", "/verify?ticket=a", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
 		{"a link with two places to go", "GET", "/verify?ticket=a&redirectTo=https://app.test&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
 		{"a link with a place that is no URL", "GET", "/verify?ticket=a&redirectTo=%3A", "", nil, 400, auth.CodeInvalidRequest, "redirectTo"},
 		{"a link of an unknown type", "GET", "/verify?ticket=a&redirectTo=https://app.test&type=x", "", nil, 400, auth.CodeInvalidRequest, "type"},
-		{"a link with a malformed query", "GET", "/verify?ticket=%zz&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "query"},
-		{"a link with 20000 parameters", "GET", "/verify?ticket=a&redirectTo=https://app.test" + strings.Repeat("&a=b", 20000), "", nil, 400, auth.CodeInvalidRequest, "query"}, // TK-17
-		{"an empty form", "POST", "/signin/anonymous", "", []string{"Content-Type", "text/plain;charset=UTF-8"}, 415, auth.CodeInvalidRequest, "Content-Type"},                  // SU-17, LG-02
+		{"a link with a malformed query", "GET", "/verify?ticket=%zz&redirectTo=https://app.test", "", nil, 400, auth.CodeInvalidRequest, "parameters are malformed"},
+		{"a link with 20000 parameters", "GET", "/verify?ticket=a&redirectTo=https://app.test" + strings.Repeat("&a=b", 20000), "", nil, 400, auth.CodeInvalidRequest, "parameters are malformed"}, // TK-17
+		{"an empty form", "POST", "/signin/anonymous", "", []string{"Content-Type", "text/plain;charset=UTF-8"}, 415, auth.CodeInvalidRequest, "Content-Type"},                                     // SU-17, LG-02
 		{"a link that is loaded as an image", "GET", "/verify?ticket=a&redirectTo=https://app.test", "", []string{"Sec-Fetch-Dest", "image"}, 400, auth.CodeInvalidRequest, "prefetch"},
 		{"a link that is only prefetched", "GET", "/verify?ticket=a&redirectTo=https://app.test", "", []string{"Sec-Purpose", "prefetch;prerender"}, 400, auth.CodeInvalidRequest, "prefetch"},
 	} {
@@ -369,7 +456,9 @@ func TestWhatIsNoRouteIsRefused(t *testing.T) {
 		{"POST", "/user", 405, "DELETE, GET, HEAD"},
 		{"DELETE", "/user/sessions", 405, "GET, HEAD"},
 		{"GET", "/user/sessions/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE"},
-		{"POST", "/verify", 405, "GET, HEAD"},
+		{"PUT", "/verify", 405, "GET, HEAD, POST"},
+		{"GET", "/signin/passwordless/sms/otp", 405, "POST"},
+		{"POST", "/user/phone-number", 404, ""},
 		{"GET", "/signin/passwordless/email", 405, "POST"},
 		{"POST", "/signin/passwordless", 404, ""},
 		{"GET", "/signin/otp/email/verify", 405, "POST"},
@@ -392,7 +481,22 @@ func TestWhatIsNoRouteIsRefused(t *testing.T) {
 		{"GET", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE, PATCH"},
 		{"DELETE", "/user/webauthn/keys/", 404, ""},
 		{"GET", "/elevate/webauthn", 405, "POST"},
-		{"POST", "/elevate", 404, ""},
+		{"POST", "/elevate", 405, "GET, HEAD"},
+		{"GET", "/elevate/totp", 405, "POST"},
+		{"GET", "/elevate/password", 405, "POST"},
+		{"POST", "/elevate/otp", 404, ""},
+		{"GET", "/signin/mfa/totp", 405, "POST"},
+		{"GET", "/signin/mfa/recovery", 405, "POST"},
+		{"POST", "/signin/mfa", 404, ""},
+		{"POST", "/mfa", 405, "GET, HEAD"},
+		{"GET", "/mfa/totp", 404, ""},
+		{"PUT", "/mfa/totp/generate", 405, "GET, HEAD, POST"},
+		{"GET", "/mfa/recovery-codes", 405, "POST"},
+		{"GET", "/user/mfa", 405, "POST"},
+		{"GET", "/signin/pat", 405, "POST"},
+		{"DELETE", "/pat", 405, "GET, HEAD, POST"},
+		{"GET", "/pat/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", 405, "DELETE"},
+		{"DELETE", "/pat/", 404, ""},
 		{"POST", "/.well-known/webauthn", 405, "GET, HEAD"},
 		{"TRACE", "/healthz", 405, "GET, HEAD"},
 		{"CONNECT", "/user", 405, "DELETE, GET, HEAD"},
@@ -535,6 +639,10 @@ func FuzzRequest(f *testing.F) {
 		f.Add(rt.method, rt.path, "", "application/json", signedIn, rt.good)
 	}
 	f.Add("GET", "/user/webauthn/keys", "", "", signedIn, "")
+	for _, path := range []string{"/mfa", "/mfa/totp/generate", "/pat", "/elevate"} {
+		f.Add("GET", path, "", "", signedIn, "")
+	}
+	f.Add("DELETE", "/pat/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "", "", signedIn, "")
 	f.Add("DELETE", "/user/webauthn/keys/2c35b6f3-c4b9-48e3-978a-d4d0f1d42e24", "signOutOthers=true", "", signedIn, "")
 	f.Add("GET", "/.well-known/webauthn", "", "", "", "")
 	f.Add("GET", "/user", "", "", "Bearer x", "")

@@ -209,7 +209,7 @@ func TestConcealedRoutesTellNothing(t *testing.T) {
 			}
 			before := authtest.New(t, letters, conceal)
 			e := authtest.NewWithStore(t, before.Store, letters, conceal, amend, func(c *auth.Config) { c.Now = before.Clock.Now })
-			h := &fixture{newHandler(t, e.Engine, httpadapter.Options{}), e}
+			h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Options{}), engine: e}
 			before.SignUp(t, "verified@example.com")
 			h.disable(t, before.SignUp(t, "disabled@example.com"))
 			if _, err := before.SignUpPassword(t.Context(), auth.SignUpPasswordParams{Email: "pending@example.com", Password: authtest.Password}); err != nil {

@@ -52,6 +52,25 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if len(types) > 1 || len(types) == 1 && !isJSON(types[0]) {
 		return nil, errNotJSON
 	}
+	body, err := h.content(w, r)
+	if err == nil && len(body) > 0 && len(types) == 0 {
+		err = errNotJSON
+	}
+	return body, err
+}
+
+// form reads the body of a request that a page's form makes.
+func (h *Handler) form(w http.ResponseWriter, r *http.Request) (string, error) {
+	types := r.Header["Content-Type"]
+	if len(types) != 1 || !isType(types[0], "application/x-www-form-urlencoded") {
+		return "", errNotForm
+	}
+	body, err := h.content(w, r)
+	return string(body), err
+}
+
+// content reads the body of a request, whatever its type.
+func (h *Handler) content(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 || r.Body == nil {
 		return nil, nil
 	}
@@ -72,19 +91,19 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		w.Header().Set("Accept-Encoding", "identity")
 		return nil, errEncoded
 	}
-	if len(types) == 0 {
-		return nil, errNotJSON
-	}
 	return body, nil
 }
 
 // isJSON accepts application/json, in UTF-8 if it says so.
-func isJSON(contentType string) bool {
-	if contentType == "application/json" {
+func isJSON(contentType string) bool { return isType(contentType, "application/json") }
+
+// isType accepts a media type, in UTF-8 if it says so.
+func isType(contentType, want string) bool {
+	if contentType == want {
 		return true
 	}
 	mediaType, params, err := mime.ParseMediaType(contentType)
-	if err != nil || mediaType != "application/json" {
+	if err != nil || mediaType != want {
 		return false
 	}
 	for name, value := range params {
@@ -118,6 +137,16 @@ func bearer(r *http.Request) (string, error) {
 		return "", auth.ErrUnauthenticated
 	}
 	return token, nil
+}
+
+// owner is [Handler.principal] and [pathID]: who makes a request about one of their things, and which that is.
+func (h *Handler) owner(w http.ResponseWriter, r *http.Request) (*auth.Principal, uuid.UUID, error) {
+	principal, err := h.principal(w, r)
+	if err != nil {
+		return nil, uuid.Nil, err
+	}
+	id, err := pathID(r)
+	return principal, id, err
 }
 
 // principal says who makes a request: the user of its bearer token, or, in cookie mode and without an Authorization

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/limit"
 )
 
 // setHeaders sets what every response says: keep it nowhere, do not guess its type, and tell nobody the URL that led to
@@ -80,6 +81,7 @@ var (
 	errNoBody           = &failure{http.StatusBadRequest, auth.CodeInvalidRequest, "the body is required", nil}
 	errTooLarge         = &failure{http.StatusRequestEntityTooLarge, auth.CodeInvalidRequest, "the body is too large", nil}
 	errNotJSON          = &failure{http.StatusUnsupportedMediaType, auth.CodeInvalidRequest, "Content-Type must be application/json", nil}
+	errNotForm          = &failure{http.StatusUnsupportedMediaType, auth.CodeInvalidRequest, "Content-Type must be application/x-www-form-urlencoded", nil}
 	errEncoded          = &failure{http.StatusUnsupportedMediaType, auth.CodeInvalidRequest, "Content-Encoding is not supported", nil}
 	errRoleNotAllowed   = &failure{http.StatusForbidden, auth.CodeRoleNotAllowed, auth.ErrRoleNotAllowed.Message, nil}
 	errCrossOrigin      = &failure{http.StatusForbidden, auth.CodeInvalidRequest, "cross-origin request refused", nil}
@@ -134,9 +136,15 @@ func failureOf(err error) failure {
 	return f
 }
 
-// retryAfter is when to come back after a 429, in seconds: the one limit without a window of its own is that on
-// concurrent password hashes, and a hash takes a fraction of a second.
-const retryAfter = "1"
+// retryAfter is when to come back after a 429, in seconds. The one limit that does not say so is that on concurrent password
+// hashes, and a hash takes a fraction of a second.
+func retryAfter(err error) string {
+	var known *auth.Error
+	if errors.As(err, &known) && known.RetryAfter > 0 {
+		return strconv.FormatInt(limit.Seconds(known.RetryAfter), 10)
+	}
+	return "1"
+}
 
 // fail answers with the error body.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -149,7 +157,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case f.code == auth.CodeElevationRequired:
 		header.Set("WWW-Authenticate", stepUpChallenge(err, f.message))
 	case f.status == http.StatusTooManyRequests:
-		header.Set("Retry-After", retryAfter)
+		header.Set("Retry-After", retryAfter(err))
 	case f.status >= http.StatusInternalServerError:
 		h.logFailure(r, f)
 	}

@@ -62,11 +62,7 @@ func (h *Handler) listSecurityKeys(w http.ResponseWriter, r *http.Request) error
 }
 
 func (h *Handler) renameSecurityKey(w http.ResponseWriter, r *http.Request) error {
-	principal, err := h.principal(w, r)
-	if err != nil {
-		return err
-	}
-	id, err := pathID(r)
+	principal, id, err := h.owner(w, r)
 	if err != nil {
 		return err
 	}
@@ -86,11 +82,7 @@ func (h *Handler) renameSecurityKey(w http.ResponseWriter, r *http.Request) erro
 }
 
 func (h *Handler) removeSecurityKey(w http.ResponseWriter, r *http.Request) error {
-	principal, err := h.principal(w, r)
-	if err != nil {
-		return err
-	}
-	id, err := pathID(r)
+	principal, id, err := h.owner(w, r)
 	if err != nil {
 		return err
 	}

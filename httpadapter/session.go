@@ -142,11 +142,7 @@ func (h *Handler) listSessions(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) revokeSession(w http.ResponseWriter, r *http.Request) error {
-	principal, err := h.principal(w, r)
-	if err != nil {
-		return err
-	}
-	id, err := pathID(r)
+	principal, id, err := h.owner(w, r)
 	if err != nil {
 		return err
 	}

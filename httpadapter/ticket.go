@@ -15,8 +15,7 @@ import (
 // ticket does stands in the ticket.
 var linkTypes = []string{"emailVerify", "emailConfirmChange", "signinPasswordless", "passwordReset"}
 
-// verifyTicket answers a link that somebody has followed. What the browser can be told is told at the place that it is
-// redirected to; a broken link and a fault of ours get the error body.
+// verifyTicket answers a link that somebody has followed.
 func (h *Handler) verifyTicket(w http.ResponseWriter, r *http.Request) error {
 	if isPrefetch(r) {
 		// The browser asks again when the user does follow the link, but only if it got no answer to keep.
@@ -26,18 +25,48 @@ func (h *Handler) verifyTicket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if h.confirmLinks {
+		return h.confirmTicket(w, r, p)
+	}
+	return h.followLink(w, r, http.StatusFound, p)
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// verifyPostedTicket answers the form of the page that [Options.ConfirmLinks] puts before a link.
+func (h *Handler) verifyPostedTicket(w http.ResponseWriter, r *http.Request) error {
+	if crossOrigin.Check(r) != nil {
+		return errCrossOrigin // the page is ours
+	}
+	form, err := h.form(w, r)
+	if err != nil {
+		return err
+	}
+	p, err := ticketParams(form)
+	if err != nil {
+		return err
+	}
+	return h.followLink(w, r, http.StatusSeeOther, p)
+}
+
+// followLink redeems a ticket. What the browser can be told is told at the place that it is redirected to; a broken link and
+// a fault of ours get the error body.
+func (h *Handler) followLink(w http.ResponseWriter, r *http.Request, status int, p auth.VerifyTicketParams) error {
 	verified, err := h.engine.VerifyTicket(r.Context(), p)
 	if err != nil {
-		return h.redirectFailure(w, p.RedirectTo, err)
+		return h.redirectFailure(w, status, p.RedirectTo, err)
 	}
 	params := url.Values{"type": {verified.Kind}}
 	if s := h.withoutTokens(w, verified.Session); s != nil && s.RefreshToken != "" {
 		params.Set("refreshToken", s.RefreshToken)
 	}
+	if verified.MFA != nil {
+		params.Set("mfaTicket", verified.MFA.Ticket)
+	}
 	if verified.Code != "" {
 		params.Set("code", verified.Code)
 	}
-	sendTo(w, verified.RedirectTo, params)
+	sendTo(w, status, verified.RedirectTo, params)
 	return nil
 }
 
@@ -60,10 +89,10 @@ func (h *Handler) exchangeCode(w http.ResponseWriter, r *http.Request) error {
 // previewTicket answers HEAD /verify, with which programs look at links: a ticket is for whoever follows it.
 func (h *Handler) previewTicket(http.ResponseWriter, *http.Request) error { return nil }
 
-func ticketParams(query string) (p auth.VerifyTicketParams, err error) {
-	q, err := url.ParseQuery(query)
+func ticketParams(encoded string) (p auth.VerifyTicketParams, err error) {
+	q, err := url.ParseQuery(encoded)
 	if err != nil {
-		return p, invalid("the query is malformed")
+		return p, invalid("the parameters are malformed")
 	}
 	if p.Ticket, err = one(q, "ticket"); err != nil {
 		return p, err
@@ -72,32 +101,37 @@ func ticketParams(query string) (p auth.VerifyTicketParams, err error) {
 		return p, err
 	}
 	if _, err := url.Parse(p.RedirectTo); err != nil {
-		return p, invalid("query parameter redirectTo is not a URL")
+		return p, invalid("parameter redirectTo is not a URL")
+	}
+	if q.Has("codeChallenge") {
+		if p.CodeChallenge, err = one(q, "codeChallenge"); err != nil {
+			return p, err
+		}
 	}
 	for _, t := range q["type"] {
 		if !slices.Contains(linkTypes, t) {
-			return p, invalid("query parameter type must be one of " + strings.Join(linkTypes, ", "))
+			return p, invalid("parameter type must be one of " + strings.Join(linkTypes, ", "))
 		}
 	}
 	return p, nil
 }
 
-// one returns the value of a query parameter that must be given exactly once, because two readers of the same URL may
+// one returns the value of a parameter that must be given exactly once, because two readers of the same URL may
 // each take another.
 func one(q url.Values, name string) (string, error) {
 	switch values := q[name]; len(values) {
 	case 1:
 		return values[0], nil
 	case 0:
-		return "", invalid("query parameter " + name + " is required")
+		return "", invalid("parameter " + name + " is required")
 	default:
-		return "", invalid("query parameter " + name + " is given more than once")
+		return "", invalid("parameter " + name + " is given more than once")
 	}
 }
 
 // redirectFailure tells of a failure at the place that the client named, or at the client URL where it must not be sent
 // there.
-func (h *Handler) redirectFailure(w http.ResponseWriter, redirectTo string, err error) error {
+func (h *Handler) redirectFailure(w http.ResponseWriter, status int, redirectTo string, err error) error {
 	f := failureOf(err)
 	if f.status >= http.StatusInternalServerError || f.status == http.StatusTooManyRequests {
 		return err
@@ -108,20 +142,20 @@ func (h *Handler) redirectFailure(w http.ResponseWriter, redirectTo string, err 
 			return err
 		}
 	}
-	sendTo(w, target, url.Values{"error": {string(f.code)}, "errorDescription": {f.message}})
+	sendTo(w, status, target, url.Values{"error": {string(f.code)}, "errorDescription": {f.message}})
 	return nil
 }
 
 // sendTo sends the browser to an accepted URL. Unlike [http.Redirect] it writes no page.
-func sendTo(w http.ResponseWriter, target string, params url.Values) {
+func sendTo(w http.ResponseWriter, status int, target string, params url.Values) {
 	w.Header().Set("Location", withParams(target, params))
-	w.WriteHeader(http.StatusFound)
+	w.WriteHeader(status)
 }
 
 // withParams returns an accepted URL with the parameters set in its query. Those that are ours to set and are not set go: with
 // one that came in redirectTo, whoever wrote the link would speak in our name.
 func withParams(target string, params url.Values) string {
-	all := url.Values{"code": nil, "error": nil, "errorDescription": nil, "refreshToken": nil, "type": nil}
+	all := url.Values{"code": nil, "error": nil, "errorDescription": nil, "mfaTicket": nil, "refreshToken": nil, "type": nil}
 	maps.Copy(all, params)
 	return redirect.With(target, all)
 }

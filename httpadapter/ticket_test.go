@@ -93,7 +93,8 @@ func TestLinksOfEveryKind(t *testing.T) {
 					t.Errorf("HEAD: %d to %q", w.Code, w.Header().Get("Location"))
 				}
 				wantRefused(t, do(t, h, "OPTIONS", target, ""), 405, auth.CodeMethodNotAllowed)
-				wantRefused(t, do(t, h, "POST", target, ""), 405, auth.CodeMethodNotAllowed)
+				wantRefused(t, do(t, h, "POST", target, ""), 415, auth.CodeInvalidRequest)
+				wantRefused(t, do(t, h, "PUT", target, ""), 405, auth.CodeMethodNotAllowed)
 				for _, header := range [][2]string{{"Sec-Purpose", "prefetch;prerender"}, {"Purpose", "prefetch"}, {"X-Moz", "prefetch"}, {"Sec-Fetch-Dest", "image"}} {
 					wantRefused(t, do(t, h, "GET", target, "", header[0], header[1]), 400, auth.CodeInvalidRequest)
 				}
@@ -122,7 +123,7 @@ func TestLinksOfEveryKind(t *testing.T) {
 			t.Run("speaks for us alone", func(t *testing.T) { // TK-20, RD-18
 				t.Parallel()
 				h, ticket := prepared(t)
-				place := "https://app.test/in?refreshToken=evil&type=evil&refreshToken=2&error=e&errorDescription=d&%65rror=f&z=1&type=x#frag"
+				place := "https://app.test/in?refreshToken=evil&mfaTicket=evil&mf%61Ticket=2&code=evil&type=evil&refreshToken=2&%63ode=2&error=e&errorDescription=d&%65rror=f&z=1&type=x#frag"
 				w := do(t, h, "GET", verify(ticket, place, ""), "")
 				location, err := url.Parse(w.Header().Get("Location"))
 				if err != nil {
@@ -179,7 +180,7 @@ func TestLinksOfEveryKind(t *testing.T) {
 				t.Parallel()
 				s := &readOnly{Store: memstore.New()}
 				e := authtest.NewWithStore(t, s, letters)
-				h := &fixture{newHandler(t, e.Engine, httpadapter.Options{}), e}
+				h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Options{}), engine: e}
 				l.cause(t, h)
 				ticket := e.Mailbox.Last(t, l.to).Ticket()
 				s.full.Store(true)
@@ -256,6 +257,7 @@ func FuzzWithParams(f *testing.F) {
 	for _, target := range []string{
 		"https://app.test", "https://app.test/", "https://app.test/a?b=c", "https://app.test?x=1&x=2#frag",
 		"https://app.test/?refreshToken=x&type=y", "https://app.test/?%72efreshToken=x&a%&=&&b", "myapp://in?error=1#a?b=c",
+		"https://app.test/?code=x&%63ode=y", "https://app.test/?mfaTicket=x&mfa%54icket=y",
 	} {
 		f.Add(target, "value & more")
 	}
@@ -272,12 +274,12 @@ func FuzzWithParams(f *testing.F) {
 			t.Fatalf("%q and %q: %v, %v", target, got, err1, err2)
 		}
 		q := after.Query()
-		if len(q["refreshToken"]) != 1 || q.Get("refreshToken") != value || q.Has("type") || q.Has("error") || q.Has("errorDescription") {
+		if len(q["refreshToken"]) != 1 || q.Get("refreshToken") != value || q.Has("type") || q.Has("code") || q.Has("mfaTicket") || q.Has("error") || q.Has("errorDescription") {
 			t.Fatalf("%q becomes %q", target, got)
 		}
 		for name, values := range before.Query() {
 			switch name {
-			case "refreshToken", "type", "error", "errorDescription":
+			case "refreshToken", "mfaTicket", "type", "code", "error", "errorDescription":
 			default:
 				if strings.Join(values, "\x00") != strings.Join(q[name], "\x00") {
 					t.Fatalf("%q becomes %q: %s is %q", target, got, name, q[name])

@@ -3,11 +3,35 @@ package mail
 
 import (
 	"context"
+	"embed"
 	"errors"
+	"io/fs"
+	"regexp"
 )
+
+//go:generate go run ./internal/lettergen
+//go:embed templates
+var templates embed.FS
+
+// Templates returns the built-in texts of letters and text messages, for those who want to start from them: a folder for
+// each locale (bg, cs, en, es and fr), and in it one for each letter. A copy of it, or of a part, that has been changed is
+// what auth.Config.Templates takes.
+func Templates() fs.FS {
+	tree, err := fs.Sub(templates, "templates")
+	if err != nil {
+		panic(err) // the path is a constant
+	}
+	return tree
+}
 
 // Message is a letter to one recipient.
 type Message struct {
+	// ID names the letter: no other has it, and every attempt to send this one does, so that whoever gets it twice, because
+	// the answer to the first attempt was lost, can tell. It is no secret. It consists of up to 100 letters, digits and
+	// characters of "-._~", which stand for themselves in a URL, with no full stop at an end or beside another. Where it is
+	// empty each attempt goes by a name of its own.
+	ID string
+
 	To string // one address, without a display name
 
 	// Template and Locale say which letter this is, such as "email-verify" and "en"; Variables what it is made from.
@@ -23,9 +47,15 @@ type Message struct {
 
 // Sender delivers letters. Send returns nil when somebody else has taken responsibility for the letter: a server has
 // accepted it. It must respect ctx and be safe for concurrent use; an error is retried, unless it [IsPermanent].
+// It is logged, and must show neither the address nor anything of the letter.
 type Sender interface {
 	Send(ctx context.Context, m Message) error
 }
+
+// IsID reports whether s can be the ID of a [Message]: senders put it into a header as it is.
+func IsID(s string) bool { return len(s) <= 100 && messageID.MatchString(s) }
+
+var messageID = regexp.MustCompile(`^[A-Za-z0-9_~-]+(\.[A-Za-z0-9_~-]+)*$`)
 
 // IsPermanent reports whether err says that sending the same again is pointless: whether an error in its chain has a
 // method Permanent() bool that returns true.

@@ -28,7 +28,8 @@ type Message struct {
 // Sender delivers text messages. Send returns nil when a provider has taken responsibility for the message. It must
 // respect ctx and be safe for concurrent use; an error may be an [*Error].
 //
-// An error does not say that the message was not delivered, only that nobody knows.
+// An error does not say that the message was not delivered, only that nobody knows. It is logged: it must not show the number
+// or the text, as the error of an HTTP client does whose URL has them.
 type Sender interface {
 	Send(ctx context.Context, m Message) error
 }

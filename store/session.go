@@ -19,6 +19,7 @@ type Session struct {
 	Client     string    // what the client calls itself
 	Address    string    // where it was last seen
 	PATID      uuid.UUID // the token that it was opened with; it ends with that token
+	Scopes     []string  // what that token lets it do, order is kept; nil where there are none; no rotation changes them
 	ExpiresAt  time.Time // moves on with every rotation
 	EndsAt     time.Time // never moves; ExpiresAt is never later
 }

@@ -180,6 +180,7 @@ const (
 	ConditionTOTPStep       Condition = "totp-step"        // the step is later than the last accepted one
 	ConditionRecoveryCode   Condition = "recovery-code"    // the code is one of those left
 	ConditionSignCount      Condition = "sign-count"       // the key's counter is the one that was read
+	ConditionPATs           Condition = "pats"             // the user has fewer live tokens than MaxPATs
 )
 
 // ErrUnmet says that a condition did not hold and that therefore nothing was done. Match it with

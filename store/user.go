@@ -13,7 +13,7 @@ type User struct {
 	ID         uuid.UUID
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
-	LastSeenAt time.Time // when a session was last opened
+	LastSeenAt time.Time // when a session was last opened; zero before the first
 
 	Disabled  bool
 	Anonymous bool
@@ -174,8 +174,11 @@ type UserChange struct {
 	Messages    []Message
 	Identity    *Identity // added, or its Email, LastUsedAt and Tokens updated if it is already this user's
 	SecurityKey *SecurityKey
-	PAT         *PAT
-	UsePAT      uuid.UUID // its LastUsedAt becomes Now
+	// PAT is added. A user who has MaxPATs live ones already (0: no limit) does not meet [ConditionPATs], even if the
+	// change takes some of them away. Without PAT there is no such condition.
+	PAT     *PAT
+	MaxPATs int
+	UsePAT  uuid.UUID // its LastUsedAt becomes Now
 
 	RenameKey      *KeyName
 	RemoveKey      uuid.UUID

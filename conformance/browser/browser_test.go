@@ -311,7 +311,22 @@ func (p *tab) fill(selector, text string) {
 func (p *tab) press(selector string) {
 	p.Helper()
 	button := chromedp.CSS(selector)
-	p.do("press "+selector, chromedp.WaitVisible(button), chromedp.WaitEnabled(button), chromedp.Click(button))
+	p.do(
+		"press "+selector,
+		chromedp.WaitVisible(button),
+		chromedp.WaitEnabled(button),
+		// Away from the edge of the window, where the notice lies.
+		chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector(%q).scrollIntoView({ block: 'center' })", selector)),
+		chromedp.Click(button),
+	)
+}
+
+// load does what loads another document, and waits for that.
+func (p *tab) load(what string, f func()) {
+	p.Helper()
+	p.do("mark the document", chromedp.Evaluate[chromedp.Void]("document.documentElement.dataset.left = ''"))
+	f()
+	p.waitFor("html:not([data-left]) body[data-state]")
 }
 
 func (p *tab) waitFor(selector string) {

@@ -36,10 +36,11 @@ func service(t *testing.T, amend func(*auth.Config)) (*authtest.Engine, string) 
 	}
 	empty := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"text":""}`)
+		_, _ = io.WriteString(w, `{"text":"","letters":[]}`)
 	})
 	mux := http.NewServeMux()
 	adapter.Mount(mux, "/v1")
+	mux.Handle("GET /dev/mailbox", empty)
 	mux.Handle("GET /note", adapter.RequireUser(empty))
 	mux.Handle("DELETE /note", adapter.RequireElevation(5*time.Minute)(empty))
 	mux.Handle("/", http.FileServer(http.Dir(filepath.Join("..", "..", "examples", "quickstart", "page"))))

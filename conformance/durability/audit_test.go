@@ -136,7 +136,7 @@ func TestClientsNoticeWhatIsLost(t *testing.T) {
 			}
 			defer closeStore()
 			test.store.Store = s
-			_, handler, err := newServer(test.store, w.secret, senderFunc(w.post.send), slog.New(slog.DiscardHandler))
+			_, handler, err := newServer(test.store, config(w.secret, senderFunc(w.post.send), slog.New(slog.DiscardHandler)))
 			if err != nil {
 				t.Fatal(err)
 			}

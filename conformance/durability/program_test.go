@@ -23,6 +23,7 @@ import (
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
 	"github.com/ostiary/auth/mail"
+	"github.com/ostiary/auth/mail/smtpmail"
 	"github.com/ostiary/auth/store"
 )
 
@@ -60,7 +61,10 @@ type order struct {
 	Place  place
 	Secret []byte
 	Post   string // where letters are to be posted
+	SMTP   int    // unless 0: the port of the mail server that letters are to be sent to instead
 	Loop   bool   // deliver letters by Engine.Run, and not before the call returns
+
+	Ahead time.Duration // by how much its clock is ahead
 }
 
 // run is the program under test. It says on its standard output where it listens, once it serves.
@@ -81,7 +85,15 @@ func run(text string) error {
 	}
 	defer closeStore()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	engine, handler, err := newServer(s, o.Secret, postTo(o.Post), logger)
+	sender := postTo(o.Post)
+	if o.SMTP != 0 {
+		if sender, err = smtpTo(o.SMTP); err != nil {
+			return err
+		}
+	}
+	c := config(o.Secret, sender, logger)
+	c.Now = func() time.Time { return time.Now().Add(o.Ahead) }
+	engine, handler, err := newServer(s, c)
 	if err != nil {
 		return err
 	}
@@ -96,12 +108,12 @@ func run(text string) error {
 	return httpadapter.NewServer("", handler).Serve(listener)
 }
 
-func newServer(s store.Store, secret []byte, sender mail.Sender, logger *slog.Logger) (*auth.Engine, http.Handler, error) {
-	engine, err := auth.New(s, config(secret, sender, logger))
+func newServer(s store.Store, c auth.Config) (*auth.Engine, http.Handler, error) {
+	engine, err := auth.New(s, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	handler, err := httpadapter.New(engine, httpadapter.Options{Logger: logger})
+	handler, err := httpadapter.New(engine, httpadapter.Options{Logger: c.Logger})
 	return engine, handler, err
 }
 
@@ -149,6 +161,14 @@ func postTo(url string) mail.Sender {
 			return fmt.Errorf("posting a letter: %s", answer.Status)
 		}
 		return nil
+	})
+}
+
+// smtpTo is a sender that sends letters to a mail server on this host, in the clear: what a letter is worth in transit is
+// tested elsewhere.
+func smtpTo(port int) (mail.Sender, error) {
+	return smtpmail.New(smtpmail.Config{
+		Host: "127.0.0.1", Port: port, TLS: smtpmail.NoTLS, From: "Ostiary <noreply@example.org>",
 	})
 }
 

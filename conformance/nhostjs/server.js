@@ -18,8 +18,16 @@ process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
  * Starts a server on a free port and waits until it answers.
  *
  * @param {Record<string, string>} environment configuration beyond that of every test
- * @returns {Promise<{url: string, logged: <T>(find: (line: string) => T | undefined) => Promise<T>, stop: () => Promise<void>}>}
- *   url has the API prefix; logged waits for a line of the log in which find finds something
+ * @returns {Promise<{
+ *   url: string,
+ *   logged: <T>(find: (line: string, number: number) => T | undefined) => Promise<T>,
+ *   letter: (to: string, template: string) => Promise<{link: string, ticket: string, locale: string, subject: string}>,
+ *   textMessage: (to: string) => Promise<{code: string, locale: string, text: string}>,
+ *   stop: () => Promise<void>,
+ * }>}
+ *   url has the API prefix; logged waits for a line of the log in which find finds something; letter waits, with
+ *   AUTH_MAIL_LOG, for the earliest letter to an address, made of a template, that it has not returned before; textMessage
+ *   does so, with AUTH_SMS_PROVIDER=dev, for text messages to a number
  */
 export async function startServer(environment = {}) {
   const port = await freePort();
@@ -53,13 +61,20 @@ export async function startServer(environment = {}) {
   const ended = new Promise((resolve) => {
     child.once('close', (code, signal) => resolve(signal ?? code));
   });
+  const read = new Set();
+  const entry = (matches) => server.logged((line, number) => {
+    const found = line.startsWith('{') ? JSON.parse(line) : {};
+    if (read.has(number) || !matches(found)) return undefined;
+    read.add(number);
+    return found;
+  });
   const server = {
     url,
     async logged(find) {
       const late = AbortSignal.timeout(10_000);
       for (;;) {
-        for (const line of log.split('\n').slice(0, -1)) {
-          const found = find(line);
+        for (const [number, line] of log.split('\n').slice(0, -1).entries()) {
+          const found = find(line, number);
           if (found !== undefined) return found;
         }
         if (late.aborted) throw new Error(`the log does not have it:\n${log}`);
@@ -69,6 +84,8 @@ export async function startServer(environment = {}) {
         });
       }
     },
+    letter: (to, template) => entry((e) => e.msg === 'letter' && e.to === to && e.template === template),
+    textMessage: (to) => entry((e) => e.msg === 'text message' && e.to === to),
     async stop() {
       child.kill('SIGTERM');
       const outcome = await ended;
@@ -102,4 +119,9 @@ let count = 0;
 /** A new user that no other test has. */
 export function someone() {
   return { email: `someone-${process.pid}-${++count}@example.com`, password: 'a passphrase of the tests' };
+}
+
+/** A number that no other test of the program has. */
+export function someNumber() {
+  return `+4179${String(1_000_000 + ++count)}`;
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -33,6 +34,7 @@ type realm struct {
 	url    string
 	client *http.Client
 	store  *faultyStore
+	seed   string // of the last second factor that was turned on
 }
 
 // setup is how a realm differs from the default.
@@ -157,6 +159,12 @@ func head(path string) request       { return request{method: http.MethodHead, p
 func del(path string) request        { return request{method: http.MethodDelete, path: path} }
 func post(path, body string) request { return request{method: http.MethodPost, path: path, body: body} }
 
+// submit is what the form of a page sends, made of a URL with its fields in the query.
+func submit(path string) request {
+	path, form, _ := strings.Cut(path, "?")
+	return post(path, form).with("Content-Type", "application/x-www-form-urlencoded")
+}
+
 func patch(path, body string) request {
 	return request{method: http.MethodPatch, path: path, body: body}
 }
@@ -164,11 +172,11 @@ func patch(path, body string) request {
 func (q request) as(s *auth.Session) request { q.bearer = s.AccessToken; return q }
 
 func (q request) with(name, value string) request {
-	header := map[string]string{name: value}
-	for n, v := range q.header {
-		header[n] = v
+	q.header = maps.Clone(q.header)
+	if q.header == nil {
+		q.header = map[string]string{}
 	}
-	q.header = header
+	q.header[name] = value
 	return q
 }
 
@@ -711,6 +719,9 @@ var calls = []call{
 	{"an address is changed to another", setup{}, func(t *testing.T, r *realm) request {
 		return post("/user/email/change", `{"newEmail":"`+email+`","options":{"redirectTo":null}}`).as(r.signUp(t))
 	}, 400, auth.CodeInvalidRequest},
+	{"an address is changed whatever the code challenge", setup{}, func(t *testing.T, r *realm) request {
+		return post("/user/email/change", `{"newEmail":"`+stranger+`","options":null,"codeChallenge":"`+codeChallenge+`"}`).as(r.signUp(t))
+	}, 200, ""},
 	{"nobody changes an address", setup{}, of(post("/user/email/change", `{"newEmail":"`+stranger+`"}`)), 401, auth.CodeUnauthenticated},
 	{"an address is not changed to one that is not admitted", notAdmitted, func(t *testing.T, r *realm) request {
 		return post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(r.signUp(t))
@@ -1017,7 +1028,13 @@ func unsafeRoutes(t *testing.T, s *auth.Session) []request {
 		post("/signin/passwordless/email", to(stranger)),
 		post("/signin/otp/email", to(stranger)),
 		post("/signin/otp/email/verify", `{"email":"`+email+`","otp":"123456"}`),
+		post("/signin/passwordless/sms", texted("")),
+		post("/signin/passwordless/sms/otp", textedCode("123456")),
 		post("/user/deanonymize", `{"signInMethod":"passwordless","email":"`+stranger+`"}`).as(s),
+		post("/user/deanonymize/sms", texted("")).as(s),
+		post("/user/deanonymize/sms/verify", textedCode("123456")).as(s),
+		post("/user/phone-number/change", changed("")).as(s),
+		post("/user/phone-number/change/verify", changed(`,"otp":"123456"`)).as(s),
 		post("/user/email/change", `{"newEmail":"`+stranger+`"}`).as(s),
 		post("/user/email/send-verification-email", to(email)),
 		post("/user/password", `{"newPassword":"`+another+`"}`).as(s),
@@ -1039,6 +1056,7 @@ func unsafeRoutes(t *testing.T, s *auth.Session) []request {
 		post("/elevate/webauthn", `{}`).as(s),
 		post("/elevate/webauthn/verify", assertion).as(s),
 		del("/user").as(s),
+		submit("/verify?ticket=verifyEmail:x&redirectTo="),
 	}
 }
 
@@ -1051,13 +1069,14 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		newRealm := func(t *testing.T, s setup) *realm {
 			return newRealm(t, func(next http.RoundTripper) http.RoundTripper { return document.Transport(t, next) }, s)
 		}
-		for _, c := range calls {
+		for _, c := range slices.Concat(calls, letterCalls, phoneCalls, limitCalls, factorCalls) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				r := newRealm(t, c.setup)
 				check(t, r.send(t, c.request(t, r)), c.status, c.code)
 			})
 		}
+		t.Run("of second factors, tokens and step-ups", func(t *testing.T) { factorAnswers(t, newRealm) })
 		t.Run("a body that is too large is refused", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, setup{})
@@ -1145,6 +1164,30 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 			check(t, r.send(t, post("/user/email/change", `{"newEmail":"`+stranger+`"}`)), 200, "")
 			check(t, r.send(t, get("/user")), 200, "")
 		})
+		t.Run("with cookies no text message's tokens are in the body", func(t *testing.T) {
+			t.Parallel()
+			r := newRealm(t, cookieMode)
+			for _, routes := range [][2]string{
+				{"/signin/passwordless/sms", "/signin/passwordless/sms/otp"},
+				{"/user/deanonymize/sms", "/user/deanonymize/sms/verify"},
+			} {
+				body := texted("")
+				if routes[0] != "/signin/passwordless/sms" {
+					check(t, r.send(t, post("/signin/anonymous", "")), 200, "")
+					body = `{"phoneNumber":"` + otherNumber + `"}`
+				}
+				check(t, r.send(t, post(routes[0], body)), 200, "")
+				body = strings.TrimSuffix(body, "}") + `,"otp":"` + r.Phone.All()[len(r.Phone.All())-1].Code + `"}`
+				got := r.send(t, post(routes[1], body))
+				check(t, got, 200, "")
+				var in auth.SignInResult
+				if err := json.Unmarshal(got.body, &in); err != nil || in.Session == nil || in.Session.AccessToken+in.Session.RefreshToken != "" {
+					t.Errorf("%v %s", err, got.body)
+				}
+			}
+			code := r.text(t, post("/user/phone-number/change", `{"newPhoneNumber":"+41791234569"}`), "+41791234569")
+			check(t, r.send(t, post("/user/phone-number/change/verify", `{"newPhoneNumber":"+41791234569","otp":"`+code+`"}`)), 200, "")
+		})
 		t.Run("with cookies a link has no token", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, setup{options: cookieMode.options, tls: true})
@@ -1202,6 +1245,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				post("/token", `{"refreshToken":"`+session.RefreshToken+`"}`),
 				post("/token/exchange", exchange),
 				get("/verify?redirectTo=&ticket=" + ticket),
+				submit("/verify?redirectTo=&ticket=" + ticket),
 				post("/signup/webauthn/verify", made),
 				post("/signin/webauthn/verify", used),
 				post("/elevate/webauthn/verify", steppedUp).as(session),
@@ -1215,7 +1259,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 				r := newRealm(t, checked)
 				link, session := r.link(t), r.SignUp(t, stranger)
 				r.store.fail(fault)
-				for _, q := range append(unsafeRoutes(t, session), get(link), get("/user").as(session), get("/user/export").as(session),
+				for _, q := range append(unsafeRoutes(t, session), get(link), submit(link), get("/user").as(session), get("/user/export").as(session),
 					get("/user/sessions").as(session), get("/user/webauthn/keys").as(session)) {
 					check(t, r.send(t, q), status, auth.CodeInternal)
 				}
@@ -1244,25 +1288,29 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 // unlimited are the answers that only a limit on requests could give, on routes that have none, or more passwords at once
 // than are hashed: they are documented so that clients are prepared for one.
 var unlimited = map[openapi.Exchange]bool{
-	{Method: "POST", Path: "/token/verify", Status: 429}:                       true,
-	{Method: "POST", Path: "/signout", Status: 429}:                            true,
-	{Method: "GET", Path: "/user", Status: 429}:                                true,
-	{Method: "DELETE", Path: "/user", Status: 429}:                             true,
-	{Method: "GET", Path: "/user/export", Status: 429}:                         true,
-	{Method: "GET", Path: "/user/sessions", Status: 429}:                       true,
-	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:               true,
-	{Method: "POST", Path: "/signup/webauthn", Status: 429}:                    true,
-	{Method: "POST", Path: "/signin/webauthn", Status: 429}:                    true,
-	{Method: "POST", Path: "/user/email/change", Status: 429}:                  true,
-	{Method: "POST", Path: "/user/email/send-verification-email", Status: 429}: true,
-	{Method: "POST", Path: "/user/password", Status: 429}:                      true,
-	{Method: "POST", Path: "/user/password/reset", Status: 429}:                true,
-	{Method: "POST", Path: "/user/webauthn/add", Status: 429}:                  true,
-	{Method: "POST", Path: "/user/webauthn/verify", Status: 429}:               true,
-	{Method: "GET", Path: "/user/webauthn/keys", Status: 429}:                  true,
-	{Method: "PATCH", Path: "/user/webauthn/keys/{id}", Status: 429}:           true,
-	{Method: "DELETE", Path: "/user/webauthn/keys/{id}", Status: 429}:          true,
-	{Method: "POST", Path: "/elevate/webauthn", Status: 429}:                   true,
+	{Method: "POST", Path: "/token/verify", Status: 429}:              true,
+	{Method: "POST", Path: "/signout", Status: 429}:                   true,
+	{Method: "GET", Path: "/user", Status: 429}:                       true,
+	{Method: "DELETE", Path: "/user", Status: 429}:                    true,
+	{Method: "GET", Path: "/user/export", Status: 429}:                true,
+	{Method: "GET", Path: "/user/sessions", Status: 429}:              true,
+	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:      true,
+	{Method: "POST", Path: "/signup/webauthn", Status: 429}:           true,
+	{Method: "POST", Path: "/signin/webauthn", Status: 429}:           true,
+	{Method: "POST", Path: "/user/password", Status: 429}:             true,
+	{Method: "POST", Path: "/user/webauthn/add", Status: 429}:         true,
+	{Method: "POST", Path: "/user/webauthn/verify", Status: 429}:      true,
+	{Method: "GET", Path: "/user/webauthn/keys", Status: 429}:         true,
+	{Method: "PATCH", Path: "/user/webauthn/keys/{id}", Status: 429}:  true,
+	{Method: "DELETE", Path: "/user/webauthn/keys/{id}", Status: 429}: true,
+	{Method: "POST", Path: "/signin/mfa/recovery", Status: 429}:       true,
+	{Method: "POST", Path: "/elevate/webauthn", Status: 429}:          true,
+	{Method: "GET", Path: "/elevate", Status: 429}:                    true,
+	{Method: "GET", Path: "/mfa", Status: 429}:                        true,
+	{Method: "GET", Path: "/mfa/totp/generate", Status: 429}:          true,
+	{Method: "GET", Path: "/pat", Status: 429}:                        true,
+	{Method: "POST", Path: "/pat", Status: 429}:                       true,
+	{Method: "DELETE", Path: "/pat/{id}", Status: 429}:                true,
 }
 
 // check compares an answer with what was expected of it. The body has been checked against the document.
@@ -1275,7 +1323,7 @@ func check(t *testing.T, got answer, status int, code auth.Code) {
 	if code == "" {
 		return
 	}
-	if status == http.StatusFound {
+	if status == http.StatusFound || status == http.StatusSeeOther {
 		location, err := url.Parse(got.header.Get("Location"))
 		if err != nil {
 			t.Fatal(err)

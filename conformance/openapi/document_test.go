@@ -43,6 +43,7 @@ paths:
                 properties:
                   id: {type: integer}
         "204": {description: made before}
+        "303": {description: made elsewhere}
         "400": {$ref: "#/components/responses/Failure"}
 components:
   schemas:
@@ -89,6 +90,8 @@ func TestCheck(t *testing.T) {
 		{"the documented answer is no fault", post, "/v1/things", good, 200, header(), `{"id":1}`, ""},
 		{"a documented failure is no fault", post, "/v1/things", `{"name":"too long"}`, 400, header(), fmt.Sprintf(failure, 400), ""},
 		{"a refused request that succeeds is one", post, "/v1/things", `{"name":"too long"}`, 200, header(), `{"id":1}`, "the document refuses"},
+		{"a refused request that leads to an error is none", post, "/v1/things", `{"name":"too long"}`, 303, header("Location", "https://app.test?error=e"), "", ""},
+		{"a refused request that leads on is one", post, "/v1/things", `{"name":"too long"}`, 303, header("Location", "https://app.test"), "", "the document refuses"},
 		{"an unknown key that is accepted is one", post, "/v1/things", `{"name":"n","x":1}`, 200, header(), `{"id":1}`, "the document refuses"},
 		{"a missing body that is accepted is one", post, "/v1/things", ``, 200, header(), `{"id":1}`, "the document refuses"},
 		{"a status that is not documented is one", post, "/v1/things", good, 409, header(), fmt.Sprintf(failure, 409), "status is not supported"},
@@ -160,7 +163,7 @@ func TestTransportChecksAndPassesOn(t *testing.T) {
 	if got := post(`{"name":"new"}`); got != "plain" || faults.n != 1 {
 		t.Errorf("another answer arrives as %q with %d faults", got, faults.n)
 	}
-	want := []openapi.Exchange{{"POST", "/things", 200}, {"POST", "/things", 400}}
+	want := []openapi.Exchange{{"POST", "/things", 200}, {"POST", "/things", 303}, {"POST", "/things", 400}}
 	if diff := cmp.Diff(want, d.Unseen()); diff != "" {
 		t.Errorf("unseen (-want +got):\n%s", diff)
 	}

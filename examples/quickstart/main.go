@@ -1,11 +1,15 @@
 // Quickstart is the smallest thing that shows the authentication engine at work: a server with one page on which to sign
-// up, in and out, with a password or a passkey, and to see what sessions and tokens are made of. What it serves is one
-// note for each user. From the root of the repository:
+// up, in and out, with a password, a passkey or a letter, and with a second factor, to change and to delete accounts, to
+// make tokens for programs, and to see what sessions and tokens are made of. What it serves is one note for each user. From
+// the root of the repository:
 //
 //	go run ./examples/quickstart
 //
 // Users and sessions are kept in quickstart.db, a SQLite database in the working directory, or where -db says; the secret
 // that protects what is in it lies beside it. With -memory nothing is written and all ends with the program.
+//
+// No letter leaves the program: the page shows them, and the terminal where they lead. A real service sets Config.Mail to a
+// sender that delivers.
 package main
 
 import (
@@ -27,6 +31,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/mail"
 )
 
 func main() {
@@ -58,11 +63,12 @@ func run(ctx context.Context, addr, db string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, kept.close()) }()
 	url := publicURL(listener.Addr())
-	engine, err := auth.New(kept.store, config(url, kept.secret))
+	letters := &mailbox{}
+	engine, err := auth.New(kept.store, config(url, kept.secret, letters))
 	if err != nil {
 		return err
 	}
-	handler, err := routes(engine)
+	handler, err := routes(engine, letters)
 	if err != nil {
 		return err
 	}
@@ -74,7 +80,7 @@ func run(ctx context.Context, addr, db string, out io.Writer) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
-	fmt.Fprintf(out, "\n    Open %s\n\n%s Ctrl-C ends it.\n", url, kept.where)
+	fmt.Fprintf(out, "\n    Open %s\n\n%s Letters are not sent: the page shows them. Ctrl-C ends it.\n", url, kept.where)
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -88,19 +94,22 @@ func run(ctx context.Context, addr, db string, out io.Writer) (err error) {
 }
 
 // config is all that the engine needs to know.
-func config(url string, secret auth.Secret) auth.Config {
+func config(url string, secret auth.Secret, sender mail.Sender) auth.Config {
 	c := auth.Config{
 		ServerURL: url + "/v1",
 		ClientURL: url,
 		Secret:    secret,
 		Password:  &auth.PasswordConfig{},
+		MagicLink: &auth.MagicLinkConfig{},
+		EmailOTP:  &auth.EmailOTPConfig{},
 		Anonymous: &auth.AnonymousConfig{MaxIdle: 24 * time.Hour},
-		// Who has a passkey confirms with it what the engine protects, such as removing one. For the service's own part see
-		// notes.
+		MFA:       &auth.MFAConfig{Issuer: "Quickstart"},
+		PAT:       &auth.PATConfig{},
+		// Who has a passkey or an authenticator app confirms with it what the engine protects, such as removing a passkey. For
+		// the service's own part see notes.
 		Elevation: auth.ElevationConfig{Mode: auth.ElevationRecommended},
-		// There is no mail here that could prove an address.
-		Email:  auth.EmailConfig{AllowUnverified: true},
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Mail:      sender,
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	// Passkeys belong to a name. Where the page has none, because -addr says a number that others reach, there are none.
 	if named(url) {
@@ -119,12 +128,13 @@ func named(page string) bool {
 //go:embed page
 var files embed.FS
 
-// policy lets the page load its own files, talk to its own server, and nothing else.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+// policy lets the page load its own files, talk to its own server, show its letters and the image of a secret, which comes in
+// an answer, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; " +
 	"form-action 'none'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
 
-// routes are the documented ones under /v1, the service's own, and the page.
-func routes(engine *auth.Engine) (http.Handler, error) {
+// routes are the documented ones under /v1, the service's own, and the page with its letters.
+func routes(engine *auth.Engine, letters *mailbox) (http.Handler, error) {
 	adapter, err := httpadapter.New(engine, httpadapter.Options{Logger: slog.Default()})
 	if err != nil {
 		return nil, err
@@ -138,6 +148,7 @@ func routes(engine *auth.Engine) (http.Handler, error) {
 	mux := http.NewServeMux()
 	adapter.Mount(mux, "/v1")
 	newNotes().mount(mux, adapter)
+	letters.mount(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

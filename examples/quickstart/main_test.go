@@ -27,20 +27,21 @@ import (
 
 func newServer(t *testing.T) *httptest.Server {
 	t.Helper()
-	_, s := newEngine(t)
+	_, s, _ := newEngine(t)
 	return s
 }
 
-func newEngine(t *testing.T) (*authtest.Engine, *httptest.Server) {
+func newEngine(t *testing.T) (*authtest.Engine, *httptest.Server, *mailbox) {
 	t.Helper()
+	letters := &mailbox{}
 	e := authtest.New(t, func(c *auth.Config) { c.Email.AllowUnverified = true })
-	handler, err := routes(e.Engine)
+	handler, err := routes(e.Engine, letters)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
-	return e, s
+	return e, s, letters
 }
 
 func get(t *testing.T, url string) (*http.Response, string) {
@@ -176,7 +177,7 @@ func TestPasskeysAreThereWhereThePageHasAName(t *testing.T) {
 			if page != c.page {
 				t.Errorf("the page is at %s, want %s", page, c.page)
 			}
-			engine, err := auth.New(memstore.New(), config(page, newSecret()))
+			engine, err := auth.New(memstore.New(), config(page, newSecret(), &mailbox{}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +216,7 @@ func do(t *testing.T, s *httptest.Server, method, accessToken, body string) (sta
 
 func TestANoteIsItsOwnersAndErasedByThemAlone(t *testing.T) {
 	t.Parallel()
-	e, s := newEngine(t)
+	e, s, _ := newEngine(t)
 	ada, eve := e.SignUp(t, "ada@example.com"), e.SignUp(t, "eve@example.com")
 	key, principal := &authtest.Authenticator{}, e.Principal(t, ada)
 	made, err := e.AddSecurityKey(t.Context(), principal)
@@ -314,15 +315,53 @@ func (p program) post(t *testing.T, path, body string, v any) (status int) {
 	return response.StatusCode
 }
 
+// signUp signs up and follows the link in the letter.
+func (p program) signUp(t *testing.T) {
+	t.Helper()
+	var in auth.SignInResult
+	if status := p.post(t, "/v1/signup/email-password", ada, &in); status != http.StatusOK || in.Session != nil {
+		t.Fatalf("sign up: %d, %+v, want no session before the address is verified", status, in)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for t.Context().Err() == nil { // the letter is delivered after the answer
+		var box struct{ Letters []letter }
+		response, err := client.Get(p.url + "/dev/mailbox")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(response.Body).Decode(&box)
+		response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(box.Letters) == 0 {
+			continue
+		}
+		l := box.Letters[0]
+		if l.To != "ada@example.com" || l.Subject == "" || l.Text == "" || !l.HasHTML || l.Code != "" {
+			t.Errorf("the letter is %+v", l)
+		}
+		if response, err = client.Get(l.Link); err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK || response.Request.URL.Query().Get("type") != "verifyEmail" {
+			t.Errorf("the link leads to %s, %s", response.Request.URL, response.Status)
+		}
+		return
+	}
+}
+
 const ada = `{"email":"ada@example.com","password":"` + authtest.Password + `"}`
 
 func TestUsersAndSessionsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "quickstart.db")
 	p := start(t, db)
+	p.signUp(t)
 	var in auth.SignInResult
-	if status := p.post(t, "/v1/signup/email-password", ada, &in); in.Session == nil {
-		t.Fatalf("sign up: %d, no session", status)
+	if status := p.post(t, "/v1/signin/email-password", ada, &in); in.Session == nil {
+		t.Fatalf("sign in: %d, no session", status)
 	}
 	p.end(t)
 
@@ -359,12 +398,12 @@ func TestMemoryIsForgottenAndWritesNoFile(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	p := start(t, "")
-	var in auth.SignInResult
-	if status := p.post(t, "/v1/signup/email-password", ada, &in); in.Session == nil {
-		t.Fatalf("sign up: %d, no session", status)
-	}
+	p.signUp(t)
 	p.end(t)
 	p = start(t, "")
+	if _, body := get(t, p.url+"/dev/mailbox"); strings.Contains(body, "ada@") {
+		t.Errorf("letters are left after a restart: %s", body)
+	}
 	var refused auth.Error
 	if status := p.post(t, "/v1/signin/email-password", ada, &refused); status != http.StatusUnauthorized {
 		t.Errorf("sign in after a restart: %d, want 401", status)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/store/memstore"
 )
 
@@ -77,17 +79,28 @@ func read(e *environment, w io.Writer) (settings, error) {
 			// never less.
 			Idle: e.seconds("AUTH_REFRESH_TOKEN_EXPIRES_IN", 30*24*time.Hour, 10*365*24*time.Hour),
 		},
+		Limits:        auth.LimitsConfig{Off: !e.flag("AUTH_RATE_LIMIT_ENABLE", true)},
 		AccessTokens:  accessTokens(e),
-		Elevation:     auth.ElevationConfig{Mode: auth.ElevationMode(e.text("AUTH_REQUIRE_ELEVATED_CLAIM", string(auth.ElevationDisabled)))},
+		Elevation:     elevation(e),
 		ConcealErrors: e.flag("AUTH_CONCEAL_ERRORS", false),
 		Logger:        newLogger(w, e.flag("AUTH_DEBUG", false), e.flag("AUTH_LOG_FORMAT_TEXT", false)),
 	}
+	s.auth.MFA, s.auth.PAT = secondFactor(e), &auth.PATConfig{}
 	if e.flag("AUTH_ANONYMOUS_USERS_ENABLED", false) {
 		s.auth.Anonymous = &auth.AnonymousConfig{}
+	}
+	if dir := e.text("AUTH_EMAIL_TEMPLATES_PATH", ""); dir != "" {
+		s.auth.Templates = os.DirFS(dir)
 	}
 	s.auth.Mail = mailSender(e, w)
 	if _, logged := s.auth.Mail.(logSender); logged {
 		s.warnings = append(s.warnings, "AUTH_MAIL_LOG is on: letters are logged and not sent, and who reads the log can follow their links")
+	}
+	s.auth.SMS = textMessages(e, w)
+	if s.auth.SMS != nil {
+		if _, logged := s.auth.SMS.Sender.(*sms.Log); logged {
+			s.warnings = append(s.warnings, "AUTH_SMS_PROVIDER is dev: text messages are logged and not sent, and who reads the log can sign in as anybody")
+		}
 	}
 	for _, way := range []struct {
 		variable string
@@ -113,6 +126,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 	s.http = httpadapter.Options{
 		TrustedProxies: trustedProxies(e),
 		AllowedOrigins: allowedOrigins(e, engine),
+		ConfirmLinks:   e.flag("AUTH_CONFIRM_LINKS", false),
 		Logger:         s.auth.Logger,
 	}
 	if engine == nil {
@@ -123,8 +137,8 @@ func read(e *environment, w io.Writer) (settings, error) {
 	if u, err := url.Parse(s.auth.ServerURL); err == nil && !strings.HasSuffix(strings.TrimRight(u.Path, "/"), s.prefix) {
 		s.warnings = append(s.warnings, "AUTH_SERVER_URL does not end with AUTH_API_PREFIX: links in letters work only if a proxy adds it")
 	}
-	if s.auth.WebAuthn == nil && s.auth.Elevation.Mode != auth.ElevationDisabled {
-		s.warnings = append(s.warnings, "AUTH_REQUIRE_ELEVATED_CLAIM demands step-ups, and nobody can step up: AUTH_WEBAUTHN_ENABLED is not true")
+	if s.auth.WebAuthn == nil && s.auth.MFA == nil && s.auth.Elevation.Mode != auth.ElevationDisabled {
+		s.warnings = append(s.warnings, "AUTH_REQUIRE_ELEVATED_CLAIM demands step-ups, and nobody can step up: neither AUTH_WEBAUTHN_ENABLED nor AUTH_MFA_ENABLED is true")
 	}
 	s.warnings = append(s.warnings, unsupported(e)...)
 	if len(e.mistakes) > 0 {
@@ -201,6 +215,22 @@ func webAuthn(e *environment) *auth.WebAuthnConfig {
 			e.wrong(rpID, "is not set, and the host of AUTH_CLIENT_URL is an IP address, for which there are no passkeys: "+
 				"use a domain, or localhost on your own machine")
 		}
+	}
+	return c
+}
+
+func secondFactor(e *environment) *auth.MFAConfig {
+	c := &auth.MFAConfig{Issuer: e.text("AUTH_MFA_TOTP_ISSUER", "auth")}
+	if !e.flag("AUTH_MFA_ENABLED", false) {
+		return nil
+	}
+	return c
+}
+
+func elevation(e *environment) auth.ElevationConfig {
+	c := auth.ElevationConfig{Mode: auth.ElevationMode(e.text("AUTH_REQUIRE_ELEVATED_CLAIM", string(auth.ElevationDisabled)))}
+	for _, method := range e.list("AUTH_ELEVATION_METHODS") {
+		c.Methods = append(c.Methods, auth.ElevationMethod(method))
 	}
 	return c
 }
@@ -319,11 +349,13 @@ func variable(field string) string {
 		{"AllowedRedirectURLs", "AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS"},
 		{"PreviousSecrets", "AUTH_PREVIOUS_SECRETS"},
 		{"Secret", "AUTH_SECRET"},
+		{"Templates", "AUTH_EMAIL_TEMPLATES_PATH"},
 		{"Mail", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED"},
 		{"Email.AllowedAddresses", "AUTH_ACCESS_CONTROL_ALLOWED_EMAILS"},
 		{"Email.AllowedDomains", "AUTH_ACCESS_CONTROL_ALLOWED_EMAIL_DOMAINS"},
 		{"Email.BlockedAddresses", "AUTH_ACCESS_CONTROL_BLOCKED_EMAILS"},
 		{"Email.BlockedDomains", "AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS"},
+		{"Elevation.Methods", "AUTH_ELEVATION_METHODS"},
 		{"Roles.Default", "AUTH_USER_DEFAULT_ROLE"},
 		{"Roles.Allowed", "AUTH_USER_DEFAULT_ALLOWED_ROLES"},
 		{"Locales.Default", "AUTH_LOCALE_DEFAULT"},

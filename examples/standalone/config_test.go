@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/store/memstore"
 )
 
 const testSecret = "canary-Zm9yIHRlc3RzIG9ubHksIG5vdCBmb3IgdXNl"
@@ -92,6 +94,8 @@ func TestEveryMistakeHasAName(t *testing.T) { // ST-15
 		"a blocked domain that is none":          {map[string]string{"AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS": "@evil.com"}, []string{"AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS: "}},
 		"an allow-list with nothing in it":       {map[string]string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAILS": " , "}, []string{"AUTH_ACCESS_CONTROL_ALLOWED_EMAILS: has no entry"}},
 		"a role with a blank":                    {map[string]string{"AUTH_USER_DEFAULT_ALLOWED_ROLES": "me,the boss"}, []string{"AUTH_USER_DEFAULT_ALLOWED_ROLES: "}},
+		"a folder of letters that is not there":  {map[string]string{"AUTH_EMAIL_TEMPLATES_PATH": "/nowhere"}, []string{"AUTH_EMAIL_TEMPLATES_PATH: no such file or directory"}},
+		"a folder without letters":               {map[string]string{"AUTH_EMAIL_TEMPLATES_PATH": t.TempDir()}, []string{"AUTH_EMAIL_TEMPLATES_PATH: there is no letter in it"}},
 		"a locale in capitals":                   {map[string]string{"AUTH_LOCALE_ALLOWED_LOCALES": "EN"}, []string{"AUTH_LOCALE_ALLOWED_LOCALES: "}},
 		"a picture that Gravatar has not":        {map[string]string{"AUTH_GRAVATAR_ENABLED": "true", "AUTH_GRAVATAR_DEFAULT": "cat"}, []string{"AUTH_GRAVATAR_DEFAULT: "}},
 		"a rating that Gravatar has not":         {map[string]string{"AUTH_GRAVATAR_ENABLED": "true", "AUTH_GRAVATAR_RATING": "z"}, []string{"AUTH_GRAVATAR_RATING: "}},
@@ -132,8 +136,13 @@ func TestEveryMistakeHasAName(t *testing.T) { // ST-15
 		"Postmark without a token":               {map[string]string{"AUTH_MAIL_LOG": "", "AUTH_SMTP_HOST": "postmark", "AUTH_SMTP_SENDER": "a@example.com"}, []string{"AUTH_SMTP_HOST: "}},
 		"links without mail":                     {map[string]string{"AUTH_EMAIL_PASSWORDLESS_ENABLED": "true", "AUTH_MAIL_LOG": "false", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED": "false"}, []string{"AUTH_EMAIL_PASSWORDLESS_ENABLED: is true, and"}},
 		"codes without mail":                     {map[string]string{"AUTH_OTP_EMAIL_ENABLED": "true", "AUTH_MAIL_LOG": "false", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED": "false"}, []string{"AUTH_OTP_EMAIL_ENABLED: is true, and"}},
+		"text messages without an account":       {map[string]string{"AUTH_SMS_PASSWORDLESS_ENABLED": "true"}, []string{"AUTH_SMS_PROVIDER: twilio: AccountSID", "AUTH_SMS_PROVIDER: twilio: Token", "AUTH_SMS_PROVIDER: twilio: one of Service"}},
+		"text messages by pigeon":                {map[string]string{"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_PROVIDER": "pigeon"}, []string{`AUTH_SMS_PROVIDER: "pigeon" is not one of`}},
+		"a gateway without a password":           {map[string]string{"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_PROVIDER": "Modica", "AUTH_SMS_MODICA_USERNAME": "u"}, []string{"AUTH_SMS_PROVIDER: modica: Password"}},
+		"countries that are none":                {map[string]string{"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_PROVIDER": "dev", "AUTH_SMS_COUNTRIES": "CH,Narnia"}, []string{"AUTH_SMS_COUNTRIES: "}},
 		"passkeys that are neither on nor off":   {map[string]string{"AUTH_WEBAUTHN_ENABLED": "yes"}, []string{"AUTH_WEBAUTHN_ENABLED: "}},
 		"a step-up of a kind that there is not":  {map[string]string{"AUTH_REQUIRE_ELEVATED_CLAIM": "true"}, []string{`AUTH_REQUIRE_ELEVATED_CLAIM: is "true"; it must be one of disabled, recommended, required`}},
+		"a way to step up that there is not":     {map[string]string{"AUTH_ELEVATION_METHODS": "totp, pigeon"}, []string{`AUTH_ELEVATION_METHODS: there is no way to step up called "pigeon"`}},
 		"several at once": {
 			map[string]string{"AUTH_PORT": "x", "AUTH_SECRET": "canary", "AUTH_PASSWORD_MIN_LENGTH": "x", "AUTH_TRUSTED_PROXIES": "x"},
 			[]string{"AUTH_PORT: ", "AUTH_SECRET: ", "AUTH_PASSWORD_MIN_LENGTH: ", "AUTH_TRUSTED_PROXIES: "},
@@ -158,6 +167,64 @@ func TestEveryMistakeHasAName(t *testing.T) { // ST-15
 			}
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("a secret is shown:\n%v", err)
+			}
+		})
+	}
+}
+
+func TestTextMessages(t *testing.T) {
+	t.Parallel()
+	sid := func(begins string) string { return begins + strings.Repeat("a", 32) }
+	twilio := map[string]string{
+		"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_TWILIO_ACCOUNT_SID": sid("AC"), "AUTH_SMS_TWILIO_AUTH_TOKEN": "canary",
+		"AUTH_SMS_TWILIO_MESSAGING_SERVICE_ID": sid("MG"),
+	}
+	verify := maps.Clone(twilio)
+	verify["AUTH_SMS_TWILIO_MESSAGING_SERVICE_ID"] = sid("VA")
+	for name, tt := range map[string]struct {
+		env              map[string]string
+		sender, verifier bool
+		takes, refuses   string
+	}{
+		"off":         {map[string]string{"AUTH_SMS_PROVIDER": "dev"}, false, false, "", ""},
+		"logged":      {map[string]string{"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_PROVIDER": "DEV"}, true, false, "+15555550100", "0791234567"},
+		"in a region": {map[string]string{"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_PROVIDER": "dev", "AUTH_SMS_DEFAULT_COUNTRY": "ch"}, true, false, "0791234567", "+15555550100"},
+		"in few":      {map[string]string{"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_PROVIDER": "dev", "AUTH_SMS_COUNTRIES": "ch, de"}, true, false, "+41791234567", "+33612345678"},
+		"twilio":      {twilio, true, false, "+33612345678", "+15555550100"},
+		"verify":      {verify, false, true, "+33612345678", "+15555550100"},
+		"modica": {map[string]string{
+			"AUTH_SMS_PASSWORDLESS_ENABLED": "true", "AUTH_SMS_PROVIDER": "modica", "AUTH_SMS_MODICA_USERNAME": "u", "AUTH_SMS_MODICA_PASSWORD": "p",
+		}, true, false, "+33612345678", "+15555550100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := parse(good(tt.env), io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := s.auth.SMS
+			if c == nil {
+				c = &auth.SMSConfig{}
+			}
+			if (c.Sender != nil) != tt.sender || (c.Verifier != nil) != tt.verifier {
+				t.Fatalf("sender %T, verifier %T", c.Sender, c.Verifier)
+			}
+			if tt.takes == "" {
+				return
+			}
+			engine, err := auth.New(memstore.New(), s.auth)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name := "AUTH_SMS_PROVIDER is dev"; strings.Contains(strings.Join(s.warnings, "\n"), name) != (tt.env["AUTH_SMS_PROVIDER"] != "" && tt.env["AUTH_SMS_PROVIDER"] != "modica") {
+				t.Errorf("warnings %q", s.warnings)
+			}
+			for number, want := range map[string]error{tt.refuses: auth.ErrInvalidRequest, tt.takes: auth.ErrInvalidRequest} {
+				// A wrong code, or a wrong number: the message tells.
+				_, err := engine.VerifySMSOTP(t.Context(), auth.VerifySMSOTPParams{PhoneNumber: number, OTP: "123456"})
+				if !errors.Is(err, want) || strings.Contains(err.Error(), "phone number") != (number == tt.refuses) {
+					t.Errorf("%s: %v", number, err)
+				}
 			}
 		})
 	}
@@ -194,6 +261,8 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		"AUTH_WEBAUTHN_RP_ORIGINS":                  "https://admin.example.com, android:apk-key-hash:pNiP5iKyQ8JwgGOaKA1zGPUPJIS-0H1xKCQcfIoGLck",
 		"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT":         "90000",
 		"AUTH_REQUIRE_ELEVATED_CLAIM":               "recommended",
+		"AUTH_MFA_ENABLED":                          "true",
+		"AUTH_MFA_TOTP_ISSUER":                      "Example",
 		"AUTH_CONCEAL_ERRORS":                       "true",
 		"AUTH_ACCESS_TOKEN_EXPIRES_IN":              "60",
 		"AUTH_REFRESH_TOKEN_EXPIRES_IN":             "31536000",
@@ -223,6 +292,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		MinLength                              int
 		HIBP, Anonymous, Conceal, Links, Codes bool
 		WebAuthn                               *auth.WebAuthnConfig
+		MFA                                    *auth.MFAConfig
 		Elevation                              auth.ElevationMode
 		Access, Idle, Absolute                 time.Duration
 		Algorithm, KeyID, Issuer               string
@@ -238,7 +308,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		SignUp: c.SignUp, Email: c.Email, Roles: c.Roles, Locales: c.Locales, Gravatar: c.Gravatar,
 		MinLength: c.Password.MinLength, HIBP: c.Password.Breached != nil, Anonymous: c.Anonymous != nil, Conceal: c.ConcealErrors,
 		Links: c.MagicLink != nil, Codes: c.EmailOTP != nil,
-		WebAuthn: c.WebAuthn, Elevation: c.Elevation.Mode,
+		WebAuthn: c.WebAuthn, MFA: c.MFA, Elevation: c.Elevation.Mode,
 		Access: c.AccessTokens.Lifetime, Idle: c.Sessions.Idle, Absolute: c.Sessions.Absolute,
 		Algorithm: c.AccessTokens.Keys.Active.Algorithm, KeyID: c.AccessTokens.Keys.Active.ID, Issuer: c.AccessTokens.Issuer,
 		Claims: c.AccessTokens.CustomClaims, Defaults: c.AccessTokens.CustomClaimsDefaults,
@@ -266,6 +336,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 			RPID: "example.com", RPName: "Example", Timeout: 90 * time.Second,
 			Origins: []string{"https://admin.example.com", "android:apk-key-hash:pNiP5iKyQ8JwgGOaKA1zGPUPJIS-0H1xKCQcfIoGLck"},
 		},
+		MFA:       &auth.MFAConfig{Issuer: "Example"},
 		Elevation: auth.ElevationRecommended,
 		Access:    time.Minute, Idle: 365 * 24 * time.Hour,
 		Algorithm: "HS256", KeyID: "one", Issuer: "me",
@@ -367,6 +438,26 @@ func TestThePortIsForThoseWithoutAnAddress(t *testing.T) {
 	}
 }
 
+func TestFactorsAndTokensByDefault(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		env map[string]string
+		mfa *auth.MFAConfig
+	}{
+		"nothing":           {nil, nil},
+		"an issuer alone":   {map[string]string{"AUTH_MFA_TOTP_ISSUER": "Example"}, nil},
+		"without an issuer": {map[string]string{"AUTH_MFA_ENABLED": "true"}, &auth.MFAConfig{Issuer: "auth"}},
+	} {
+		s, err := parse(good(tt.env), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.mfa, s.auth.MFA); diff != "" || s.auth.PAT == nil {
+			t.Errorf("%s: tokens %v; second factors (-want +got):\n%s", name, s.auth.PAT, diff)
+		}
+	}
+}
+
 func TestTheClientsOriginMayCall(t *testing.T) {
 	t.Parallel()
 	for client, want := range map[string][]string{
@@ -389,8 +480,11 @@ func TestWhatHasNoEffectIsSaid(t *testing.T) {
 		want []string
 	}{
 		"nothing else":                      {nil, []string{inMemory}},
-		"a capability that is not yet":      {map[string]string{"AUTH_MFA_ENABLED": "true", "AUTH_PROVIDER_GITHUB_CLIENT_SECRET": "canary"}, []string{inMemory, "AUTH_PROVIDER_GITHUB_CLIENT_SECRET is not supported yet", "AUTH_MFA_ENABLED is not supported yet"}},
-		"the same, switched off":            {map[string]string{"AUTH_MFA_ENABLED": "false", "AUTH_RATE_LIMIT_ENABLE": "false"}, []string{inMemory}},
+		"a capability that is not yet":      {map[string]string{"AUTH_PROVIDER_GITHUB_ENABLED": "true", "AUTH_PROVIDER_GITHUB_CLIENT_SECRET": "canary"}, []string{inMemory, "AUTH_PROVIDER_GITHUB_CLIENT_SECRET is not supported yet", "AUTH_PROVIDER_GITHUB_ENABLED is not supported yet"}},
+		"the same, switched off":            {map[string]string{"AUTH_PROVIDER_GITHUB_ENABLED": "false", "AUTH_RATE_LIMIT_ENABLE": "false"}, []string{inMemory}},
+		"second factors":                    {map[string]string{"AUTH_MFA_ENABLED": "true", "AUTH_MFA_TOTP_ISSUER": "Example"}, []string{inMemory}},
+		"second factors, switched off":      {map[string]string{"AUTH_MFA_ENABLED": "false", "AUTH_MFA_TOTP_ISSUER": "Example"}, []string{inMemory}},
+		"a second factor for a step-up":     {map[string]string{"AUTH_MFA_ENABLED": "true", "AUTH_REQUIRE_ELEVATED_CLAIM": "required"}, []string{inMemory}},
 		"passkeys and step-up":              {map[string]string{"AUTH_WEBAUTHN_ENABLED": "true", "AUTH_REQUIRE_ELEVATED_CLAIM": "required"}, []string{inMemory}},
 		"a step-up that nobody can do":      {map[string]string{"AUTH_REQUIRE_ELEVATED_CLAIM": "required"}, []string{inMemory, "AUTH_REQUIRE_ELEVATED_CLAIM demands step-ups, and nobody can step up"}},
 		"neither passkeys nor step-up":      {map[string]string{"AUTH_WEBAUTHN_ENABLED": "false", "AUTH_REQUIRE_ELEVATED_CLAIM": "disabled"}, []string{inMemory}},

@@ -3,13 +3,18 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	netmail "net/mail"
+	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +25,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/internal/fakesmtp"
 )
 
 // A test binary that finds this variable is the program itself.
@@ -339,5 +345,86 @@ func TestLettersAreOnlyLoggedWhereThatIsAskedFor(t *testing.T) { // LG-10
 	defer p.mu.Unlock()
 	if log := fmt.Sprint(p.lines); strings.Contains(log, "ada@example.com") || strings.Contains(log, "AUTH_MAIL_LOG") {
 		t.Errorf("the log has an address or a warning about letters: %s", log)
+	}
+}
+
+// The documented headers are in letters where the environment asks for them, and nowhere else: X-Link and X-Ticket are as
+// good as a password.
+func TestHeadersThatRepeatALetterAreOnlyThereWhereThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string][]string{
+		"":      {"X-Smtpapi"},
+		"false": {"X-Smtpapi"},
+		"true":  {"X-Email-Template", "X-Link", "X-Redirect-To", "X-Smtpapi", "X-Ticket"},
+	} {
+		t.Run(fmt.Sprintf("%q", value), func(t *testing.T) {
+			t.Parallel()
+			server := fakesmtp.Start(t, fakesmtp.Options{})
+			p := start(t, map[string]string{
+				"AUTH_MAIL_LOG": "", "AUTH_SMTP_HOST": server.Host, "AUTH_SMTP_PORT": fmt.Sprint(server.Port), "AUTH_SMTP_TLS": "none",
+				"AUTH_SMTP_SENDER": "Example <noreply@example.com>", "AUTH_SMTP_HEADERS": value, "AUTH_SMTP_X_SMTPAPI_HEADER": `{"category":"auth"}`,
+			})
+			if status := p.call(t, "POST", "/v1/signup/email-password", "", ada, nil); status != http.StatusOK {
+				t.Fatalf("sign up: %d", status)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			letters := server.Await(ctx, 1)
+			p.stop(t)
+			if len(letters) != 1 {
+				t.Fatalf("%d letters", len(letters))
+			}
+			m, err := netmail.ReadMessage(strings.NewReader(letters[0].Content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for name := range m.Header {
+				if strings.HasPrefix(name, "X-") {
+					got = append(got, name)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("headers: %s", diff)
+			}
+			if x := m.Header.Get("X-SMTPAPI"); x != `{"category":"auth"}` {
+				t.Errorf("X-SMTPAPI: %s", x)
+			}
+			if value != "true" {
+				return
+			}
+			ticket, redirectTo := m.Header.Get("X-Ticket"), m.Header.Get("X-Redirect-To")
+			link, err := url.Parse(m.Header.Get("X-Link"))
+			if err != nil || !strings.HasPrefix(link.String(), "https://auth.example.com/v1/verify?") {
+				t.Fatalf("X-Link: %s, %v", link, err)
+			}
+			if !strings.HasPrefix(ticket, "verifyEmail:") || link.Query().Get("ticket") != ticket {
+				t.Errorf("X-Ticket: %q, and the link is %s", ticket, link)
+			}
+			if redirectTo != "https://app.example.com" || link.Query().Get("redirectTo") != redirectTo {
+				t.Errorf("X-Redirect-To: %q, and the link is %s", redirectTo, link)
+			}
+			if template := m.Header.Get("X-Email-Template"); template != "email-verify" {
+				t.Errorf("X-Email-Template: %q", template)
+			}
+		})
+	}
+}
+
+func TestLettersAreThoseOfTheFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	letter := filepath.Join(dir, "en", "email-verify")
+	if err := os.MkdirAll(letter, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(letter, "subject.txt"), []byte("Welcome to ${clientHost}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, map[string]string{"AUTH_EMAIL_TEMPLATES_PATH": dir})
+	p.call(t, "POST", "/v1/signup/email-password", "", ada, nil)
+	if l := p.await(t, "letter"); l["subject"] != "Welcome to app.example.com" {
+		t.Errorf("letter %v", l)
 	}
 }

@@ -9,7 +9,8 @@
 // The grammar is the part of RFC 5321 that every mail host takes: a dot-atom of ASCII (RFC 5322 §3.2.3) at a domain name of two
 // labels or more. Quoted local parts, comments, address literals, display names, lists and surrounding blanks are refused, and
 // so are local parts outside of ASCII (RFC 6531): their case and normalisation rules belong to the receiving host and
-// cannot be canonicalised from outside.
+// cannot be canonicalised from outside. A local part that looks like an encoded word is refused as well: an address holds none
+// (RFC 2047 §5), but there are mail programs that decode one there, and so write to another address than the one checked here.
 //
 // An internationalised domain is accepted only in the one spelling that UTS #46 mapping leaves alone. Mapping turns the Kelvin
 // sign into "k", full-width letters into plain ones and an ideographic full stop into a dot, and drops soft hyphens; an address
@@ -63,7 +64,7 @@ func Parse(s string) (Address, error) {
 	if len(local) > MaxLocal {
 		return Address{}, fmt.Errorf("%w: local part longer than %d bytes", ErrSyntax, MaxLocal)
 	}
-	if !isDotAtom(local) {
+	if !isDotAtom(local) || hasEncodedWord(local) {
 		return Address{}, fmt.Errorf("%w: local part", ErrSyntax)
 	}
 	ascii, err := canonicalDomain(domain)
@@ -92,6 +93,12 @@ func isDotAtom(s string) bool {
 		}
 	}
 	return !afterDot
+}
+
+// hasEncodedWord reports whether something in s could be taken for an encoded word (RFC 2047 §2).
+func hasEncodedWord(s string) bool {
+	_, rest, opened := strings.Cut(s, "=?")
+	return opened && strings.Contains(rest, "?=")
 }
 
 // profile is the look-up side of IDNA2008 with UTS #46 non-transitional mapping and every check on: letters, digits and hyphens

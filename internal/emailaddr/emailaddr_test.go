@@ -65,6 +65,7 @@ func TestParseRefuses(t *testing.T) {
 		"lists":                {"a@corp.test,m@evil.test", "a@corp.test;m@evil.test", "a@corp.test m@evil.test", "a@corp.test\nm@evil.test", "a,m@evil.test", "group:a@corp.test;"},
 		"blanks":               {" a@corp.test", "a@corp.test ", "a @corp.test", "a@ corp.test", "a@corp .test", "\ta@corp.test", "a@corp.test\r\n", "a@corp.test\x00", "a\u00a0@corp.test", "\ufeffa@corp.test", "a@corp.test\u200b"},
 		"header injection":     {"a@corp.test\r\nBcc: m@evil.test", "a\r\nBcc:m@corp.test", "a@corp.test\nRCPT TO:<b@evil.test>", "a@x>\r\nRCPT TO:<b@y.test>", "<a@x.test> SIZE=1"},
+		"encoded words":        {"=?utf-8?q?a=40evil.test=3e?=@corp.test", "=?x?b?YUBldmlsLnRlc3Q+?=@corp.test", "a=?utf-7?q?+AEA-?=b@corp.test", "=??=@corp.test"},
 		"dots of a local part": {".a@corp.test", "a.@corp.test", "a..b@corp.test", ".@corp.test"},
 		"local parts outside of ASCII": {
 			"adm\u0130n@corp.test", "\u212aim@corp.test", "\u017fam@corp.test", "ünal@corp.test", "ａ@corp.test", "a\u00adb@corp.test", "a\u200db@corp.test", "а@corp.test", "a\xff@corp.test",

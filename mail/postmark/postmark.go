@@ -68,6 +68,7 @@ type Sender struct {
 	config *Config // complete; a pointer, which fmt does not follow
 	http   http.Client
 	from   string
+	domain string // of from
 	url    string
 }
 
@@ -85,7 +86,7 @@ func New(c Config) (*Sender, error) {
 	if c.Token == "" || strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		wrong("Token is required, and has no blanks")
 	}
-	from, err := parseFrom(c.From)
+	from, domain, err := parseFrom(c.From)
 	if err != nil {
 		wrong(`From must be an address in ASCII, or "Name <address>"`)
 	}
@@ -108,7 +109,7 @@ func New(c Config) (*Sender, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	s := &Sender{config: &c, from: from, url: base + "/email"}
+	s := &Sender{config: &c, from: from, domain: domain, url: base + "/email"}
 	if c.Templates {
 		s.url += "/withTemplate"
 	}
@@ -121,24 +122,24 @@ func New(c Config) (*Sender, error) {
 	return s, nil
 }
 
-// parseFrom returns the mailbox in the form of a header, all in ASCII.
-func parseFrom(s string) (string, error) {
+// parseFrom returns the mailbox in the form of a header, and its domain, all in ASCII.
+func parseFrom(s string) (mailbox, domain string, err error) {
 	from, err := netmail.ParseAddress(s)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	address, err := emailaddr.Parse(from.Address)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if strings.ContainsFunc(from.Name, unicode.IsControl) {
-		return "", errors.New("a control character in a name")
+		return "", "", errors.New("a control character in a name")
 	}
 	if from.Name == "" {
-		return address.Mailbox(), nil
+		return address.Mailbox(), address.Domain, nil
 	}
 	from.Address = address.Mailbox()
-	return from.String(), nil
+	return from.String(), address.Domain, nil
 }
 
 // Error is why a letter was not delivered. It shows neither the token nor anything of the letter, and nothing of what
@@ -194,13 +195,17 @@ type request struct {
 	TrackOpens    bool   `json:"TrackOpens"`
 	TrackLinks    string `json:"TrackLinks"`
 
+	Headers []header `json:"Headers,omitempty"`
+
 	Subject  string `json:"Subject,omitempty"`
 	TextBody string `json:"TextBody,omitempty"`
 	HTMLBody string `json:"HtmlBody,omitempty"`
 
 	TemplateAlias string            `json:"TemplateAlias,omitempty"`
-	TemplateModel map[string]string `json:"TemplateModel,omitempty"`
+	TemplateModel map[string]string `json:"TemplateModel,omitzero"`
 }
+
+type header struct{ Name, Value string }
 
 // Send implements [mail.Sender]. It returns nil when Postmark has accepted the letter, and otherwise an [*Error].
 func (s *Sender) Send(ctx context.Context, m mail.Message) error {
@@ -213,6 +218,13 @@ func (s *Sender) Send(ctx context.Context, m mail.Message) error {
 		// Whatever the server's settings are: tracking would give the links of letters, and the tickets in them, to one more
 		// party, and have them opened by its redirects.
 		TrackOpens: false, TrackLinks: "None",
+	}
+	if m.ID != "" {
+		if !mail.IsID(m.ID) {
+			return &Error{letter: true, Err: errNoID}
+		}
+		// Without the second, Postmark makes up a Message-ID for each attempt.
+		r.Headers = []header{{"Message-ID", "<" + m.ID + "@" + s.domain + ">"}, {"X-PM-KeepID", "true"}}
 	}
 	if s.config.Templates {
 		r.TemplateAlias, r.TemplateModel = m.Locale+"."+m.Template, m.Variables
@@ -254,6 +266,7 @@ func (s *Sender) Send(ctx context.Context, m mail.Message) error {
 var (
 	errNoRecipient = errors.New("the recipient is not an address in ASCII, or in an internationalised domain")
 	errNoContent   = errors.New("there is neither a text nor an HTML body")
+	errNoID        = errors.New("the ID is not one of letters, digits and -._~")
 	errTooLong     = errors.New("the answer is too long")
 )
 

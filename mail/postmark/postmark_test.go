@@ -112,6 +112,29 @@ func TestLetterIsSentAsItIs(t *testing.T) {
 				"TemplateAlias": "en.email-verify", "TemplateModel": map[string]any{"link": letter().Variables["link"], "ticket": ticket},
 			},
 		},
+		"a letter with an ID": {
+			postmark.Config{From: "noreply@bücher.example"},
+			func(m *mail.Message) { m.ID = "2f1c9a4e-77b0"; m.HTML = "" }, "/email",
+			map[string]any{
+				"From": "noreply@xn--bcher-kva.example", "To": "ada@example.com", "MessageStream": "outbound", "TrackOpens": false, "TrackLinks": "None",
+				"Subject": "Verify your e-mail address", "TextBody": letter().Text,
+				"Headers": []any{
+					map[string]any{"Name": "Message-ID", "Value": "<2f1c9a4e-77b0@xn--bcher-kva.example>"},
+					map[string]any{"Name": "X-PM-KeepID", "Value": "true"},
+				},
+			},
+		},
+		"a template with an ID": {
+			postmark.Config{Templates: true, From: "noreply@example.org"},
+			func(m *mail.Message) { m.ID, m.Variables = "a", nil }, "/email/withTemplate",
+			map[string]any{
+				"From": "noreply@example.org", "To": "ada@example.com", "MessageStream": "outbound", "TrackOpens": false, "TrackLinks": "None",
+				"TemplateAlias": "en.email-verify", "TemplateModel": map[string]any{},
+				"Headers": []any{
+					map[string]any{"Name": "Message-ID", "Value": "<a@example.org>"}, map[string]any{"Name": "X-PM-KeepID", "Value": "true"},
+				},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,6 +174,14 @@ func TestNoValueAddsToALetter(t *testing.T) {
 		var e *postmark.Error
 		if err := s.Send(t.Context(), m); !errors.As(err, &e) || !e.Permanent() || len(to) > 3 && strings.Contains(err.Error(), to) {
 			t.Errorf("%q: %v", to, err)
+		}
+	}
+	for _, id := range []string{"a>\r\nBcc: <eve@evil.test", "a@b", "a\n", " "} {
+		m := letter()
+		m.ID = id
+		var e *postmark.Error
+		if err := s.Send(t.Context(), m); !errors.As(err, &e) || !e.Permanent() {
+			t.Errorf("ID %q: %v", id, err)
 		}
 	}
 	if err := s.Send(t.Context(), mail.Message{To: "ada@example.com"}); err == nil {

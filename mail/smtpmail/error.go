@@ -89,6 +89,7 @@ var (
 	errClosed      = errors.New("the sender is closed")
 	errNoRecipient = errors.New("the recipient is not an address in ASCII, or in an internationalised domain")
 	errNoContent   = errors.New("there is neither a text nor an HTML body")
+	errNoID        = errors.New("the ID is not one of letters, digits and -._~")
 )
 
 // failed makes an Error of what a step of the protocol returned.

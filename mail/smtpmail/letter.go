@@ -2,6 +2,7 @@ package smtpmail
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -59,6 +60,9 @@ func (s *Sender) compose(m mail.Message) (recipient string, content []byte, err 
 	if m.Text == "" && m.HTML == "" {
 		return "", nil, &Error{Stage: StageLetter, cause: errNoContent}
 	}
+	if m.ID != "" && !mail.IsID(m.ID) {
+		return "", nil, &Error{Stage: StageLetter, cause: errNoID}
+	}
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent()) // UTF-8, quoted-printable
 	msg.FromMailAddress(&s.from)
 	msg.ToMailAddress(&netmail.Address{Address: to.Mailbox()})
@@ -69,9 +73,8 @@ func (s *Sender) compose(m mail.Message) (recipient string, content []byte, err 
 	}
 	set("Subject", shorten(oneLine(m.Subject)))
 	msg.SetDateWithValue(time.Now().UTC())
-	// In the domain of the sender and not of the host, whose name is nobody's business. A letter that is sent again has
-	// another one: a receiver that drops repetitions would drop the second notice of the same thing.
-	msg.SetMessageIDWithValue(rand.Text() + "@" + s.domain)
+	// In the domain of the sender and not of the host, whose name is nobody's business.
+	msg.SetMessageIDWithValue(cmp.Or(m.ID, rand.Text()) + "@" + s.domain)
 	// RFC 3834 §5: no absence notes, please.
 	set("Auto-Submitted", "auto-generated")
 	for _, name := range s.config.Headers {

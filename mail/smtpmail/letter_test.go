@@ -17,9 +17,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ostiary/auth/internal/fakesmtp"
 	"github.com/ostiary/auth/mail"
 	"github.com/ostiary/auth/mail/smtpmail"
-	"github.com/ostiary/auth/mail/smtpmail/internal/fakesmtp"
 )
 
 // parsed is a letter as its recipient reads it.
@@ -169,6 +169,43 @@ func TestLetterHasAllThatALetterNeeds(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(p.header)); !slices.Equal(got, want) {
 		t.Errorf("headers %q", got)
+	}
+}
+
+// A letter that has an ID has the same Message-ID each time, in the domain of the sender.
+func TestMessageIDIsThatOfTheLetter(t *testing.T) {
+	t.Parallel()
+	s := composer(t, func(c *smtpmail.Config) { c.From = "Вратарь <noreply@пример.рф>" })
+	for _, id := range []string{"2f1c9a4e-77b0-4c55-9f0e-0b7c8a3d1e11", "a", "A.b_c~d-1", strings.Repeat("x", 100)} {
+		m := letter()
+		m.ID = id
+		for range 2 {
+			if got := compose(t, s, m).header["Message-Id"]; !slices.Equal(got, []string{"<" + id + "@xn--e1afmkfd.xn--p1ai>"}) {
+				t.Errorf("%s: %q", id, got)
+			}
+		}
+	}
+}
+
+// RD-32: an ID that would be more than an ID is refused for good, before a server hears of it.
+func TestIDsThatAreNone(t *testing.T) {
+	t.Parallel()
+	s := composer(t, nil)
+	ids := []string{
+		" ", "a b", "a@b", "a>", "<a", "a>\r\nBcc: <eve@evil.test", "a\n", "a\r", "a\x00", "a\u0085", "a\u2028", ".a", "a.", "a..b", "a/b", "a%0D",
+		`"a"`, "(a)", "é", "a\xff", strings.Repeat("x", 101),
+	}
+	for _, value := range hostile {
+		ids = append(ids, value)
+	}
+	for _, id := range ids {
+		m := letter()
+		m.ID = id
+		_, _, err := s.Compose(m)
+		var e *smtpmail.Error
+		if !errors.As(err, &e) || e.Stage != smtpmail.StageLetter || !e.Permanent() {
+			t.Errorf("%q: %v", id, err)
+		}
 	}
 }
 

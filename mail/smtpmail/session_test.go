@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ostiary/auth/mail/smtpmail/internal/fakesmtp"
+	"github.com/ostiary/auth/internal/fakesmtp"
 )
 
 // A context that ends just after its letter was accepted must not end the next letter, which has another one.

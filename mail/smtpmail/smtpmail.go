@@ -25,7 +25,8 @@
 // meanwhile is noticed before a letter is entrusted to it, and replaced.
 //
 // A letter is delivered when the server has said so. If the connection breaks between the last byte of a letter and that
-// reply, nobody knows, and a caller who tries again may deliver it twice.
+// reply, nobody knows, and a caller who tries again may deliver it twice. Both have one Message-ID, made of the letter's ID
+// and the domain of From: servers and mailboxes that look for repetitions drop the second.
 package smtpmail
 
 import (

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/auth/internal/fakesmtp"
 	"github.com/ostiary/auth/mail"
 	"github.com/ostiary/auth/mail/smtpmail"
-	"github.com/ostiary/auth/mail/smtpmail/internal/fakesmtp"
 )
 
 const (
@@ -299,6 +299,7 @@ func TestBrokenServers(t *testing.T) {
 		"hangs up":            {fakesmtp.Reply{Drop: true}, io.ErrUnexpectedEOF},
 		"hangs up in a reply": {fakesmtp.Reply{Text: "250-and then", Drop: true}, io.ErrUnexpectedEOF},
 		"never stops talking": {fakesmtp.Reply{Endless: true}, nil},
+		"never ends a line":   {fakesmtp.Reply{Text: "250-" + strings.Repeat("and so on ", 100_000)}, nil},
 		"talks nonsense":      {fakesmtp.Reply{Text: "HTTP/1.1 400 Bad Request"}, nil},
 		"is two replies out":  {fakesmtp.Reply{Text: "250 2.0.0 ok\r\n250 2.0.0 ok"}, nil},
 	} {
@@ -424,6 +425,12 @@ func TestTLSIsRequired(t *testing.T) {
 		"replies are put before TLS, in one piece with it": {AuthInClear: true, Answer: at("STARTTLS", fakesmtp.Reply{
 			Text: "220 2.0.0 go ahead\r\n250 AUTH PLAIN\r\n235 2.7.0 welcome\r\n250 ok\r\n250 ok",
 		})},
+		"the permission is put before the question": {AuthInClear: true, Answer: at("EHLO", fakesmtp.Reply{
+			Text: "250-fake.example.test\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n220 2.0.0 go ahead\r\n250 AUTH PLAIN\r\n235 2.7.0 welcome",
+		})},
+		"STARTTLS is taken out of the offer": {AuthInClear: true, Answer: at("EHLO", fakesmtp.Reply{
+			Text: "250-fake.example.test\r\n250-XXXXXXXA\r\n250 AUTH PLAIN",
+		})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -436,6 +443,26 @@ func TestTLSIsRequired(t *testing.T) {
 				t.Errorf("the client went on: %q", said)
 			}
 		})
+	}
+}
+
+// RD-36: what the server has said in the clear, anybody may have said: it is forgotten once there is TLS (RFC 3207 §4.2).
+func TestOffersInTheClearAreForgotten(t *testing.T) {
+	t.Parallel()
+	greetings := 0
+	s := start(t, fakesmtp.Options{AuthInClear: true, Answer: func(_ *fakesmtp.Conn, verb, _ string) fakesmtp.Reply {
+		if verb == "EHLO" {
+			if greetings++; greetings == 2 {
+				return fakesmtp.Reply{Text: "250-fake.example.test\r\n250 SIZE 1000000"}
+			}
+		}
+		return fakesmtp.Reply{}
+	}})
+	if e := failure(t, newSender(t, config(s))); e.Stage != smtpmail.StageAuth || e.Permanent() {
+		t.Errorf("error %v", e)
+	}
+	if said := strings.Join(s.Said(1), "\n"); strings.Contains(said, "AUTH") || strings.Count(said, "EHLO") != 2 {
+		t.Errorf("said %q", said)
 	}
 }
 

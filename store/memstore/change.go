@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -87,7 +88,21 @@ func (s *Store) unmet(u *store.User, c *store.UserChange) store.Condition {
 			return store.ConditionSignCount
 		}
 	}
+	if c.PAT != nil && c.MaxPATs > 0 && s.livePATs(u.ID, c.Now) >= c.MaxPATs {
+		return store.ConditionPATs
+	}
 	return ""
+}
+
+// livePATs counts the tokens of a user that have not expired.
+func (s *Store) livePATs(user uuid.UUID, now time.Time) int {
+	n := 0
+	for id := range s.patsOf[user] {
+		if live(s.pats[id].ExpiresAt, now) {
+			n++
+		}
+	}
+	return n
 }
 
 // recoveryCode returns the place of a code among the user's, or -1.

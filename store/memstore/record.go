@@ -259,6 +259,7 @@ func clonePAT(p *store.PAT) store.PAT {
 func cloneSession(v *store.Session) store.Session {
 	c := *v
 	c.AMR = slices.Clone(v.AMR)
+	c.Scopes = slices.Clone(v.Scopes)
 	return c
 }
 

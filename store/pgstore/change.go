@@ -72,6 +72,7 @@ const (
 	ifTOTPStep
 	ifRecoveryCode
 	ifSignCount
+	ifPATs
 
 	setsEmail
 	setsEmailVerified
@@ -114,7 +115,7 @@ const (
 
 const (
 	// readsOthers are the conditions on other tables than users.
-	readsOthers = ifSession | ifTicket | ifNoSecurityKeys | ifSecurityKey | ifSignCount
+	readsOthers = ifSession | ifTicket | ifNoSecurityKeys | ifSecurityKey | ifSignCount | ifPATs
 	// takesAway are the parts that make the epoch grow, be there something to take away or not.
 	takesAway = dropsSessions | dropsPATs | dropsSecurityKeys | dropsIdentities | dropsTickets | dropsAllTickets |
 		removesKey | removesPAT | removesIdentity
@@ -151,6 +152,7 @@ func shapeOf(s *subject) shape {
 		{ifTOTPStep, c.TOTPStep != 0},
 		{ifRecoveryCode, len(c.RecoveryCode) > 0},
 		{ifSignCount, c.UseKey != nil},
+		{ifPATs, c.PAT != nil && c.MaxPATs > 0},
 		{setsEmail, set.Email != nil},
 		{setsEmailVerified, set.EmailVerified != nil},
 		{setsPhone, set.Phone != nil},
@@ -223,6 +225,9 @@ var conditions = []struct {
 		SELECT 1 FROM {schema}.security_keys AS k
 		WHERE k.id = @use_key AND k.user_id = u.id AND k.sign_count = @was_sign_count
 	)`},
+	{store.ConditionPATs, ifPATs, false, `(
+		SELECT count(*) FROM {schema}.pats AS p WHERE p.user_id = u.id AND p.expires_at > @now
+	) < @max_pats`},
 }
 
 // identityUpsert updates an identity that the user has already. Another user's would be left without an owner, which NOT
@@ -277,9 +282,10 @@ var parts = []part{
 		(id, user_id, created_at, expires_at, last_used_at, hash, scopes, metadata)
 		SELECT @p_id, u.id, @p_created_at, @p_expires_at, @p_last_used_at, @p_hash, @p_scopes, @p_metadata FROM u`)},
 	{addsSession, "sessions", false, always(`INSERT INTO {schema}.sessions
-		(id, user_id, pat_id, created_at, rotated_at, auth_time, expires_at, ends_at, purge_at, generation, amr, client, address)
+		(id, user_id, pat_id, created_at, rotated_at, auth_time, expires_at, ends_at, purge_at, generation, amr, client, address,
+		scopes)
 		SELECT @s_id, u.id, @s_pat_id, @s_created_at, @s_rotated_at, @s_auth_time, @s_expires_at, @s_ends_at, @s_expires_at,
-		@s_generation, @s_amr, @s_client, @s_address FROM u`)},
+		@s_generation, @s_amr, @s_client, @s_address, @s_scopes FROM u`)},
 	{endsOthers, "sessions", true, always(`DELETE FROM {schema}.sessions WHERE id IN (
 		SELECT s.id FROM {schema}.sessions AS s JOIN u ON u.id = s.user_id WHERE s.id <> @s_id AND s.expires_at > @now
 		ORDER BY s.rotated_at DESC OFFSET @other_sessions)`)},
@@ -624,6 +630,7 @@ var parameters = map[string]parameter{
 	"sign_count":      {"bigint", func(s *subject) any { return int64(s.change.UseKey.SignCount) }},
 	"backup_state":    {"boolean", func(s *subject) any { return s.change.UseKey.BackupState }},
 	"user_verified":   {"boolean", func(s *subject) any { return s.change.UseKey.UserVerified }},
+	"max_pats":        {"bigint", func(s *subject) any { return s.change.MaxPATs }},
 
 	"email":          {"text", func(s *subject) any { return s.change.Set.Email.Typed }},
 	"email_key":      {"text", func(s *subject) any { return text(s.change.Set.Email.Key) }},
@@ -695,6 +702,7 @@ var parameters = map[string]parameter{
 	"s_amr":        {"text[]", func(s *subject) any { return full(s.change.Session.AMR) }},
 	"s_client":     {"text", func(s *subject) any { return s.change.Session.Client }},
 	"s_address":    {"text", func(s *subject) any { return s.change.Session.Address }},
+	"s_scopes":     {"text[]", func(s *subject) any { return array(s.change.Session.Scopes) }},
 
 	"t_id":         {"uuid", func(s *subject) any { return ref(s.change.Ticket.ID) }},
 	"t_created_at": {"timestamptz", func(s *subject) any { return s.change.Ticket.CreatedAt }},

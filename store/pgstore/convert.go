@@ -49,6 +49,14 @@ func instant(t time.Time) *time.Time {
 	return &t
 }
 
+// array is a list, or NULL for an empty one.
+func array(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
 // full is list for a column that must not be NULL, which pgx makes of a nil slice.
 func full[T any](list []T) []T {
 	if list == nil {

@@ -204,13 +204,16 @@ var operations = []operation{
 			If: store.Conditions{Session: n.Session.ID, Epoch: 1}, Redeem: aTicket, UseKey: &store.KeyUse{ID: n.SecurityKey.ID},
 			TOTPStep: 1,
 			Drop:     store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
-			Session:  newSession(), MaxSessions: 1, Ticket: newTicket(uuid.Nil), PAT: newPAT(), Identity: newIdentity(),
-			SecurityKey: newKey(), Messages: []store.Message{newMessage()}, UsePAT: uuid.New(),
+			Session:  newSession(), MaxSessions: 1, Ticket: newTicket(uuid.Nil), PAT: newPAT(), MaxPATs: 1,
+			Identity: newIdentity(), SecurityKey: newKey(), Messages: []store.Message{newMessage()}, UsePAT: uuid.New(),
 			RenameKey: &store.KeyName{ID: uuid.New()}, RemoveKey: uuid.New(), RemovePAT: uuid.New(),
 			RemoveIdentity: store.IdentityKey{Provider: "a", Subject: "b"},
 		}
 	}, nil)},
 	{"ChangeUser: a token", 1, change(func(store.NewUser) store.UserChange { return store.UserChange{PAT: newPAT()} }, nil)},
+	{"ChangeUser: a token, of so many at most", 1, change(func(n store.NewUser) store.UserChange {
+		return store.UserChange{If: store.Conditions{Session: n.Session.ID}, PAT: newPAT(), MaxPATs: 10}
+	}, nil)},
 	{"ChangeUser: a condition does not hold", 2, change(func(store.NewUser) store.UserChange {
 		return store.UserChange{If: store.Conditions{Epoch: 9}, Session: newSession()}
 	}, store.ErrUnmet{Condition: store.ConditionEpoch})},

@@ -13,13 +13,13 @@ import (
 
 // sessionColumns are the columns of s, a session, in the order of sessionRow.
 const sessionColumns = `s.id, s.user_id, s.generation, s.created_at, s.rotated_at, s.auth_time, s.amr, s.client, s.address,
-	s.pat_id, s.expires_at, s.ends_at`
+	s.pat_id, s.scopes, s.expires_at, s.ends_at`
 
 // sessionRow returns where to scan sessionColumns. After it, finishSession must be called.
 func sessionRow(v *store.Session) []any {
 	return []any{
 		id(&v.ID), id(&v.UserID), &v.Generation, &v.CreatedAt, &v.RotatedAt, &v.AuthTime, &v.AMR, &v.Client, &v.Address,
-		(*optionalID)(&v.PATID), &v.ExpiresAt, &v.EndsAt,
+		(*optionalID)(&v.PATID), &v.Scopes, &v.ExpiresAt, &v.EndsAt,
 	}
 }
 

@@ -342,7 +342,8 @@ var lists = []struct {
 			return `(SELECT json_agg(json_build_object('ID', s.id, 'PATID', s.pat_id, 'Generation', s.generation,
 				'CreatedAt', s.created_at AT TIME ZONE 'UTC', 'RotatedAt', s.rotated_at AT TIME ZONE 'UTC',
 				'AuthTime', s.auth_time AT TIME ZONE 'UTC', 'ExpiresAt', s.expires_at AT TIME ZONE 'UTC',
-				'EndsAt', s.ends_at AT TIME ZONE 'UTC', 'AMR', s.amr, 'Client', s.client, 'Address', s.address)
+				'EndsAt', s.ends_at AT TIME ZONE 'UTC', 'AMR', s.amr, 'Client', s.client, 'Address', s.address,
+				'Scopes', s.scopes)
 				ORDER BY s.created_at, s.id)
 				FROM {schema}.sessions s WHERE s.user_id = u.id AND s.expires_at > ` + now + `)`
 		},
@@ -351,14 +352,14 @@ var lists = []struct {
 				ID, PATID                                         uuid.UUID
 				Generation                                        uint32
 				CreatedAt, RotatedAt, AuthTime, ExpiresAt, EndsAt jsonTime
-				AMR                                               []string
+				AMR, Scopes                                       []string
 				Client, Address                                   string
 			}](raw)
 			for _, v := range list {
 				a.Sessions = append(a.Sessions, store.Session{
 					ID: v.ID, UserID: a.ID, Generation: v.Generation, CreatedAt: v.CreatedAt.Time, RotatedAt: v.RotatedAt.Time,
 					AuthTime: v.AuthTime.Time, AMR: v.AMR, Client: v.Client, Address: v.Address, PATID: v.PATID,
-					ExpiresAt: v.ExpiresAt.Time, EndsAt: v.EndsAt.Time,
+					Scopes: v.Scopes, ExpiresAt: v.ExpiresAt.Time, EndsAt: v.EndsAt.Time,
 				})
 			}
 			return err

@@ -121,6 +121,25 @@ func TestAChangeThatHadToWaitSeesWhatItWaitedFor(t *testing.T) {
 			second: changes(store.UserChange{If: store.Conditions{NoSecurityKeys: true}, Session: newSession()}),
 			want:   store.ErrUnmet{Condition: store.ConditionNoSecurityKeys},
 		},
+		"a token added meanwhile counts": {
+			first:  changes(store.UserChange{PAT: newPAT()}),
+			second: changes(store.UserChange{PAT: newPAT(), MaxPATs: 1, Session: newSession()}),
+			want:   store.ErrUnmet{Condition: store.ConditionPATs},
+			check: func(t *testing.T, a store.Account) {
+				if len(a.PATs) != 1 || len(a.Sessions) != 1 { // the session that the user had
+					t.Errorf("got %+v", a)
+				}
+			},
+		},
+		"a token added meanwhile leaves room for another": {
+			first:  changes(store.UserChange{PAT: newPAT()}),
+			second: changes(store.UserChange{PAT: newPAT(), MaxPATs: 2}),
+			check: func(t *testing.T, a store.Account) {
+				if len(a.PATs) != 2 {
+					t.Errorf("there are %d tokens, want 2", len(a.PATs))
+				}
+			},
+		},
 		"what was revoked meanwhile changes the epoch": {
 			first:  changes(store.UserChange{Drop: store.Drop{Sessions: true}}),
 			second: changes(store.UserChange{If: store.Conditions{Epoch: 1}, Session: newSession()}),

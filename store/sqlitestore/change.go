@@ -102,6 +102,12 @@ func (o *op) unmet(u *store.User, c *store.UserChange) (store.Condition, error) 
 			return store.ConditionSignCount, err
 		}
 	}
+	if c.PAT != nil && c.MaxPATs > 0 {
+		var n int
+		if _, err := o.row(livePATs, []any{&n}, u.ID[:], micros(c.Now)); n >= c.MaxPATs || err != nil {
+			return store.ConditionPATs, err
+		}
+	}
 	return "", nil
 }
 

@@ -48,7 +48,8 @@ func patDest(p *store.PAT) []any {
 func sessionDest(v *store.Session) []any {
 	return []any{
 		&v.ID, &v.UserID, &v.Generation, (*instant)(&v.CreatedAt), (*instant)(&v.RotatedAt), (*instant)(&v.AuthTime),
-		(*list[string])(&v.AMR), &v.Client, &v.Address, &v.PATID, (*instant)(&v.ExpiresAt), (*instant)(&v.EndsAt),
+		(*list[string])(&v.AMR), &v.Client, &v.Address, &v.PATID, (*list[string])(&v.Scopes), (*instant)(&v.ExpiresAt),
+		(*instant)(&v.EndsAt),
 	}
 }
 
@@ -117,7 +118,7 @@ func (o *op) addPAT(p *store.PAT, user []byte) error {
 
 func (o *op) addSession(v *store.Session, user []byte) error {
 	_, err := o.exec(addSession, v.ID[:], user, v.Generation, micros(v.CreatedAt), micros(v.RotatedAt), micros(v.AuthTime),
-		array(v.AMR), v.Client, v.Address, id(v.PATID), micros(v.ExpiresAt), micros(v.EndsAt))
+		array(v.AMR), v.Client, v.Address, id(v.PATID), array(v.Scopes), micros(v.ExpiresAt), micros(v.EndsAt))
 	return err
 }
 

@@ -49,6 +49,7 @@ const (
 	removePAT
 	removePATsOf
 	patsOf
+	livePATs
 
 	addSession
 	rotateSession
@@ -106,8 +107,8 @@ const (
 	keyColumns      = "id, user_id, credential_id, public_key, user_handle, sign_count, backup_eligible, backup_state, " +
 		"user_verified, transports, aaguid, attestation_format, attachment, nickname, created_at, last_used_at"
 	patColumns     = "id, user_id, hash, scopes, metadata, created_at, expires_at, last_used_at"
-	sessionColumns = "id, user_id, generation, created_at, rotated_at, auth_time, amr, client, address, pat_id, expires_at, " +
-		"ends_at"
+	sessionColumns = "id, user_id, generation, created_at, rotated_at, auth_time, amr, client, address, pat_id, scopes, " +
+		"expires_at, ends_at"
 	ticketColumns     = "id, kind, slot, user_id, hash, data, tries, created_at, expires_at"
 	signingKeyColumns = "id, algorithm, private, created_at, active_at, expires_at"
 	messageColumns    = "id, channel, body, created_at, next_at, attempts, dead"
@@ -155,6 +156,7 @@ var texts = [statements]struct{ purpose, text string }{
 	removePAT:    {"remove a personal access token", "DELETE FROM {pats} WHERE id = ? AND user_id = ?"},
 	removePATsOf: {"remove personal access tokens", "DELETE FROM {pats} WHERE user_id = ?"},
 	patsOf:       {"list personal access tokens", "SELECT " + patColumns + " FROM {pats} WHERE user_id = ? AND expires_at > ? ORDER BY created_at"},
+	livePATs:     {"count personal access tokens", "SELECT count(*) FROM {pats} WHERE user_id = ? AND expires_at > ?"},
 
 	addSession:          {"open a session", insert("{sessions}", sessionColumns)},
 	rotateSession:       {"rotate a session", "UPDATE {sessions} SET generation = ?, rotated_at = ?, address = ?, expires_at = ? WHERE id = ?"},

@@ -25,6 +25,7 @@ var conditionTests = []test{
 		n.User.Disabled, n.User.TOTPStep = true, 10
 		n.User.RecoveryCodes = [][]byte{newHash()}
 		u := create(t, s, n)
+		change(t, s, store.UserChange{UserID: u.ID, If: store.Conditions{Disabled: true}, PAT: new(newPAT())})
 		taken := someone(t, s)
 		// Nothing of this holds, and then one thing after the other is put right.
 		c := store.UserChange{
@@ -36,6 +37,8 @@ var conditionTests = []test{
 			TOTPStep:     10,
 			RecoveryCode: newHash(),
 			UseKey:       &store.KeyUse{ID: n.SecurityKey.ID, WasSignCount: n.SecurityKey.SignCount + 1},
+			PAT:          new(newPAT()),
+			MaxPATs:      1,
 			Set:          store.UserSet{Phone: new(taken.Phone)},
 		}
 		for _, step := range []struct {
@@ -52,6 +55,7 @@ var conditionTests = []test{
 			{unmet(store.ConditionTOTPStep), func() { c.TOTPStep = 11 }},
 			{unmet(store.ConditionRecoveryCode), func() { c.RecoveryCode = n.User.RecoveryCodes[0] }},
 			{unmet(store.ConditionSignCount), func() { c.UseKey.WasSignCount-- }},
+			{unmet(store.ConditionPATs), func() { c.MaxPATs = 2 }},
 			{conflict(store.FieldPhone), func() { c.Set.Phone = nil }},
 		} {
 			refusesChange(t, s, c, step.want)
@@ -364,6 +368,62 @@ var conditionTests = []test{
 		change(t, s, store.UserChange{UserID: u.ID, RemoveKey: use.ID})
 		again.UseKey = &store.KeyUse{ID: use.ID, WasSignCount: use.SignCount, SignCount: 21}
 		refusesChange(t, s, again, unmet(store.ConditionSignCount))
+	}},
+	{"a token is added while its user has fewer live ones than allowed", func(t *testing.T, s store.Store) { // PA-12
+		u, other := someone(t, s), someone(t, s)
+		end := base.Add(time.Minute)
+		first, second, ended := newPAT(), newPAT(), newPAT()
+		second.ExpiresAt, ended.ExpiresAt = end, base
+		for _, token := range []store.PAT{first, second, ended} {
+			change(t, s, store.UserChange{UserID: u.ID, Now: early, PAT: &token})
+		}
+		for range 3 { // which do not count
+			change(t, s, store.UserChange{UserID: other.ID, PAT: new(newPAT())})
+		}
+		c := busyChange(u.ID)
+		for _, most := range []int{1, 2} { // there may be more than are allowed, since when more were
+			c.MaxPATs = most
+			refusesChange(t, s, c, unmet(store.ConditionPATs))
+		}
+		// Nor does the new one count less because it ends sooner.
+		c.PAT.ExpiresAt = base.Add(tick)
+		refusesChange(t, s, c, unmet(store.ConditionPATs))
+		c.PAT.ExpiresAt = first.ExpiresAt
+		// That the change itself takes some away comes too late.
+		for _, taken := range []func(c *store.UserChange){
+			func(c *store.UserChange) { c.Drop.PATs = true },
+			func(c *store.UserChange) { c.RemovePAT = first.ID },
+		} {
+			c := c
+			taken(&c)
+			refusesChange(t, s, c, unmet(store.ConditionPATs))
+		}
+		// What has ended does not count, from that instant.
+		c.Now = end.Add(-tick)
+		refusesChange(t, s, c, unmet(store.ConditionPATs))
+		c.Now = end
+		change(t, s, c)
+		c = busyChange(u.ID)
+		c.Now, c.MaxPATs = end, 2
+		refusesChange(t, s, c, unmet(store.ConditionPATs))
+		// Nor does what was removed.
+		change(t, s, store.UserChange{UserID: u.ID, RemovePAT: first.ID})
+		change(t, s, c)
+	}},
+	{"any number of tokens is added without a limit, and a limit without a token is none", func(t *testing.T, s store.Store) {
+		u := someone(t, s)
+		for i := range 5 {
+			change(t, s, store.UserChange{UserID: u.ID, PAT: new(newPAT())})
+			if n := len(find(t, s, u.ID).PATs); n != i+1 {
+				t.Errorf("there are %d tokens, want %d", n, i+1)
+			}
+		}
+		c := busyChange(u.ID)
+		c.PAT, c.MaxPATs = nil, 1
+		change(t, s, c)
+		if n := len(find(t, s, u.ID).PATs); n != 5 {
+			t.Errorf("there are %d tokens, want 5", n)
+		}
 	}},
 }
 

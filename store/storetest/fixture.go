@@ -66,7 +66,7 @@ func newPAT() store.PAT {
 func newSession() store.Session {
 	return store.Session{
 		ID: uuid.New(), CreatedAt: base, RotatedAt: base, AuthTime: base, AMR: []string{"pwd"}, Address: "192.0.2.1",
-		ExpiresAt: base.Add(time.Hour), EndsAt: base.Add(24 * time.Hour),
+		Scopes: []string{"write", "read"}, ExpiresAt: base.Add(time.Hour), EndsAt: base.Add(24 * time.Hour),
 	}
 }
 

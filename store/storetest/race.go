@@ -426,6 +426,25 @@ var raceTests = []test{
 			t.Error("that the user was verified is forgotten")
 		}
 	}},
+	{"of many tokens added at the same moment as many succeed as are allowed", func(t *testing.T, s store.Store) { // PA-12
+		const most = 10
+		for _, had := range []int{0, 3, most} {
+			u := someone(t, s)
+			for range had {
+				change(t, s, store.UserChange{UserID: u.ID, PAT: new(newPAT())})
+			}
+			errs := race(crowd, func(int) error {
+				_, err := s.ChangeUser(t.Context(), store.UserChange{UserID: u.ID, Now: base, PAT: new(newPAT()), MaxPATs: most})
+				return err
+			})
+			if n := successes(t, errs, unmet(store.ConditionPATs)); n != most-had {
+				t.Errorf("%d tokens were added to %d, want %d", n, had, most-had)
+			}
+			if n := len(find(t, s, u.ID).PATs); n != most {
+				t.Errorf("there are %d tokens, want %d", n, most)
+			}
+		}
+	}},
 	{"no change that demands a security key comes after its removal", func(t *testing.T, s store.Store) { // WA-24
 		for name, removal := range map[string]func(key uuid.UUID) store.UserChange{
 			"RemoveKey": func(key uuid.UUID) store.UserChange { return store.UserChange{RemoveKey: key} },

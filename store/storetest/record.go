@@ -67,7 +67,8 @@ func fullSession() store.Session {
 	return store.Session{
 		ID: uuid.New(), UserID: uuid.New(), Generation: 3_000_000_000, CreatedAt: base.Add(1 * tick), RotatedAt: base.Add(2 * tick),
 		AuthTime: base.Add(3 * tick), AMR: []string{"pwd", "otp", "mfa"}, Client: text, Address: "2001:db8::1%eth0",
-		PATID: uuid.New(), ExpiresAt: base.AddDate(0, 1, 0).Add(tick), EndsAt: base.AddDate(1, 0, 0).Add(tick),
+		PATID: uuid.New(), Scopes: []string{"write", text, "", "read", "NULL", "{a,b}", "read"},
+		ExpiresAt: base.AddDate(0, 1, 0).Add(tick), EndsAt: base.AddDate(1, 0, 0).Add(tick),
 	}
 }
 
@@ -262,7 +263,7 @@ var recordTests = []test{
 		}
 		r.Identity.LastUsedAt = time.Time{}
 		r.Key.SignCount, r.Key.Nickname = 0, ""
-		r.Session.AMR, r.Session.Address = nil, ""
+		r.Session.AMR, r.Session.Address, r.Session.Scopes = nil, "", nil
 		r.Ticket.Data, r.Ticket.Tries = nil, 1
 		r.write(t, s, false)
 		r.compare(t, s)
@@ -322,7 +323,7 @@ var recordTests = []test{
 				wants(t, err, nil)
 				equal(t, "the user", a.User, r.User)
 				if a.Session != nil {
-					equal(t, "AMR", a.Session.AMR, r.Session.AMR)
+					equal(t, "AMR and scopes", []any{a.Session.AMR, a.Session.Scopes}, []any{r.Session.AMR, r.Session.Scopes})
 				}
 				if a.PAT != nil {
 					equal(t, "hash and scopes", []any{a.PAT.Hash, a.PAT.Scopes}, []any{r.PAT.Hash, r.PAT.Scopes})
@@ -338,7 +339,7 @@ var recordTests = []test{
 		for i := range uint32(2) {
 			got := rotate(t, s, present(r.Session.ID, r.Session.Generation+i, base))
 			equal(t, "the user", got.User, want)
-			equal(t, "AMR", got.Session.AMR, r.Session.AMR)
+			equal(t, "AMR and scopes", []any{got.Session.AMR, got.Session.Scopes}, []any{r.Session.AMR, r.Session.Scopes})
 			scribble(got)
 		}
 	}},

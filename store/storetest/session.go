@@ -75,6 +75,7 @@ var sessionTests = []test{
 				u := someone(t, s)
 				v := newSession()
 				v.Generation, v.RotatedAt = current, base.Add(10*time.Minute)
+				v.Scopes = []string{"write", "admin", "read"} // which no presentation changes
 				v = signIn(t, s, u.ID, v)
 				u = find(t, s, u.ID).User
 				other := signIn(t, s, someone(t, s).ID, newSession())

@@ -30,12 +30,8 @@ for (const prefix of ['', '/v1']) {
 
     const client = () => createClient({ authUrl: server.url, storage: new MemoryStorage() });
 
-    /** Waits for the letter to an address, which the server writes into its log, and returns the link in it. */
-    const letter = (to) =>
-      server.logged((line) => {
-        const entry = line.startsWith('{') ? JSON.parse(line) : {};
-        return entry.msg === 'letter' && entry.to === to ? entry.link : undefined;
-      });
+    /** Waits for the letter to an address and returns the link in it. */
+    const letter = async (to) => (await server.letter(to, 'email-verify')).link;
 
     test('a sign-up has an empty body and stores no session', async () => {
       const nhost = client();

@@ -59,12 +59,12 @@ export async function call(method, path, { body, accessToken } = {}) {
   return answer;
 }
 
-// because names the reason of an invalid request where the caller knows it: the API has one code for all reasons.
-export async function because(code, answer) {
+// because names the reason of a refusal where the caller knows it: the API has one code for many reasons.
+export async function because(code, answer, refusal = 'invalid-request') {
   try {
     return await answer;
   } catch (error) {
-    if (error.code !== 'invalid-request') throw error;
+    if (error.code !== refusal) throw error;
     throw new ApiError(error.status, code, error.message);
   }
 }

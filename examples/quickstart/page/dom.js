@@ -25,11 +25,29 @@ export function facts(dl, entries) {
 }
 
 const notice = document.getElementById('notice');
+let fading;
 
-// tell says what has happened, to eyes and ears.
+// tell says what has happened, to eyes and ears. What is good is out of the way after a while; what waits for the user, or is
+// bad, stays until there is something else to tell.
 export function tell(text, tone = 'good') {
+  clearTimeout(fading);
   notice.dataset.tone = tone;
   notice.textContent = text;
+  if (tone === 'good') fading = setTimeout(() => (notice.dataset.tone = 'past'), 12_000);
+}
+
+// tellOfLetter is tell where there is something to be found in the mailbox.
+export function tellOfLetter(text) {
+  tell(text);
+  notice.append(' ', element('a', { href: '#mailbox' }, 'Go to the mailbox'));
+}
+
+// seen waits until the page is.
+export function seen() {
+  return new Promise((resume) => {
+    if (document.visibilityState === 'visible') resume();
+    else document.addEventListener('visibilitychange', resume, { once: true });
+  });
 }
 
 // attempt runs an asynchronous action for a button: it cannot be pressed twice, and a failure stands in the section's
@@ -47,6 +65,19 @@ export async function attempt(button, message, action) {
   } finally {
     button.disabled = false;
   }
+}
+
+// copyButton copies a text, and tells of it. There is none where the page comes over plain HTTP from another machine.
+export function copyButton(text, told) {
+  if (!navigator.clipboard) return '';
+  const button = element('button', { type: 'button', className: 'secondary' }, 'Copy');
+  button.addEventListener('click', () =>
+    attempt(button, element('p'), async () => {
+      await navigator.clipboard.writeText(text);
+      tell(told);
+    }),
+  );
+  return button;
 }
 
 const instant = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });

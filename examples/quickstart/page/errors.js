@@ -1,13 +1,14 @@
 // What to tell a person for each code that the API can answer with.
 
 const texts = {
+  __proto__: null,
   'cannot-send-sms': 'No text message could be sent to that number. Is it right?',
   'captcha-failed': 'The check that you are a person has failed. Please try again.',
   'default-role-must-be-in-allowed-roles': 'The default role must be one of the roles asked for.',
   'disabled-endpoint': 'This way of signing in is switched off on this server.',
   'disabled-mfa-totp': 'This account has no second factor.',
   'disabled-user': 'This account has been disabled.',
-  'elevated-claim-required': 'Please confirm with your passkey that it is you.',
+  'elevated-claim-required': 'Please confirm that it is you.',
   'email-already-in-use': 'There is an account with this address already. Sign in instead?',
   'email-already-verified': 'This address has been verified already.',
   'forbidden-anonymous': 'Guests cannot do this. Create an account first.',
@@ -18,7 +19,7 @@ const texts = {
   'invalid-refresh-token': 'Your session has ended. Please sign in again.',
   'invalid-state': 'This sign-in was begun elsewhere or too long ago. Please begin again.',
   'invalid-ticket': 'This link or code is wrong, was used before, or has expired.',
-  'invalid-totp': 'This code is wrong. Is the clock of your device right?',
+  'invalid-totp': 'This code is wrong, or was used before: each is good once. Please wait for the next one. Is the clock of your device right?',
   'locale-not-allowed': 'This language is not available.',
   'method-not-allowed': 'The server does not take this kind of request.',
   'mfa-type-not-found': 'The server does not know this kind of second factor.',
@@ -29,7 +30,7 @@ const texts = {
   'password-in-hibp-database': 'Attackers try this password first. Please choose another.',
   'password-too-short': 'This password is too short: at least 8 characters, please.',
   'provider-account-already-linked': 'This provider account belongs to another user.',
-  'redirectTo-not-allowed': 'The page to return to is not one that this server allows.',
+  'redirectTo-not-allowed': 'Letters cannot lead back to this address. Please open the page at the one that the server printed when it started.',
   'role-not-allowed': 'This role is not available.',
   'route-not-found': 'This does not exist, or no longer.',
   'signup-disabled': 'This server takes no new users.',
@@ -40,7 +41,13 @@ const texts = {
   'user-not-anonymous': 'You have an account already.',
 
   // What the API calls an invalid request, where this page knows the reason:
-  'no-passkey': 'This has to be confirmed with a passkey that can tell that it is you, by a PIN or a fingerprint, and you have none yet. Please add one first.',
+  'no-step-up': 'This has to be confirmed with a passkey that can tell that it is you, by a PIN or a fingerprint, or with an authenticator app, and you have none yet. Please add one first.',
+  'not-confirmed': 'Nothing was done: no code was given.',
+  'asked-elsewhere': 'This link was asked for in another browser, or by somebody else. Please sign in here, or ask for a link of your own.',
+  'current-password-wrong': 'The current password is wrong.',
+  'current-password-needed': 'You signed in a while ago. Please give your current password, or sign out and in again.',
+  'sign-in-needed': 'You signed in a while ago. Please sign out and in again, and then do this.',
+  'sign-in-expired': 'This took too long, or there were too many wrong codes. Please sign in once more.',
   'passkey-refused': 'The server did not accept this passkey. It may have been removed from the account, or not have checked that it is you.',
 
   network: 'The server cannot be reached. Is it running?',
@@ -61,5 +68,5 @@ const refusals = {
 export function describe(error) {
   if (error instanceof DOMException) return refusals[error.name] ?? `The browser reports: ${error.message}`;
   if (error.code === 'invalid-request') return `The server could not use this: ${error.message}.`;
-  return texts[error.code] ?? error.message;
+  return texts[error.code] ?? (error.code ? `The server says: ${error.message}` : error.message);
 }

@@ -42,8 +42,8 @@ export function enter({ refreshToken, ...session }) {
   tabs.postMessage({ session, expires });
 }
 
-// leave forgets the session, in all tabs.
-function leave(error) {
+// leave forgets the session, in all tabs: it has ended.
+export function leave(error) {
   localStorage.removeItem(storageKey);
   become(null, 0, error);
   tabs.postMessage({ session: null, expires: 0, error: error && { code: error.code, message: error.message } });

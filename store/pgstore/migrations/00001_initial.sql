@@ -115,6 +115,7 @@ CREATE TABLE {schema}.sessions (
     amr        text[]      NOT NULL,
     client     text        NOT NULL,
     address    text        NOT NULL,
+    scopes     text[], -- NULL where there are none, as in nearly every row
     CONSTRAINT sessions_pkey PRIMARY KEY (id),
     CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES {schema}.users (id) ON DELETE CASCADE
 ) WITH (fillfactor = 80);

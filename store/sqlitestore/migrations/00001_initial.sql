@@ -88,6 +88,7 @@ CREATE TABLE {prefix}sessions (
 	client     TEXT    NOT NULL,
 	address    TEXT    NOT NULL,
 	pat_id     BLOB,
+	scopes     TEXT    NOT NULL,
 	expires_at INTEGER NOT NULL,
 	ends_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

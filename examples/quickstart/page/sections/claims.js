@@ -13,6 +13,7 @@ const meanings = {
   sid: 'the id of the session',
   auth_time: 'when the user last proved who they are',
   amr: 'how they did (RFC 8176)',
+  acr: 'how much that is worth (NIST SP 800-63B): aal2 is two factors',
   elevated_by: 'the passkey with which the user has stepped up',
   'x-hasura-user-id': 'the user',
   'x-hasura-default-role': 'the role to act in unless another is asked for',

@@ -1,8 +1,10 @@
 // Creating an account and signing in with a passkey.
 
 import { because, call } from '../api.js';
-import { attempt, tell } from '../dom.js';
+import { attempt, seen, tellOfLetter } from '../dom.js';
 import { describe } from '../errors.js';
+import { ask } from '../links.js';
+import { admit } from '../secondfactor.js';
 import { current, enter, onChange } from '../session.js';
 import { cancel, offerable, register, supported, use } from '../webauthn.js';
 
@@ -17,9 +19,13 @@ export function mount(section) {
     signin: async (email) => signIn(await use('signin/webauthn', { body: email ? { email } : {} })),
     signup: async (email) => {
       if (!email) throw new Error('Which address is the account for?');
-      const { session } = await register('signup/webauthn', 'signup/webauthn/verify', { body: { email } });
+      const { redirectTo, codeChallenge } = await ask();
+      const { session } = await register('signup/webauthn', 'signup/webauthn/verify', {
+        body: { email, options: { redirectTo } },
+        and: { codeChallenge },
+      });
       if (session) enter(session);
-      else tell(`Nearly done: follow the link in the letter to ${email}.`);
+      else tellOfLetter(`Nearly done: follow the link in the letter to ${email}.`);
     },
   };
   form.addEventListener('submit', async (event) => {
@@ -50,8 +56,7 @@ export function mount(section) {
 }
 
 async function signIn(credential) {
-  const { session } = await because('passkey-refused', call('POST', 'signin/webauthn/verify', { body: { credential } }));
-  enter(session);
+  await admit(await because('passkey-refused', call('POST', 'signin/webauthn/verify', { body: { credential } })));
 }
 
 // offer lets the browser suggest passkeys wherever an address is asked for, until somebody is signed in or presses a button.
@@ -73,12 +78,4 @@ async function offer(message) {
     await new Promise((resume) => setTimeout(resume, Math.min(60, 2 ** failures) * 1000));
     failures += 1;
   }
-}
-
-// seen waits until the page is.
-function seen() {
-  return new Promise((resume) => {
-    if (document.visibilityState === 'visible') resume();
-    else document.addEventListener('visibilitychange', resume, { once: true });
-  });
 }

@@ -1,51 +1,60 @@
-// Creating an account and signing in with e-mail and password.
+// Creating an account and signing in with e-mail and password, and having a forgotten password set anew.
 
 import { call } from '../api.js';
-import { attempt, tell } from '../dom.js';
+import { tellOfLetter } from '../dom.js';
+import { onSubmit, rules } from '../forms.js';
+import { ask } from '../links.js';
+import { admit } from '../secondfactor.js';
 import { enter } from '../session.js';
-
-// The field that an error is about.
-const culprits = {
-  'email-already-in-use': 'email',
-  'invalid-email-password': 'password',
-  'password-in-hibp-database': 'password',
-  'password-too-short': 'password',
-};
 
 export function mount(section) {
   tabs(section);
-  rules(section);
-  for (const button of section.querySelectorAll('[data-reveal]')) reveal(button);
 
-  form(section.querySelector('#signup'), async ({ email, password, displayName }) => {
-    const options = displayName ? { displayName } : {};
-    const { session } = await call('POST', 'signup/email-password', { body: { email, password, options } });
+  const signup = section.querySelector('#signup');
+  rules(signup, () => signup.elements.email.value);
+  onSubmit(signup, async ({ email, password, displayName }) => {
+    const { redirectTo, codeChallenge } = await ask();
+    const options = { redirectTo, displayName: displayName || undefined };
+    const { session } = await call('POST', 'signup/email-password', { body: { email, password, options, codeChallenge } });
     if (session) enter(session);
-    else tell(`Nearly done: follow the link in the letter to ${email}.`);
+    else tellOfLetter(`Nearly done: follow the link in the letter to ${email}.`);
   });
-  form(section.querySelector('#signin'), async ({ email, password }) => {
-    const { session } = await call('POST', 'signin/email-password', { body: { email, password } });
-    enter(session);
-  });
+
+  const signin = section.querySelector('#signin');
+  const again = signin.querySelector('[value=again]');
+  const actions = {
+    signin: async ({ email, password }) => admit(await call('POST', 'signin/email-password', { body: { email, password } })),
+    // Whether there is such an account is not told.
+    forgotten: async ({ email }) => {
+      await send('user/password/reset', email);
+      tellOfLetter(`If there is an account of ${email}, a letter with a link to set a new password is on its way.`);
+    },
+    again: async ({ email }) => {
+      await send('user/email/send-verification-email', email);
+      tellOfLetter(`The link is on its way to ${email} once more.`);
+    },
+  };
+  onSubmit(
+    signin,
+    (fields, action) => {
+      again.hidden = true;
+      return actions[action](fields);
+    },
+    (error) => {
+      again.hidden = error.code !== 'unverified-user';
+    },
+  );
+  for (const button of signin.querySelectorAll('[formnovalidate]')) {
+    button.addEventListener('click', (event) => {
+      if (!signin.elements.email.reportValidity()) event.preventDefault(); // of the form, these need the address alone
+    });
+  }
 }
 
-// form sends a form's fields to action and shows what becomes of it.
-function form(form, action) {
-  const message = form.querySelector('.message');
-  const button = form.querySelector('.primary');
-  form.addEventListener('submit', async (event) => {
-    event.preventDefault();
-    for (const field of form.querySelectorAll('[aria-invalid]')) field.removeAttribute('aria-invalid');
-    const error = await attempt(button, message, () => action(Object.fromEntries(new FormData(form))));
-    if (!error) {
-      form.reset();
-      form.dispatchEvent(new Event('input'));
-      return;
-    }
-    const field = form.elements[culprits[error.code] ?? ''];
-    field?.setAttribute('aria-invalid', 'true');
-    (field ?? button).focus();
-  });
+// send asks for a letter with a link.
+async function send(path, email) {
+  const { redirectTo, codeChallenge } = await ask();
+  await call('POST', path, { body: { email, options: { redirectTo }, codeChallenge } });
 }
 
 // tabs are those of the WAI-ARIA pattern: one is in the tab order, and arrows lead from one to the next.
@@ -68,38 +77,4 @@ function tabs(section) {
       next.focus();
     });
   });
-}
-
-// rules shows, while a password is typed, whether it keeps those that can be checked here. The server decides.
-function rules(section) {
-  const form = section.querySelector('#signup');
-  const show = (name, met) => {
-    const rule = form.querySelector(`[data-rule=${name}]`);
-    if (met === undefined) delete rule.dataset.met;
-    else rule.dataset.met = String(met);
-  };
-  form.addEventListener('input', () => {
-    const password = form.elements.password.value.normalize('NFC');
-    const email = form.elements.email.value.trim().toLowerCase();
-    const characters = [...password].length; // code points, as the server counts
-    const typed = characters > 0;
-    // While somebody is still typing, too short is no mistake yet.
-    show('length', typed && characters >= 8 ? characters <= 128 : undefined);
-    show('address', typed && email ? ![email, email.split('@')[0]].includes(password.toLowerCase()) : undefined);
-  });
-}
-
-// reveal lets a button show and hide what is typed into a password field.
-function reveal(button) {
-  const field = document.getElementById(button.dataset.reveal);
-  const set = (shown) => {
-    field.type = shown ? 'text' : 'password';
-    button.setAttribute('aria-pressed', String(shown));
-    button.setAttribute('aria-label', shown ? 'Hide password' : 'Show password');
-    button.textContent = shown ? 'Hide' : 'Show';
-  };
-  set(false);
-  button.addEventListener('click', () => set(field.type === 'password'));
-  // A password manager should see a password field when the form is sent, and so should whoever looks over a shoulder.
-  field.form.addEventListener('submit', () => set(false), { capture: true });
 }

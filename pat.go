@@ -1,0 +1,195 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth/store"
+)
+
+const methodPAT = "pat"
+
+// CreatePATParams is a personal access token to be.
+type CreatePATParams struct {
+	ExpiresAt time.Time
+	Metadata  json.RawMessage // a JSON object, for the client: a name, say
+	Scopes    []string        // what the token is for, in the service's own words: 1 to 64 of a-z, A-Z, 0-9 and "._:/-" each
+}
+
+// PAT is a personal access token that has just been made. It is never shown again.
+type PAT struct {
+	ID    uuid.UUID `json:"id"`
+	Token string    `json:"personalAccessToken"` // a UUID in lower case
+}
+
+// Format keeps the token out of logs, whatever the verb.
+func (t PAT) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "{pat %s %s}", t.ID, redacted) }
+
+// LogValue is [PAT.Format] for package slog.
+func (t PAT) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+
+var patScope = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,64}$`)
+
+// maxScopes bounds what an access token has to carry.
+const maxScopes = 32
+
+// CreatePAT makes a personal access token for the principal: a secret for programs, which signs in without anybody being
+// there until it expires or is revoked. The owner of a verified address gets a letter. It is protected; see
+// [Engine.Elevate]. It costs one round trip in a session of two factors, two in one of one factor or where Config.Elevation may
+// demand a step-up, and two more for the letter.
+//
+// Errors: [ErrDisabledEndpoint] without Config.PAT; [ErrForbiddenAnonymous]; [ErrElevationRequired], also for a session that
+// was itself opened with a personal access token; [ErrInvalidRequest] for an expiry in the past or later than
+// Config.PAT.MaxLifetime from now, for metadata and scopes of the wrong form, and for more than Config.PAT.MaxPerUser;
+// otherwise as at [Engine.User].
+func (e *Engine) CreatePAT(ctx context.Context, principal *Principal, p CreatePATParams) (_ *PAT, err error) {
+	defer e.settle(&err)
+	c := e.config.PAT
+	if c == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	rule, err := e.protected(principal, anything)
+	if err != nil {
+		return nil, err
+	}
+	now := e.now()
+	switch {
+	case !p.ExpiresAt.After(now):
+		return nil, ErrInvalidRequest.saying("expiresAt is not in the future")
+	case p.ExpiresAt.After(now.Add(c.MaxLifetime)):
+		return nil, ErrInvalidRequest.saying("expiresAt is later than a personal access token may live")
+	case len(p.Scopes) > maxScopes:
+		return nil, ErrInvalidRequest.saying(fmt.Sprintf("there are more than %d scopes", maxScopes))
+	}
+	for _, scope := range p.Scopes {
+		if !patScope.MatchString(scope) {
+			return nil, ErrInvalidRequest.saying("a scope is not 1 to 64 letters, digits and ._:/-")
+		}
+	}
+	metadata, err := e.metadata(p.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(principal.AMR, amrMFA) || e.config.Elevation.Mode != ElevationDisabled && !e.isElevated(principal) {
+		a, checked, err := e.protectedAccount(ctx, principal, anything, 0)
+		if err != nil {
+			return nil, err
+		}
+		rule = checked
+		rule.Epoch = a.Epoch // which the activation of a second factor moves on
+	}
+	made := &PAT{ID: uuid.New(), Token: uuid.NewString()}
+	hash := e.box.MAC("pat", []byte(made.Token))
+	u, err := e.store.ChangeUser(ctx, store.UserChange{
+		UserID: principal.UserID, Now: now, If: rule, MaxPATs: c.MaxPerUser,
+		PAT: &store.PAT{ID: made.ID, Hash: hash[:], Scopes: unique(p.Scopes), Metadata: metadata, CreatedAt: now, ExpiresAt: p.ExpiresAt},
+	})
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionPATs}) {
+		return nil, ErrInvalidRequest.saying("the user has too many personal access tokens").because(err)
+	}
+	if err != nil {
+		return nil, unprotected(err)
+	}
+	e.emit(ctx, Event{Type: EventPATCreated, UserID: u.ID, SessionID: principal.SessionID, Detail: made.ID.String()})
+	e.tell(ctx, "pat-created", u)
+	return made, nil
+}
+
+// SignInPATParams is a personal access token.
+type SignInPATParams struct {
+	PersonalAccessToken string
+}
+
+// Format keeps the token out of logs, whatever the verb.
+func (SignInPATParams) Format(f fmt.State, _ rune) { hide(f) }
+
+// LogValue is [SignInPATParams.Format] for package slog.
+func (SignInPATParams) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// SignInPAT opens a session with a personal access token. No second factor is asked for: who has one must have shown it to make
+// a token. One that was made before its user had a second factor stays good; [Engine.RevokePAT] ends it.
+// The session ends with the token, when that expires or is revoked, and cannot do what is protected: change credentials, make
+// further tokens, or step up. The token stays good. It costs two round trips.
+//
+// Errors: [ErrDisabledEndpoint] without Config.PAT; [ErrInvalidPAT]; the account's state, as at [Engine.Refresh].
+func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInResult, err error) {
+	defer e.settle(&err)
+	if e.config.PAT == nil {
+		return nil, ErrDisabledEndpoint
+	}
+	if id, err := uuid.Parse(p.PersonalAccessToken); err != nil || id.String() != p.PersonalAccessToken {
+		return nil, ErrInvalidPAT.because(errors.New("not the form of one"))
+	}
+	a, err := e.store.User(ctx, store.UserQuery{PATHashes: hashes(e.box.MACs("pat", []byte(p.PersonalAccessToken))), Now: e.now()})
+	if errors.Is(err, store.ErrNotFound) {
+		e.emit(ctx, Event{Type: EventSignInFailed, Method: methodPAT, Code: CodeInvalidPAT})
+		return nil, ErrInvalidPAT.because(err)
+	}
+	if err == nil && a.PAT == nil {
+		err = errors.New("the store found a user by a token and did not return it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find personal access token: %w", err)
+	}
+	in, err := e.enter(ctx, entry{user: a.User, method: methodPAT, amr: []string{amrPAT}, pat: a.PAT, change: &store.UserChange{UsePAT: a.PAT.ID}})
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) || errors.Is(err, store.ErrNotFound) { // revoked a moment ago
+		return nil, ErrInvalidPAT.because(err)
+	}
+	return in, overtaken(err)
+}
+
+// ListPATs returns the personal access tokens of the principal that have not expired, the oldest first. It costs one round
+// trip.
+//
+// Errors: as at [Engine.User].
+func (e *Engine) ListPATs(ctx context.Context, principal *Principal) (_ []AccessTokenDetails, err error) {
+	defer e.settle(&err)
+	a, err := e.account(ctx, principal, store.WithPATs)
+	if err != nil {
+		return nil, err
+	}
+	return patDetails(a.PATs), nil
+}
+
+func patDetails(tokens []store.PAT) []AccessTokenDetails {
+	list := make([]AccessTokenDetails, len(tokens))
+	for i, p := range tokens {
+		list[i] = AccessTokenDetails{p.ID, append([]string{}, p.Scopes...), p.Metadata, p.CreatedAt, p.ExpiresAt, p.LastUsedAt}
+	}
+	return list
+}
+
+// RevokePAT ends one of the principal's personal access tokens and the sessions that were opened with it. It costs two round
+// trips.
+//
+// Errors: [ErrNotFound] if the principal has no such token, whoever else may; otherwise as at [Engine.User].
+func (e *Engine) RevokePAT(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
+	defer e.settle(&err)
+	a, err := e.account(ctx, principal, store.WithPATs)
+	if err != nil {
+		return err
+	}
+	owned := false
+	for _, p := range a.PATs {
+		owned = owned || p.ID == id
+	}
+	if !owned {
+		return ErrNotFound
+	}
+	_, err = e.store.ChangeUser(ctx, store.UserChange{
+		UserID: a.ID, Now: e.now(), If: store.Conditions{Session: principal.SessionID}, RemovePAT: id,
+	})
+	if err != nil {
+		return unprotected(err)
+	}
+	e.emit(ctx, Event{Type: EventPATRevoked, UserID: a.ID, SessionID: principal.SessionID, Detail: id.String()})
+	return nil
+}

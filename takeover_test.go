@@ -1,0 +1,329 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/storetest"
+)
+
+// PH-08: a stranger's sign-up takes the place of another sign-up, and of nothing that somebody has come in with: neither of a
+// guest who is about to prove an address, nor of a user whose address is to be proven once more.
+func TestASignUpTakesNoAccountOver(t *testing.T) {
+	t.Parallel()
+	no := false
+	established := map[string]func(t *testing.T, e *authtest.Engine) uuid.UUID{
+		"a guest who chose a password": func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			s := guest(t, e)
+			err := e.Deanonymize(t.Context(), e.Principal(t, s), auth.DeanonymizeParams{
+				Method: auth.DeanonymizeByPassword, Email: "v@example.com", Password: authtest.Password,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.User.ID
+		},
+		"a guest who waits for a link": func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			s := guest(t, e)
+			err := e.Deanonymize(t.Context(), e.Principal(t, s), auth.DeanonymizeParams{Method: auth.DeanonymizeByPasswordless, Email: "v@example.com"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.User.ID
+		},
+		"a user who is to verify again": func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			id := e.SignUp(t, "v@example.com").User.ID
+			if _, err := e.UpdateUser(t.Context(), id, auth.UserUpdate{EmailVerified: &no}); err != nil {
+				t.Fatal(err)
+			}
+			if err := mailings[3].send(e, "v@example.com", ""); err != nil {
+				t.Fatal(err)
+			}
+			return id
+		},
+		"a user from elsewhere": func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			u, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "v@example.com"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := mailings[3].send(e, "v@example.com", ""); err != nil {
+				t.Fatal(err)
+			}
+			return u.ID
+		},
+	}
+	for name, establish := range established {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t, letters)
+			id := establish(t, e)
+			ticket := e.Mailbox.Last(t, "v@example.com").Ticket()
+			key := &authtest.Authenticator{}
+			if _, err := signUp(t, e, "v@example.com", "mallory's password", auth.SignUpOptions{}); !errors.Is(err, auth.ErrEmailAlreadyInUse) {
+				t.Errorf("a sign-up: %v", err)
+			}
+			if _, err := endKeySignUp(t, e, key.Create(t, beginKeySignUp(t, e, "v@example.com"))); !errors.Is(err, auth.ErrEmailAlreadyInUse) {
+				t.Errorf("a sign-up with a key: %v", err)
+			}
+			v, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: ticket})
+			if err != nil || v.Session.User.ID != id {
+				t.Fatalf("the owner's link: %v", err)
+			}
+			if _, err := signIn(t, e, "v@example.com", "mallory's password"); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+				t.Errorf("the stranger's password: %v", err)
+			}
+			if _, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, ""))); err == nil {
+				t.Error("the stranger's key opens it")
+			}
+		})
+	}
+}
+
+// OWASP ASVS 5.0 7.5.1: an old session cannot become a new sign-in by way of a new address or number.
+func TestAnOldSessionGetsNoNewWayIn(t *testing.T) {
+	t.Parallel()
+	for _, concealed := range []bool{false, true} {
+		e := authtest.New(t, letters, func(c *auth.Config) { c.ConcealErrors = concealed })
+		p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+		e.Clock.Advance(10*time.Minute + time.Second)
+		if err := e.ChangePhone(t.Context(), p, auth.ChangePhoneParams{NewPhoneNumber: bobPhone}); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("a number: %v", err)
+		}
+		if err := e.ChangeEmail(t.Context(), p, auth.ChangeEmailParams{NewEmail: "m@example.com"}); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("an address: %v", err)
+		}
+		if len(e.Phone.All()) != 0 || len(e.Mailbox.To("m@example.com")) != 0 {
+			t.Error("a code or a link was sent")
+		}
+		key := &authtest.Authenticator{}
+		addKey(t, e, p, key)
+		_, up := elevate(t, e, p, key)
+		if err := e.ChangePhone(t.Context(), up, auth.ChangePhoneParams{NewPhoneNumber: bobPhone}); err != nil {
+			t.Errorf("a number after a step-up: %v", err)
+		}
+		if err := e.ChangeEmail(t.Context(), up, auth.ChangeEmailParams{NewEmail: "m@example.com"}); err != nil {
+			t.Errorf("an address after a step-up: %v", err)
+		}
+	}
+}
+
+// EN-07: where errors are concealed, nothing that happens to who asks for a taken address differs from what a free one brings.
+func TestAChangeOfAddressTellsNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	yes := true
+	e := authtest.New(t)
+	counter := storetest.Count(e.Store)
+	e = authtest.NewWithStore(t, counter, letters, func(c *auth.Config) { c.ConcealErrors = true })
+	e.SignUp(t, "taken@example.com")
+	pendingUser(t, e, "pending@example.com")
+	disabled := e.SignUp(t, "disabled@example.com").User.ID
+	if _, err := e.UpdateUser(t.Context(), disabled, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, to := range []string{"free@example.com", "taken@example.com", "pending@example.com", "disabled@example.com"} {
+		email := "asks-for-" + to
+		p := e.Principal(t, e.SignUp(t, email))
+		if err := e.ChangeEmail(t.Context(), p, auth.ChangeEmailParams{NewEmail: "before-" + to}); err != nil {
+			t.Fatal(err)
+		}
+		earlier := e.Mailbox.Last(t, "before-"+to).Ticket()
+		mine, theirs := len(e.Mailbox.To(email)), len(e.Mailbox.To(to))
+		counter.Reset()
+		err := e.ChangeEmail(t.Context(), p, auth.ChangeEmailParams{NewEmail: to})
+		trips := counter.Trips() - counter.Calls()["SettleMessage"]
+		_, earlierErr := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: earlier})
+		seen[to] = fmt.Sprint(err, trips, len(e.Mailbox.To(email))-mine, e.Mailbox.Last(t, email).Template, earlierErr)
+		if got := len(e.Mailbox.To(to)) - theirs; got != map[bool]int{true: 1}[to != "pending@example.com" && to != "disabled@example.com"] {
+			t.Errorf("%s got %d letters", to, got)
+		}
+	}
+	for to, what := range seen {
+		if what != seen["free@example.com"] {
+			t.Errorf("%s: %s\nfree: %s", to, what, seen["free@example.com"])
+		}
+	}
+	if l := e.Mailbox.Last(t, "taken@example.com"); l.Template != "signup-attempt" {
+		t.Errorf("the owner got %s", l.Template)
+	}
+}
+
+// PH-12: nobody keeps a number from its owner by naming it first.
+func TestAnUnprovenNumberGivesWay(t *testing.T) {
+	t.Parallel()
+	no, number := false, adaPhone
+	holders := map[string]func(t *testing.T, e *authtest.Engine) (id uuid.UUID, stays bool){
+		"a sign-up": func(t *testing.T, e *authtest.Engine) (uuid.UUID, bool) {
+			textings()[0].code(t, e, nil, adaPhone)
+			u, err := e.FindUser(t.Context(), auth.UserBy{Phone: adaPhone})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u.ID, false
+		},
+		"a user with an address": func(t *testing.T, e *authtest.Engine) (uuid.UUID, bool) {
+			s := e.SignUp(t, "m@example.com")
+			_, err := e.Store.ChangeUser(t.Context(), store.UserChange{
+				UserID: s.User.ID, Now: e.Clock.Now(), Set: store.UserSet{Phone: &number, PhoneVerified: &no},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.User.ID, true
+		},
+	}
+	for name, hold := range holders {
+		for _, x := range textings()[1:] {
+			for _, provider := range []bool{false, true} {
+				e := withProvider(t, provider)
+				owner := x.who(t, e, "owner")
+				code := ""
+				if name == "a user with an address" {
+					code = x.code(t, e, owner, adaPhone)
+				}
+				id, stays := hold(t, e)
+				if code == "" || provider {
+					code = x.code(t, e, owner, adaPhone)
+				}
+				if err := x.redeem(e, owner, adaPhone, code); err != nil {
+					t.Errorf("%s, %s: %v", name, x.name, err)
+				}
+				u, err := e.FindUser(t.Context(), auth.UserBy{Phone: adaPhone})
+				if err != nil || u.ID != owner.UserID || !u.PhoneNumberVerified {
+					t.Errorf("%s, %s: the number is %s's: %v", name, x.name, asJSON(u), err)
+				}
+				if _, err := e.FindUser(t.Context(), auth.UserBy{ID: id}); (err == nil) != stays {
+					t.Errorf("%s, %s: the holder: %v", name, x.name, err)
+				}
+			}
+		}
+	}
+}
+
+// A principal that no token stands for is nobody.
+func TestNobodyProvesNoNumber(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	for _, x := range textings()[1:] {
+		p := x.who(t, e, "ada")
+		code := x.code(t, e, p, adaPhone)
+		if err := x.redeem(e, &auth.Principal{}, adaPhone, code); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("%s: %v", x.name, err)
+		}
+	}
+}
+
+// ST-06: what ends every session ends the codes that would open another.
+func TestCodesEndWithTheSessions(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	for name, end := range map[string]func(t *testing.T, e *authtest.Engine, s *auth.Session) error{
+		"signed out everywhere": func(t *testing.T, e *authtest.Engine, s *auth.Session) error {
+			return e.SignOut(t.Context(), e.Principal(t, s), auth.SignOutParams{All: true})
+		},
+		"disabled and enabled": func(t *testing.T, e *authtest.Engine, s *auth.Session) error {
+			_, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &yes})
+			if err == nil {
+				_, err = e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &no})
+			}
+			return err
+		},
+	} {
+		e := authtest.New(t, letters)
+		s := e.SignUp(t, "ada@example.com")
+		if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: challengeFor(verifier)}); err != nil {
+			t.Fatal(err)
+		}
+		code := followLink(t, e, "ada@example.com").Code
+		if err := end(t, e, s); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: code, CodeVerifier: verifier}); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// faultyVerifier panics, or never answers.
+type faultyVerifier struct {
+	*authtest.Phone
+	check func(context.Context) (bool, error)
+}
+
+func (v faultyVerifier) Check(ctx context.Context, _, _ string) (bool, error) { return v.check(ctx) }
+
+// SM-07: a provider in trouble lets nobody in, and takes nothing down with it.
+func TestAProviderInTrouble(t *testing.T) {
+	t.Parallel()
+	for name, check := range map[string]func(context.Context) (bool, error){
+		"panics":      func(context.Context) (bool, error) { panic("at the provider's") },
+		"contradicts": func(context.Context) (bool, error) { return true, errors.New("but no") },
+		"has a deadline": func(ctx context.Context) (bool, error) {
+			if _, ok := ctx.Deadline(); !ok {
+				return true, nil
+			}
+			return false, context.DeadlineExceeded
+		},
+	} {
+		phone := authtest.NewPhone()
+		e := authtest.New(t, func(c *auth.Config) { c.SMS = &auth.SMSConfig{Verifier: faultyVerifier{phone, check}} })
+		e.Phone = phone
+		x := textings()[0]
+		if err := x.redeem(e, nil, adaPhone, x.code(t, e, nil, adaPhone)); !errors.Is(err, auth.ErrInternal) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What was granted when a guest asked must still be granted when they have proven their number.
+func TestAConversionIsCheckedWhenItIsMade(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	p := e.Principal(t, guest(t, e))
+	err := e.Deanonymize(t.Context(), p, auth.DeanonymizeParams{
+		Method: auth.DeanonymizeBySMS, PhoneNumber: adaPhone, Options: auth.SignUpOptions{Metadata: json.RawMessage(`{}`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := replica(t, e, func(c *auth.Config) { c.SignUp.Disabled = true })
+	_, err = closed.VerifyDeanonymize(t.Context(), p, auth.VerifyDeanonymizeParams{PhoneNumber: adaPhone, OTP: e.Phone.Last(t, adaPhone).Code})
+	if !errors.Is(err, auth.ErrSignUpDisabled) {
+		t.Errorf("%v", err)
+	}
+}
+
+// LG-10: a struct with a secret that is logged by mistake shows none.
+func TestParamsWithSecretsDoNotPrint(t *testing.T) {
+	t.Parallel()
+	const secret = "canary"
+	for _, v := range []any{
+		auth.VerifyTicketParams{Ticket: secret},
+		auth.VerifiedTicket{Code: secret},
+		auth.VerifyEmailOTPParams{OTP: secret},
+		auth.VerifySMSOTPParams{OTP: secret},
+		auth.VerifyChangePhoneParams{OTP: secret},
+		auth.VerifyDeanonymizeParams{OTP: secret},
+		auth.RefreshParams{RefreshToken: secret},
+		auth.SignOutParams{RefreshToken: secret},
+		auth.ExchangeCodeParams{Code: secret},
+		auth.ChangePasswordParams{Ticket: secret},
+		auth.DeanonymizeParams{Password: secret},
+	} {
+		for _, text := range prints(v) {
+			if strings.Contains(text, secret) {
+				t.Errorf("%T: %s", v, text)
+			}
+		}
+	}
+}
