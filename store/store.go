@@ -177,9 +177,11 @@ const (
 	ConditionAnonymous      Condition = "anonymous"        // the user is anonymous
 	ConditionNoSecurityKeys Condition = "no-security-keys" // the user has no security key
 	ConditionSecurityKey    Condition = "security-key"     // If.SecurityKey is the user's
+	ConditionNoTOTP         Condition = "no-totp"          // the user has no second factor
 	ConditionTOTPStep       Condition = "totp-step"        // the step is later than the last accepted one
 	ConditionRecoveryCode   Condition = "recovery-code"    // the code is one of those left
 	ConditionSignCount      Condition = "sign-count"       // the key's counter is the one that was read
+	ConditionTokens         Condition = "tokens"           // the identity's are those that TakeTokens takes
 	ConditionPATs           Condition = "pats"             // the user has fewer live tokens than MaxPATs
 )
 

@@ -54,6 +54,9 @@ type Identity struct {
 	Tokens     []byte // sealed; nil where none are kept
 }
 
+// Key identifies the identity.
+func (i *Identity) Key() IdentityKey { return IdentityKey{i.Provider, i.Subject} }
+
 // SecurityKey is a WebAuthn credential record (WebAuthn Level 3, §4 "credential record").
 type SecurityKey struct {
 	ID                uuid.UUID
@@ -86,7 +89,9 @@ type PAT struct {
 	LastUsedAt time.Time // zero until first used
 }
 
-// UserQuery names one user by exactly one of its fields above With.
+// UserQuery names one user by exactly one of its fields above With, or by Identity and EmailKey together: the user who has
+// the identity or, where nobody has it, the one who has the address. Which of the two it was shows in the identities of
+// the account, if With asks for them.
 type UserQuery struct {
 	ID           uuid.UUID
 	EmailKey     string
@@ -144,8 +149,8 @@ type NewUser struct {
 }
 
 // UserChange is one step in the life of a user. Parts left at their zero value do nothing. The records' UserID is taken
-// from UserID. A key, token or identity to be renamed, used or removed that is not the user's is not touched, and that
-// is no error, except as UseKey says.
+// from UserID. A key, token or identity to be renamed, used, set or removed that is not the user's is not touched, and that
+// is no error, except as UseKey and TakeTokens say.
 type UserChange struct {
 	UserID uuid.UUID
 	Now    time.Time // becomes UpdatedAt if Set changes anything, LastSeenAt if Session is set
@@ -160,13 +165,18 @@ type UserChange struct {
 	RecoveryCode []byte
 	// UseKey notes the use of a security key of the user; one that is gone does not meet [ConditionSignCount].
 	UseKey *KeyUse
+	// TakeTokens takes the tokens of an identity away, so that of any number who have read them one may use them. The
+	// identity must be the user's and its Tokens exactly these, which are not empty; or else [ConditionTokens] is not met.
+	// It happens before Drop and all below, so that in one change Identity and PutTokens set the tokens anew, and
+	// Drop.Identities and RemoveIdentity remove the identity all the same.
+	TakeTokens *IdentityTokens
 
 	Set UserSet
 	// Drop ends and removes. It happens before the additions below, which it does not touch.
 	Drop Drop
 
 	// Session is opened. If that makes more than MaxSessions live ones (0: no limit), those of the others that were
-	// least recently used end.
+	// least recently used end. Counted, and ended, are those with the same PATID, or like it with none.
 	Session     *Session
 	MaxSessions int
 	// Ticket is issued, in place of an earlier one of the same kind and slot.
@@ -180,6 +190,8 @@ type UserChange struct {
 	MaxPATs int
 	UsePAT  uuid.UUID // its LastUsedAt becomes Now
 
+	// PutTokens sets the tokens of an identity of the user, be it one that the change adds, and nothing else of it.
+	PutTokens      *IdentityTokens
 	RenameKey      *KeyName
 	RemoveKey      uuid.UUID
 	RemovePAT      uuid.UUID
@@ -207,6 +219,7 @@ type Conditions struct {
 	Anonymous      bool      // the user is anonymous
 	NoSecurityKeys bool      // the user has none
 	SecurityKey    uuid.UUID // the user has this security key
+	NoTOTP         bool      // the user has no TOTPSecret
 }
 
 // UserSet are new values of a user's fields. Nil leaves a field as it is.
@@ -250,6 +263,12 @@ type KeyUse struct {
 	SignCount    uint32
 	BackupState  bool
 	UserVerified bool // true is kept once seen
+}
+
+// IdentityTokens are the sealed tokens of an [Identity].
+type IdentityTokens struct {
+	Key    IdentityKey
+	Tokens []byte
 }
 
 // KeyName renames a security key.

@@ -76,6 +76,9 @@ func (s *Store) unmet(u *store.User, c *store.UserChange) store.Condition {
 			return store.ConditionSecurityKey
 		}
 	}
+	if c.If.NoTOTP && len(u.TOTPSecret) > 0 {
+		return store.ConditionNoTOTP
+	}
 	if c.TOTPStep != 0 && c.TOTPStep <= u.TOTPStep {
 		return store.ConditionTOTPStep
 	}
@@ -86,6 +89,12 @@ func (s *Store) unmet(u *store.User, c *store.UserChange) store.Condition {
 		k, ok := s.keys[c.UseKey.ID]
 		if !ok || k.UserID != u.ID || k.SignCount != c.UseKey.WasSignCount {
 			return store.ConditionSignCount
+		}
+	}
+	if t := c.TakeTokens; t != nil {
+		i, ok := s.identities[t.Key]
+		if !ok || i.UserID != u.ID || len(t.Tokens) == 0 || !bytes.Equal(i.Tokens, t.Tokens) {
+			return store.ConditionTokens
 		}
 	}
 	if c.PAT != nil && c.MaxPATs > 0 && s.livePATs(u.ID, c.Now) >= c.MaxPATs {
@@ -110,7 +119,7 @@ func recoveryCode(u *store.User, code []byte) int {
 	return slices.IndexFunc(u.RecoveryCodes, func(c []byte) bool { return bytes.Equal(c, code) })
 }
 
-// use spends what c proves the user's identity with; see [Store.unmet].
+// use spends what c presents; see [Store.unmet].
 func (s *Store) use(u *store.User, c *store.UserChange) {
 	if c.Redeem != uuid.Nil {
 		s.removeTicket(s.tickets[c.Redeem])
@@ -127,6 +136,11 @@ func (s *Store) use(u *store.User, c *store.UserChange) {
 		k.SignCount, k.BackupState, k.LastUsedAt = c.UseKey.SignCount, c.UseKey.BackupState, c.Now
 		k.UserVerified = k.UserVerified || c.UseKey.UserVerified
 		s.replaceKey(&k)
+	}
+	if c.TakeTokens != nil {
+		i := *s.identities[c.TakeTokens.Key]
+		i.Tokens = nil
+		s.replaceIdentity(&i)
 	}
 }
 
@@ -281,7 +295,7 @@ func (s *Store) endOldest(c *store.UserChange) {
 	}
 	var others []*store.Session
 	for id := range s.sessionsOf[c.UserID] {
-		if v := s.sessions[id]; id != c.Session.ID && live(v.ExpiresAt, c.Now) {
+		if v := s.sessions[id]; id != c.Session.ID && v.PATID == c.Session.PATID && live(v.ExpiresAt, c.Now) {
 			others = append(others, v)
 		}
 	}
@@ -298,6 +312,13 @@ func (s *Store) edit(c *store.UserChange) {
 		used := *p
 		used.LastUsedAt = c.Now
 		s.replacePAT(&used)
+	}
+	if t := c.PutTokens; t != nil {
+		if i, ok := s.identities[t.Key]; ok && i.UserID == c.UserID {
+			changed := *i
+			changed.Tokens = bytes.Clone(t.Tokens)
+			s.replaceIdentity(&changed)
+		}
 	}
 	if c.RenameKey != nil {
 		if k, ok := s.keys[c.RenameKey.ID]; ok && k.UserID == c.UserID {

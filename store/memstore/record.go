@@ -92,6 +92,11 @@ func (s *Store) putIdentity(i *store.Identity) error {
 	return nil
 }
 
+// replaceIdentity puts an identity in the place of the one with its key; the user is the same.
+func (s *Store) replaceIdentity(i *store.Identity) {
+	put(&s.journal, s.identities, store.IdentityKey{Provider: i.Provider, Subject: i.Subject}, i)
+}
+
 func (s *Store) removeIdentity(i *store.Identity) {
 	key := store.IdentityKey{Provider: i.Provider, Subject: i.Subject}
 	remove(&s.journal, s.identities, key)

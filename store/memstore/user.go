@@ -82,16 +82,18 @@ func (s *Store) find(q *store.UserQuery, a *store.Account) (*store.User, bool) {
 	case q.ID != uuid.Nil:
 		u, ok := s.users[q.ID]
 		return u, ok
+	case q.Identity != store.IdentityKey{}:
+		if i, ok := s.identities[q.Identity]; ok {
+			return s.users[i.UserID], true
+		}
+		id, ok := s.emails[q.EmailKey] // where there is none it is nobody's
+		return s.users[id], ok
 	case q.EmailKey != "":
 		id, ok := s.emails[q.EmailKey]
 		return s.users[id], ok
 	case q.Phone != "":
 		id, ok := s.phones[q.Phone]
 		return s.users[id], ok
-	case q.Identity != store.IdentityKey{}:
-		if i, ok := s.identities[q.Identity]; ok {
-			return s.users[i.UserID], true
-		}
 	case len(q.CredentialID) > 0:
 		if id, ok := s.keyIDs[string(q.CredentialID)]; ok {
 			return s.users[s.keys[id].UserID], true

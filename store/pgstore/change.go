@@ -69,9 +69,11 @@ const (
 	ifAnonymous
 	ifNoSecurityKeys
 	ifSecurityKey
+	ifNoTOTP
 	ifTOTPStep
 	ifRecoveryCode
 	ifSignCount
+	ifTokens
 	ifPATs
 
 	setsEmail
@@ -107,6 +109,7 @@ const (
 	addsMessages
 
 	usesPAT
+	putsTokens
 	renamesKey
 	removesKey
 	removesPAT
@@ -115,7 +118,7 @@ const (
 
 const (
 	// readsOthers are the conditions on other tables than users.
-	readsOthers = ifSession | ifTicket | ifNoSecurityKeys | ifSecurityKey | ifSignCount | ifPATs
+	readsOthers = ifSession | ifTicket | ifNoSecurityKeys | ifSecurityKey | ifSignCount | ifTokens | ifPATs
 	// takesAway are the parts that make the epoch grow, be there something to take away or not.
 	takesAway = dropsSessions | dropsPATs | dropsSecurityKeys | dropsIdentities | dropsTickets | dropsAllTickets |
 		removesKey | removesPAT | removesIdentity
@@ -149,9 +152,11 @@ func shapeOf(s *subject) shape {
 		{ifAnonymous, c.If.Anonymous},
 		{ifNoSecurityKeys, c.If.NoSecurityKeys},
 		{ifSecurityKey, c.If.SecurityKey != uuid.Nil},
+		{ifNoTOTP, c.If.NoTOTP},
 		{ifTOTPStep, c.TOTPStep != 0},
 		{ifRecoveryCode, len(c.RecoveryCode) > 0},
 		{ifSignCount, c.UseKey != nil},
+		{ifTokens, c.TakeTokens != nil},
 		{ifPATs, c.PAT != nil && c.MaxPATs > 0},
 		{setsEmail, set.Email != nil},
 		{setsEmailVerified, set.EmailVerified != nil},
@@ -183,6 +188,7 @@ func shapeOf(s *subject) shape {
 		{addsSecurityKey, c.SecurityKey != nil},
 		{addsMessages, len(c.Messages) > 0},
 		{usesPAT, c.UsePAT != uuid.Nil},
+		{putsTokens, c.PutTokens != nil},
 		{renamesKey, c.RenameKey != nil},
 		{removesKey, c.RemoveKey != uuid.Nil},
 		{removesPAT, c.RemovePAT != uuid.Nil},
@@ -219,11 +225,16 @@ var conditions = []struct {
 	{store.ConditionSecurityKey, ifSecurityKey, false, `EXISTS (
 		SELECT 1 FROM {schema}.security_keys AS k WHERE k.id = @if_security_key AND k.user_id = u.id
 	)`},
+	{store.ConditionNoTOTP, ifNoTOTP, false, `coalesce(length(u.totp_secret), 0) = 0`},
 	{store.ConditionTOTPStep, ifTOTPStep, false, `u.totp_step < @totp_step`},
 	{store.ConditionRecoveryCode, ifRecoveryCode, false, `@recovery_code = ANY (u.recovery_codes)`},
 	{store.ConditionSignCount, ifSignCount, false, `EXISTS (
 		SELECT 1 FROM {schema}.security_keys AS k
 		WHERE k.id = @use_key AND k.user_id = u.id AND k.sign_count = @was_sign_count
+	)`},
+	{store.ConditionTokens, ifTokens, false, `EXISTS (
+		SELECT 1 FROM {schema}.identities AS i WHERE i.provider = @take_provider AND i.subject = @take_subject
+		AND i.user_id = u.id AND i.tokens = @take_tokens
 	)`},
 	{store.ConditionPATs, ifPATs, false, `(
 		SELECT count(*) FROM {schema}.pats AS p WHERE p.user_id = u.id AND p.expires_at > @now
@@ -255,6 +266,8 @@ var parts = []part{
 	{ifSignCount, "security_keys", true, always(`UPDATE {schema}.security_keys AS k SET
 		sign_count = @sign_count, backup_state = @backup_state, user_verified = k.user_verified OR @user_verified,
 		last_used_at = @now FROM u WHERE k.id = @use_key AND k.user_id = u.id`)},
+	{ifTokens, "identities", true, always(`UPDATE {schema}.identities AS i SET tokens = NULL FROM u
+		WHERE i.provider = @take_provider AND i.subject = @take_subject AND i.user_id = u.id`)},
 
 	{dropsSessions | dropsPATs, "sessions", true, func(sh shape) string {
 		var which []string
@@ -288,7 +301,7 @@ var parts = []part{
 		@s_generation, @s_amr, @s_client, @s_address, @s_scopes FROM u`)},
 	{endsOthers, "sessions", true, always(`DELETE FROM {schema}.sessions WHERE id IN (
 		SELECT s.id FROM {schema}.sessions AS s JOIN u ON u.id = s.user_id WHERE s.id <> @s_id AND s.expires_at > @now
-		ORDER BY s.rotated_at DESC OFFSET @other_sessions)`)},
+		AND s.pat_id IS NOT DISTINCT FROM @s_pat_id ORDER BY s.rotated_at DESC OFFSET @other_sessions)`)},
 	{addsTicket, "tickets", false, always(`INSERT INTO {schema}.tickets
 		(id, user_id, created_at, expires_at, tries, kind, slot, hash, data)
 		SELECT @t_id, u.id, @t_created_at, @t_expires_at, @t_tries, @t_kind, @t_slot, @t_hash, @t_data FROM u
@@ -306,6 +319,8 @@ var parts = []part{
 
 	{usesPAT, "pats", false, always(
 		`UPDATE {schema}.pats AS p SET last_used_at = @now FROM u WHERE p.id = @use_pat AND p.user_id = u.id`)},
+	{putsTokens, "identities", true, always(`UPDATE {schema}.identities AS i SET tokens = @put_tokens FROM u
+		WHERE i.provider = @put_provider AND i.subject = @put_subject AND i.user_id = u.id`)},
 	{renamesKey, "security_keys", true, always(
 		`UPDATE {schema}.security_keys AS k SET nickname = @nickname FROM u WHERE k.id = @rename_key AND k.user_id = u.id`)},
 	{removesKey, "security_keys", true, always(
@@ -630,6 +645,9 @@ var parameters = map[string]parameter{
 	"sign_count":      {"bigint", func(s *subject) any { return int64(s.change.UseKey.SignCount) }},
 	"backup_state":    {"boolean", func(s *subject) any { return s.change.UseKey.BackupState }},
 	"user_verified":   {"boolean", func(s *subject) any { return s.change.UseKey.UserVerified }},
+	"take_provider":   {"text", func(s *subject) any { return storedText(s.change.TakeTokens.Key.Provider) }},
+	"take_subject":    {"text", func(s *subject) any { return storedText(s.change.TakeTokens.Key.Subject) }},
+	"take_tokens":     {"bytea", func(s *subject) any { return array(s.change.TakeTokens.Tokens) }},
 	"max_pats":        {"bigint", func(s *subject) any { return s.change.MaxPATs }},
 
 	"email":          {"text", func(s *subject) any { return s.change.Set.Email.Typed }},
@@ -654,12 +672,15 @@ var parameters = map[string]parameter{
 	"drop_tickets":    {"text[]", func(s *subject) any { return s.change.Drop.Tickets }},
 	"other_sessions":  {"bigint", func(s *subject) any { return s.change.MaxSessions - 1 }},
 	"use_pat":         {"uuid", func(s *subject) any { return ref(s.change.UsePAT) }},
+	"put_provider":    {"text", func(s *subject) any { return storedText(s.change.PutTokens.Key.Provider) }},
+	"put_subject":     {"text", func(s *subject) any { return storedText(s.change.PutTokens.Key.Subject) }},
+	"put_tokens":      {"bytea", func(s *subject) any { return s.change.PutTokens.Tokens }},
 	"rename_key":      {"uuid", func(s *subject) any { return ref(s.change.RenameKey.ID) }},
 	"nickname":        {"text", func(s *subject) any { return s.change.RenameKey.Nickname }},
 	"remove_key":      {"uuid", func(s *subject) any { return ref(s.change.RemoveKey) }},
 	"remove_pat":      {"uuid", func(s *subject) any { return ref(s.change.RemovePAT) }},
-	"remove_provider": {"text", func(s *subject) any { return s.change.RemoveIdentity.Provider }},
-	"remove_subject":  {"text", func(s *subject) any { return s.change.RemoveIdentity.Subject }},
+	"remove_provider": {"text", func(s *subject) any { return storedText(s.change.RemoveIdentity.Provider) }},
+	"remove_subject":  {"text", func(s *subject) any { return storedText(s.change.RemoveIdentity.Subject) }},
 
 	"u_created_at":     {"timestamptz", func(s *subject) any { return s.user.CreatedAt }},
 	"u_updated_at":     {"timestamptz", func(s *subject) any { return s.user.UpdatedAt }},

@@ -49,8 +49,8 @@ func instant(t time.Time) *time.Time {
 	return &t
 }
 
-// array is a list, or NULL for an empty one.
-func array(list []string) []string {
+// array is a list, or bytes, or NULL for an empty one.
+func array[T any](list []T) []T {
 	if len(list) == 0 {
 		return nil
 	}
@@ -86,6 +86,14 @@ func column[R, T any](records []R, field func(*R) T) []T {
 // storable says whether a text can be in the database at all. PostgreSQL refuses a statement with one that cannot be, and
 // where it is looked for, the answer is that it is not there.
 func storable(s string) bool { return !strings.ContainsRune(s, 0) && utf8.ValidString(s) }
+
+// storedText is a text to be compared with those in the database, or NULL, which is equal to none, where it cannot be one.
+func storedText(s string) *string {
+	if !storable(s) {
+		return nil
+	}
+	return &s
+}
 
 // The following are what columns are scanned into. A pointer to an array of bytes spares the way by way of text that
 // uuid.UUID's own Scan would take.

@@ -202,9 +202,37 @@ func TestATextThatCannotBeStoredIsNotFound(t *testing.T) {
 			{Phone: bad},
 			{Identity: store.IdentityKey{Provider: bad}},
 			{Identity: store.IdentityKey{Provider: "github", Subject: bad}},
+			{Identity: store.IdentityKey{Provider: "github", Subject: bad}, EmailKey: bad},
+			{Identity: store.IdentityKey{Provider: bad, Subject: n.Identity.Subject}, EmailKey: "nobody@example.org"},
 		} {
 			if _, err := s.User(t.Context(), q); err != store.ErrNotFound {
 				t.Errorf("%+q: got %v", q, err)
+			}
+		}
+		// What else is asked for may be there.
+		for _, q := range []store.UserQuery{
+			{Identity: keyOf(n.Identity), EmailKey: bad},
+			{Identity: store.IdentityKey{Provider: bad, Subject: bad}, EmailKey: n.User.EmailKey},
+			{Identity: store.IdentityKey{Provider: "github", Subject: bad}, EmailKey: n.User.EmailKey},
+		} {
+			if a, err := s.User(t.Context(), q); err != nil || a.ID != n.User.ID {
+				t.Errorf("%+q: got %s, %v", q, a.ID, err)
+			}
+		}
+		for _, key := range []store.IdentityKey{{Provider: bad}, {Provider: "github", Subject: bad}} {
+			tokens := &store.IdentityTokens{Key: key, Tokens: n.Identity.Tokens}
+			for _, test := range []struct {
+				change store.UserChange
+				want   error
+			}{
+				{store.UserChange{TakeTokens: tokens}, store.ErrUnmet{Condition: store.ConditionTokens}},
+				{store.UserChange{PutTokens: tokens}, nil},
+				{store.UserChange{RemoveIdentity: key}, nil},
+			} {
+				test.change.UserID, test.change.Now = n.User.ID, base
+				if _, err := s.ChangeUser(t.Context(), test.change); err != test.want {
+					t.Errorf("%+q: got %v, want %v", key, err, test.want)
+				}
 			}
 		}
 		for _, q := range []store.TicketQuery{{Kind: bad}, {EmailKey: bad}, {Phone: bad}, {Kind: bad, UserID: n.User.ID}} {

@@ -88,6 +88,12 @@ var operations = []operation{
 	user("User by identity", func(n store.NewUser, _ *store.PAT) store.UserQuery {
 		return store.UserQuery{Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: n.Identity.Subject}}
 	}),
+	user("User by identity or e-mail", func(n store.NewUser, _ *store.PAT) store.UserQuery {
+		return store.UserQuery{Identity: keyOf(n.Identity), EmailKey: n.User.EmailKey}
+	}),
+	user("User by e-mail, since nobody has the identity", func(n store.NewUser, _ *store.PAT) store.UserQuery {
+		return store.UserQuery{Identity: keyOf(newIdentity()), EmailKey: n.User.EmailKey, With: store.WithIdentities}
+	}),
 	user("User by credential", func(n store.NewUser, _ *store.PAT) store.UserQuery {
 		return store.UserQuery{CredentialID: n.SecurityKey.CredentialID}
 	}),
@@ -184,6 +190,18 @@ var operations = []operation{
 			Session: newSession(), MaxSessions: 100,
 		}
 	}, nil)},
+	{"ChangeUser: add a security key where there is no second factor", 1, change(func(n store.NewUser) store.UserChange {
+		return store.UserChange{If: store.Conditions{Session: n.Session.ID, Epoch: 1, NoTOTP: true}, SecurityKey: newKey()}
+	}, nil)},
+	{"ChangeUser: take the tokens of an identity", 1, change(func(n store.NewUser) store.UserChange {
+		return store.UserChange{TakeTokens: &store.IdentityTokens{Key: keyOf(n.Identity), Tokens: n.Identity.Tokens}}
+	}, nil)},
+	{"ChangeUser: put the tokens of an identity", 1, change(func(n store.NewUser) store.UserChange {
+		return store.UserChange{PutTokens: &store.IdentityTokens{Key: keyOf(n.Identity), Tokens: newHash()}}
+	}, nil)},
+	{"ChangeUser: remove an identity", 1, change(func(n store.NewUser) store.UserChange {
+		return store.UserChange{If: store.Conditions{Session: n.Session.ID, Epoch: 1}, RemoveIdentity: keyOf(n.Identity)}
+	}, nil)},
 	{"ChangeUser: rename a security key", 1, change(func(n store.NewUser) store.UserChange {
 		return store.UserChange{
 			If:        store.Conditions{Session: n.Session.ID, SecurityKey: n.SecurityKey.ID},
@@ -201,10 +219,12 @@ var operations = []operation{
 	}, nil)},
 	{"ChangeUser: all at once", 1, change(func(n store.NewUser) store.UserChange {
 		return store.UserChange{
-			If: store.Conditions{Session: n.Session.ID, Epoch: 1}, Redeem: aTicket, UseKey: &store.KeyUse{ID: n.SecurityKey.ID},
-			TOTPStep: 1,
-			Drop:     store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
-			Session:  newSession(), MaxSessions: 1, Ticket: newTicket(uuid.Nil), PAT: newPAT(), MaxPATs: 1,
+			If: store.Conditions{Session: n.Session.ID, Epoch: 1, NoTOTP: true}, Redeem: aTicket,
+			UseKey: &store.KeyUse{ID: n.SecurityKey.ID}, TOTPStep: 1,
+			TakeTokens: &store.IdentityTokens{Key: keyOf(n.Identity), Tokens: n.Identity.Tokens},
+			PutTokens:  &store.IdentityTokens{Key: keyOf(n.Identity), Tokens: newHash()},
+			Drop:       store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
+			Session:    newSession(), MaxSessions: 1, Ticket: newTicket(uuid.Nil), PAT: newPAT(), MaxPATs: 1,
 			Identity: newIdentity(), SecurityKey: newKey(), Messages: []store.Message{newMessage()}, UsePAT: uuid.New(),
 			RenameKey: &store.KeyName{ID: uuid.New()}, RemoveKey: uuid.New(), RemovePAT: uuid.New(),
 			RemoveIdentity: store.IdentityKey{Provider: "a", Subject: "b"},

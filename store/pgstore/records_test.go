@@ -55,7 +55,11 @@ func newPAT() *store.PAT {
 }
 
 func newIdentity() *store.Identity {
-	return &store.Identity{Provider: "github", Subject: uuid.NewString(), CreatedAt: base, LastUsedAt: base}
+	return &store.Identity{Provider: "github", Subject: uuid.NewString(), CreatedAt: base, LastUsedAt: base, Tokens: newHash()}
+}
+
+func keyOf(i *store.Identity) store.IdentityKey {
+	return store.IdentityKey{Provider: i.Provider, Subject: i.Subject}
 }
 
 func newMessage() store.Message {

@@ -63,6 +63,7 @@ const (
 	byEmail
 	byPhone
 	byIdentity
+	byIdentityOrEmail
 	byCredential
 	byPAT
 	byPATs
@@ -79,6 +80,9 @@ var find = map[by]struct {
 	byPhone: {"", "{schema}.users u WHERE u.phone = $1::text", 2},
 	byIdentity: {"", `{schema}.identities i JOIN {schema}.users u ON u.id = i.user_id
 		WHERE i.provider = $1::text AND i.subject = $2::text`, 3},
+	byIdentityOrEmail: {"", `{schema}.users u WHERE u.id = coalesce(
+		(SELECT i.user_id FROM {schema}.identities i WHERE i.provider = $1::text AND i.subject = $2::text),
+		(SELECT o.id FROM {schema}.users o WHERE o.email_key = $3::text))`, 4},
 	byCredential: {"", `{schema}.security_keys k JOIN {schema}.users u ON u.id = k.user_id
 		WHERE k.credential_id = $1::bytea`, 2},
 	byPAT: {", " + patColumns, `{schema}.pats p JOIN {schema}.users u ON u.id = p.user_id
@@ -115,6 +119,9 @@ func (s *Store) User(ctx context.Context, q store.UserQuery) (store.Account, err
 	switch {
 	case q.ID != uuid.Nil:
 		l.by, args = byID, []any{ref(q.ID)}
+	case q.Identity != store.IdentityKey{} && q.EmailKey != "":
+		// One of the two may be possible without the other.
+		l.by, args = byIdentityOrEmail, []any{storedText(q.Identity.Provider), storedText(q.Identity.Subject), storedText(q.EmailKey)}
 	case q.EmailKey != "":
 		l.by, args = byEmail, []any{q.EmailKey}
 		possible = storable(q.EmailKey)

@@ -1,8 +1,10 @@
 package pgstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -67,6 +69,8 @@ func TestAChangeThatHadToWaitSeesWhatItWaitedFor(t *testing.T) {
 	early := newSession()
 	early.RotatedAt = base.Add(-time.Minute)
 	stale := newSession()
+	secret := []byte("sealed")
+	linked, relinked := newIdentity(), newIdentity()
 	for name, test := range map[string]struct {
 		first, second func(user uuid.UUID) func(context.Context) error
 		want          error
@@ -137,6 +141,40 @@ func TestAChangeThatHadToWaitSeesWhatItWaitedFor(t *testing.T) {
 			check: func(t *testing.T, a store.Account) {
 				if len(a.PATs) != 2 {
 					t.Errorf("there are %d tokens, want 2", len(a.PATs))
+				}
+			},
+		},
+		"a second factor turned on meanwhile is one": {
+			first:  changes(store.UserChange{Set: store.UserSet{TOTPSecret: &secret}}),
+			second: changes(store.UserChange{If: store.Conditions{NoTOTP: true}, SecurityKey: newKey()}),
+			want:   store.ErrUnmet{Condition: store.ConditionNoTOTP},
+			check: func(t *testing.T, a store.Account) {
+				if len(a.SecurityKeys) != 1 { // the one that the user had
+					t.Errorf("got %+v", a.SecurityKeys)
+				}
+			},
+		},
+		"tokens of an identity added meanwhile are set": {
+			first: changes(store.UserChange{Identity: linked}),
+			second: changes(store.UserChange{
+				PutTokens: &store.IdentityTokens{Key: keyOf(linked), Tokens: secret},
+			}),
+			check: func(t *testing.T, a store.Account) {
+				if len(a.Identities) != 2 || !slices.ContainsFunc(a.Identities, func(i store.Identity) bool {
+					return bytes.Equal(i.Tokens, secret)
+				}) {
+					t.Errorf("got %+v", a.Identities)
+				}
+			},
+		},
+		"tokens of an identity added meanwhile are taken": {
+			first: changes(store.UserChange{Identity: relinked}),
+			second: changes(store.UserChange{
+				TakeTokens: &store.IdentityTokens{Key: keyOf(relinked), Tokens: relinked.Tokens},
+			}),
+			check: func(t *testing.T, a store.Account) {
+				if len(a.Identities) != 2 || !slices.ContainsFunc(a.Identities, func(i store.Identity) bool { return i.Tokens == nil }) {
+					t.Errorf("got %+v", a.Identities)
 				}
 			},
 		},
@@ -223,6 +261,32 @@ func TestWhatIsTakenAwayMeanwhileCannotBeUsed(t *testing.T) {
 			},
 			want: store.ErrUnmet{Condition: store.ConditionSecurityKey},
 		},
+		"tokens that are taken": {
+			first: func(ctx context.Context, n store.NewUser, _ store.Ticket) error {
+				_, err := s.ChangeUser(ctx, store.UserChange{
+					UserID: n.User.ID, Now: base,
+					TakeTokens: &store.IdentityTokens{Key: keyOf(n.Identity), Tokens: n.Identity.Tokens},
+				})
+				return err
+			},
+			want: store.ErrUnmet{Condition: store.ConditionTokens},
+		},
+		"tokens in whose place others are put": {
+			first: func(ctx context.Context, n store.NewUser, _ store.Ticket) error {
+				_, err := s.ChangeUser(ctx, store.UserChange{
+					UserID: n.User.ID, Now: base, PutTokens: &store.IdentityTokens{Key: keyOf(n.Identity), Tokens: newHash()},
+				})
+				return err
+			},
+			want: store.ErrUnmet{Condition: store.ConditionTokens},
+		},
+		"an identity that is removed": {
+			first: func(ctx context.Context, n store.NewUser, _ store.Ticket) error {
+				_, err := s.ChangeUser(ctx, store.UserChange{UserID: n.User.ID, Now: base, RemoveIdentity: keyOf(n.Identity)})
+				return err
+			},
+			want: store.ErrUnmet{Condition: store.ConditionTokens},
+		},
 		"a security key that is used is still there": {
 			first: func(ctx context.Context, n store.NewUser, _ store.Ticket) error {
 				_, err := s.ChangeUser(ctx, store.UserChange{
@@ -248,6 +312,7 @@ func TestWhatIsTakenAwayMeanwhileCannotBeUsed(t *testing.T) {
 				UserID: n.User.ID, Now: base, Redeem: ticket.ID,
 				If:  store.Conditions{Session: n.Session.ID, SecurityKey: n.SecurityKey.ID},
 				Set: store.UserSet{DisplayName: &name}, PAT: newPAT(),
+				TakeTokens: &store.IdentityTokens{Key: keyOf(n.Identity), Tokens: n.Identity.Tokens},
 			}
 			err := behind(t, pool,
 				func(ctx context.Context) error { return test.first(ctx, n, *ticket) },
@@ -279,7 +344,7 @@ func TestADeletionThatHadToWaitSeesWhatItWaitedFor(t *testing.T) {
 			return err
 		}
 	}
-	yes := true
+	yes, secret := true, []byte("sealed")
 	for name, test := range map[string]struct {
 		first func(context.Context, store.NewUser) error
 		on    func(n store.NewUser) store.Conditions
@@ -296,6 +361,13 @@ func TestADeletionThatHadToWaitSeesWhatItWaitedFor(t *testing.T) {
 			first: changes(func(store.NewUser) store.UserChange { return store.UserChange{Set: store.UserSet{Disabled: &yes}} }),
 			on:    func(store.NewUser) store.Conditions { return store.Conditions{} },
 			want:  store.ErrUnmet{Condition: store.ConditionEnabled},
+		},
+		"a second factor turned on meanwhile is one": {
+			first: changes(func(store.NewUser) store.UserChange {
+				return store.UserChange{Set: store.UserSet{TOTPSecret: &secret}}
+			}),
+			on:   func(store.NewUser) store.Conditions { return store.Conditions{NoTOTP: true} },
+			want: store.ErrUnmet{Condition: store.ConditionNoTOTP},
 		},
 		"a user whose first key was added meanwhile has one": {
 			first: changes(func(store.NewUser) store.UserChange {

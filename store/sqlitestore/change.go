@@ -89,6 +89,9 @@ func (o *op) unmet(u *store.User, c *store.UserChange) (store.Condition, error) 
 			return store.ConditionSecurityKey, err
 		}
 	}
+	if c.If.NoTOTP && len(u.TOTPSecret) > 0 {
+		return store.ConditionNoTOTP, nil
+	}
 	if c.TOTPStep != 0 && c.TOTPStep <= u.TOTPStep {
 		return store.ConditionTOTPStep, nil
 	}
@@ -100,6 +103,15 @@ func (o *op) unmet(u *store.User, c *store.UserChange) (store.Condition, error) 
 		found, err := o.row(signCount, []any{&count}, c.UseKey.ID[:], u.ID[:])
 		if !found || count != c.UseKey.WasSignCount || err != nil {
 			return store.ConditionSignCount, err
+		}
+	}
+	if t := c.TakeTokens; t != nil {
+		if len(t.Tokens) == 0 {
+			return store.ConditionTokens, nil
+		}
+		found, err := o.row(hasTokens, []any{new(int)}, t.Key.Provider, t.Key.Subject, u.ID[:], t.Tokens)
+		if !found || err != nil {
+			return store.ConditionTokens, err
 		}
 	}
 	if c.PAT != nil && c.MaxPATs > 0 {
@@ -116,7 +128,7 @@ func recoveryCode(u *store.User, code []byte) int {
 	return slices.IndexFunc(u.RecoveryCodes, func(c []byte) bool { return bytes.Equal(c, code) })
 }
 
-// spend uses up what c proves the user's identity with; see [op.unmet].
+// spend uses up what c presents; see [op.unmet].
 func (o *op) spend(c *store.UserChange) error {
 	if c.Redeem != uuid.Nil {
 		if _, err := o.exec(removeTicket, c.Redeem[:]); err != nil {
@@ -124,7 +136,12 @@ func (o *op) spend(c *store.UserChange) error {
 		}
 	}
 	if k := c.UseKey; k != nil {
-		_, err := o.exec(useKey, k.SignCount, k.BackupState, k.UserVerified, micros(c.Now), k.ID[:])
+		if _, err := o.exec(useKey, k.SignCount, k.BackupState, k.UserVerified, micros(c.Now), k.ID[:]); err != nil {
+			return err
+		}
+	}
+	if t := c.TakeTokens; t != nil {
+		_, err := o.exec(setTokens, nil, t.Key.Provider, t.Key.Subject, c.UserID[:])
 		return err
 	}
 	return nil
@@ -260,7 +277,7 @@ func (o *op) add(c *store.UserChange) error {
 			return err
 		}
 		if c.MaxSessions > 0 {
-			if _, err := o.exec(endOldest, user, c.Session.ID[:], micros(c.Now), c.MaxSessions-1); err != nil {
+			if _, err := o.exec(endOldest, user, c.Session.ID[:], micros(c.Now), id(c.Session.PATID), c.MaxSessions-1); err != nil {
 				return err
 			}
 		}
@@ -288,6 +305,11 @@ func (o *op) edit(c *store.UserChange) error {
 	user := c.UserID[:]
 	if c.UsePAT != uuid.Nil {
 		if _, err := o.exec(usePAT, micros(c.Now), c.UsePAT[:], user); err != nil {
+			return err
+		}
+	}
+	if t := c.PutTokens; t != nil {
+		if _, err := o.exec(setTokens, t.Tokens, t.Key.Provider, t.Key.Subject, user); err != nil {
 			return err
 		}
 	}

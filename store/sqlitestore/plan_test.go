@@ -87,6 +87,8 @@ func TestTheHotStatementsUseTheirIndexes(t *testing.T) {
 		sessionAndUser:   {"SEARCH r USING PRIMARY KEY (id=?)", "SEARCH u USING INDEX sqlite_autoindex_auth_users_1 (id=?)"},
 		userByPAT:        {"SEARCH r USING INDEX sqlite_autoindex_auth_pats_2 (hash=?)", "SEARCH u USING INDEX sqlite_autoindex_auth_users_1 (id=?)"},
 		userByIdentity:   {"SEARCH r USING INDEX sqlite_autoindex_auth_identities_1 (provider=? AND subject=?)", "SEARCH u USING INDEX sqlite_autoindex_auth_users_1 (id=?)"},
+		setTokens:        {"SEARCH auth_identities USING INDEX sqlite_autoindex_auth_identities_1 (provider=? AND subject=?)"},
+		hasTokens:        {"SEARCH auth_identities USING INDEX sqlite_autoindex_auth_identities_1 (provider=? AND subject=?)"},
 		userByCredential: {"SEARCH r USING INDEX sqlite_autoindex_auth_security_keys_2 (credential_id=?)", "SEARCH u USING INDEX sqlite_autoindex_auth_users_1 (id=?)"},
 		rotateSession:    {"SEARCH auth_sessions USING PRIMARY KEY (id=?)"},
 		sessionsOf:       {"SEARCH auth_sessions USING INDEX auth_sessions_user_id (user_id=?)", "USE TEMP B-TREE FOR ORDER BY"},
@@ -99,6 +101,11 @@ func TestTheHotStatementsUseTheirIndexes(t *testing.T) {
 		usersAfter:       {"SEARCH auth_users USING INDEX sqlite_autoindex_auth_users_1 (id>?)"},
 		purgeSessions:    {"SEARCH auth_sessions USING PRIMARY KEY (id=?)", "LIST SUBQUERY 1", "SEARCH auth_sessions USING COVERING INDEX auth_sessions_expires_at (expires_at<?)"},
 		purgeAnonymous:   {"SEARCH auth_users USING INTEGER PRIMARY KEY (rowid=?)", "LIST SUBQUERY 1", "SEARCH auth_users USING COVERING INDEX auth_users_anonymous (last_seen_at<?)"},
+		userByIdentityOrEmail: {
+			"SEARCH auth_users USING INDEX sqlite_autoindex_auth_users_1 (id=?)",
+			"SCALAR SUBQUERY 1", "SEARCH auth_identities USING INDEX sqlite_autoindex_auth_identities_1 (provider=? AND subject=?)",
+			"SCALAR SUBQUERY 2", "SEARCH auth_users USING INDEX auth_users_email_key (email_key=?)",
+		},
 	} {
 		got := plan(t, db, st.text("auth_"))
 		// What follows is what goes along with a row.

@@ -28,8 +28,11 @@ const (
 	usersAfter
 	userIDByEmail
 	userIDByPhone
+	userByIdentityOrEmail
 
 	putIdentity
+	setTokens
+	hasTokens
 	removeIdentity
 	removeIdentitiesOf
 	identitiesOf
@@ -134,9 +137,13 @@ var texts = [statements]struct{ purpose, text string }{
 	usersAfter:       {"list users", "SELECT " + userColumns + " FROM {users} WHERE id > ? ORDER BY id LIMIT ?"},
 	userIDByEmail:    {"find a user", "SELECT id FROM {users} WHERE email_key = ?"},
 	userIDByPhone:    {"find a user", "SELECT id FROM {users} WHERE phone = ?"},
+	userByIdentityOrEmail: {"find a user", "SELECT " + userColumns + " FROM {users} WHERE id = coalesce(" +
+		"(SELECT user_id FROM {identities} WHERE provider = ? AND subject = ?), (SELECT id FROM {users} WHERE email_key = ?))"},
 
 	putIdentity: {"add an identity", insert("{identities}", identityColumns) +
 		" ON CONFLICT (provider, subject) DO UPDATE SET email = excluded.email, last_used_at = excluded.last_used_at, tokens = excluded.tokens WHERE user_id = excluded.user_id"},
+	setTokens:          {"set the tokens of an identity", "UPDATE {identities} SET tokens = ? WHERE provider = ? AND subject = ? AND user_id = ?"},
+	hasTokens:          {"look for tokens", "SELECT 1 FROM {identities} WHERE provider = ? AND subject = ? AND user_id = ? AND tokens = ?"},
 	removeIdentity:     {"remove an identity", "DELETE FROM {identities} WHERE provider = ? AND subject = ? AND user_id = ?"},
 	removeIdentitiesOf: {"remove identities", "DELETE FROM {identities} WHERE user_id = ?"},
 	identitiesOf:       {"list identities", "SELECT " + identityColumns + " FROM {identities} WHERE user_id = ? ORDER BY created_at"},
@@ -166,7 +173,7 @@ var texts = [statements]struct{ purpose, text string }{
 	removeSessionsOf:    {"end sessions", "DELETE FROM {sessions} WHERE user_id = ? AND id <> ?"},
 	removePATSessionsOf: {"end sessions", "DELETE FROM {sessions} WHERE user_id = ? AND pat_id IS NOT NULL"},
 	endOldest: {"end the least recently used sessions", "DELETE FROM {sessions} WHERE id IN (SELECT id FROM {sessions} " +
-		"WHERE user_id = ? AND id <> ? AND expires_at > ? ORDER BY rotated_at DESC, created_at DESC LIMIT -1 OFFSET ?)"},
+		"WHERE user_id = ? AND id <> ? AND expires_at > ? AND pat_id IS ? ORDER BY rotated_at DESC, created_at DESC LIMIT -1 OFFSET ?)"},
 	sessionAndUser: {"find a session", "SELECT " + of("u", userColumns) + ", " + of("r", sessionColumns) + " FROM {sessions} r JOIN {users} u ON u.id = r.user_id WHERE r.id = ?"},
 	sessionsOf:     {"list sessions", "SELECT " + sessionColumns + " FROM {sessions} WHERE user_id = ? AND expires_at > ? ORDER BY created_at"},
 	hasSession:     {"look for a session", "SELECT 1 FROM {sessions} WHERE id = ? AND user_id = ? AND expires_at > ?"},

@@ -74,6 +74,8 @@ func (o *op) find(q *store.UserQuery, a *store.Account) (bool, error) {
 	switch {
 	case q.ID != uuid.Nil:
 		return o.row(userByID, u, q.ID[:])
+	case q.Identity != store.IdentityKey{} && q.EmailKey != "":
+		return o.row(userByIdentityOrEmail, u, q.Identity.Provider, q.Identity.Subject, q.EmailKey)
 	case q.EmailKey != "":
 		return o.row(userByEmail, u, q.EmailKey)
 	case q.Phone != "":

@@ -3,6 +3,7 @@ package storetest
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,8 +154,10 @@ var changeTests = []test{
 	{"the epoch grows with what takes away or disables, and with nothing else", func(t *testing.T, s store.Store) { // ST-06
 		n := newPerson()
 		u := create(t, s, n)
-		recovery, token := newHash(), newPAT()
-		u = change(t, s, store.UserChange{UserID: u.ID, PAT: &token, Set: store.UserSet{RecoveryCodes: &[][]byte{recovery}}})
+		recovery, token, identity := newHash(), newPAT(), newIdentity()
+		u = change(t, s, store.UserChange{
+			UserID: u.ID, PAT: &token, Identity: &identity, Set: store.UserSet{RecoveryCodes: &[][]byte{recovery}},
+		})
 		ticket := put(t, s, ticketOf(u.ID))
 
 		for name, c := range map[string]store.UserChange{
@@ -165,7 +168,10 @@ var changeTests = []test{
 			"TOTP":        {TOTPStep: 77},
 			"recovery":    {RecoveryCode: recovery},
 			"UseKey":      {UseKey: &store.KeyUse{ID: n.SecurityKey.ID, WasSignCount: n.SecurityKey.SignCount, SignCount: 50}},
+			"TakeTokens":  {TakeTokens: &store.IdentityTokens{Key: keyOf(*n.Identity), Tokens: n.Identity.Tokens}},
 			"UsePAT":      {UsePAT: token.ID},
+			"PutTokens":   {PutTokens: &store.IdentityTokens{Key: keyOf(identity), Tokens: newTokens()}},
+			"no tokens":   {PutTokens: &store.IdentityTokens{Key: keyOf(identity)}},
 			"additions":   {Ticket: new(newTicket()), Identity: new(newIdentity()), SecurityKey: new(newKey()), PAT: new(newPAT())},
 			"RenameKey":   {RenameKey: &store.KeyName{ID: n.SecurityKey.ID, Nickname: "green"}},
 			"KeepSession": {Drop: store.Drop{KeepSession: n.Session.ID}},
@@ -203,6 +209,17 @@ var changeTests = []test{
 			}
 		}
 		equal(t, "the user", find(t, s, u.ID).User, u)
+	}},
+	{"a recovery code is used by a change that sets the codes", func(t *testing.T, s store.Store) {
+		u := someone(t, s)
+		used, left, renewed := newHash(), newHash(), newHash()
+		change(t, s, store.UserChange{UserID: u.ID, Set: store.UserSet{RecoveryCodes: &[][]byte{used, left}}})
+		set := store.UserChange{UserID: u.ID, RecoveryCode: used, Set: store.UserSet{RecoveryCodes: &[][]byte{renewed}}}
+		equal(t, "the codes", change(t, s, set).RecoveryCodes, [][]byte{renewed})
+		_, err := s.ChangeUser(t.Context(), set)
+		wants(t, err, unmet(store.ConditionRecoveryCode))
+		set.RecoveryCode, set.Set.RecoveryCodes = renewed, &[][]byte{}
+		equal(t, "the codes after the last", len(change(t, s, set).RecoveryCodes), 0)
 	}},
 	{"a session is opened", func(t *testing.T, s store.Store) {
 		u := someone(t, s)
@@ -260,6 +277,29 @@ var changeTests = []test{
 		change(t, s, store.UserChange{UserID: u.ID, Now: now, MaxSessions: 1})
 		livesOnly(t, s, u.ID, now, third.ID, fourth.ID)
 		livesOnly(t, s, other.ID, now, foreign.ID)
+	}},
+	{"sessions of a token make room for each other, and for no others", func(t *testing.T, s store.Store) {
+		u := someone(t, s)
+		one, two := newPAT(), newPAT()
+		change(t, s, store.UserChange{UserID: u.ID, PAT: &one})
+		change(t, s, store.UserChange{UserID: u.ID, PAT: &two})
+		at := base
+		open := func(token uuid.UUID) uuid.UUID {
+			at = at.Add(time.Second)
+			v := newSession()
+			v.PATID, v.RotatedAt = token, at
+			change(t, s, store.UserChange{UserID: u.ID, Now: at, Session: &v, MaxSessions: 2})
+			return v.ID
+		}
+		own, first, other := open(uuid.Nil), open(one.ID), open(two.ID)
+		second := open(one.ID)
+		livesOnly(t, s, u.ID, at, own, first, other, second)
+		third := open(one.ID)
+		livesOnly(t, s, u.ID, at, own, other, second, third)
+		latest := open(uuid.Nil)
+		livesOnly(t, s, u.ID, at, own, other, second, third, latest)
+		last := open(uuid.Nil)
+		livesOnly(t, s, u.ID, at, other, second, third, latest, last)
 	}},
 	{"a use makes a session recent", func(t *testing.T, s store.Store) {
 		u := someone(t, s)
@@ -323,6 +363,119 @@ var changeTests = []test{
 			change(t, s, store.UserChange{UserID: u.ID, Now: later, Identity: &update})
 			want.Email, want.Tokens, want.LastUsedAt = update.Email, tokens, later
 			equal(t, "the identities", find(t, s, u.ID).Identities, []store.Identity{want})
+		}
+	}},
+	{"the tokens of an identity are set, and nothing else of it", func(t *testing.T, s store.Store) {
+		n, other := newPerson(), newPerson()
+		n.Identity.Email = "jane@example.org"
+		u := create(t, s, n)
+		create(t, s, other)
+		change(t, s, store.UserChange{UserID: u.ID, Identity: new(newIdentity())})
+		want := look(t, s)
+		for i, tokens := range [][]byte{newTokens(), newTokens(), nil, newTokens(), {}, allBytes(100_000)} {
+			change(t, s, store.UserChange{
+				UserID: u.ID, Now: base.Add(time.Duration(i+1) * time.Minute),
+				PutTokens: &store.IdentityTokens{Key: keyOf(*n.Identity), Tokens: tokens},
+			})
+			for i := range want.Accounts {
+				for j := range want.Accounts[i].Identities {
+					if identity := &want.Accounts[i].Identities[j]; keyOf(*identity) == keyOf(*n.Identity) {
+						identity.Tokens = tokens
+					}
+				}
+			}
+			unchanged(t, s, want)
+		}
+	}},
+	{"tokens are taken before the same change does anything else, and put after it adds an identity", func(t *testing.T, s store.Store) {
+		for name, test := range map[string]struct {
+			do   func(c *store.UserChange, mine store.IdentityKey)
+			want string // the tokens afterwards
+			gone bool
+		}{
+			"nothing else": {do: func(*store.UserChange, store.IdentityKey) {}, want: "before"},
+			"Identity": {
+				do: func(c *store.UserChange, mine store.IdentityKey) {
+					c.Identity = &store.Identity{Provider: mine.Provider, Subject: mine.Subject, Tokens: []byte("added")}
+				},
+				want: "added",
+			},
+			"Identity without tokens": {
+				do: func(c *store.UserChange, mine store.IdentityKey) {
+					c.Identity = &store.Identity{Provider: mine.Provider, Subject: mine.Subject}
+				},
+			},
+			"PutTokens": {
+				do: func(c *store.UserChange, mine store.IdentityKey) {
+					c.PutTokens = &store.IdentityTokens{Key: mine, Tokens: []byte("put")}
+				},
+				want: "put",
+			},
+			"Identity and PutTokens": {
+				do: func(c *store.UserChange, mine store.IdentityKey) {
+					c.Identity = &store.Identity{Provider: mine.Provider, Subject: mine.Subject, Tokens: []byte("added")}
+					c.PutTokens = &store.IdentityTokens{Key: mine, Tokens: []byte("put")}
+				},
+				want: "put",
+			},
+			"RemoveIdentity": {
+				do:   func(c *store.UserChange, mine store.IdentityKey) { c.RemoveIdentity = mine },
+				gone: true,
+			},
+			"PutTokens and RemoveIdentity": {
+				do: func(c *store.UserChange, mine store.IdentityKey) {
+					c.PutTokens = &store.IdentityTokens{Key: mine, Tokens: []byte("put")}
+					c.RemoveIdentity = mine
+				},
+				gone: true,
+			},
+			"Drop": {
+				do:   func(c *store.UserChange, _ store.IdentityKey) { c.Drop.Identities = true },
+				gone: true,
+			},
+			"Drop and PutTokens": {
+				do: func(c *store.UserChange, mine store.IdentityKey) {
+					c.Drop.Identities = true
+					c.PutTokens = &store.IdentityTokens{Key: mine, Tokens: []byte("put")}
+				},
+				gone: true,
+			},
+			"Drop, Identity and PutTokens": {
+				do: func(c *store.UserChange, mine store.IdentityKey) {
+					c.Drop.Identities = true
+					c.Identity = &store.Identity{Provider: mine.Provider, Subject: mine.Subject, Tokens: []byte("added")}
+					c.PutTokens = &store.IdentityTokens{Key: mine, Tokens: []byte("put")}
+				},
+				want: "put",
+			},
+		} {
+			for _, taken := range []bool{false, true} {
+				n := newPerson()
+				n.Identity.Tokens = []byte("before")
+				mine := keyOf(*n.Identity)
+				c := store.UserChange{UserID: create(t, s, n).ID}
+				test.do(&c, mine)
+				want := test.want
+				if taken {
+					c.TakeTokens = &store.IdentityTokens{Key: mine, Tokens: n.Identity.Tokens}
+					want = strings.TrimPrefix(want, "before")
+				}
+				if c.Identity != nil {
+					c.Identity.Email, c.Identity.CreatedAt, c.Identity.LastUsedAt = "now@example.org", base, base.Add(time.Minute)
+				}
+				change(t, s, c)
+				got := find(t, s, c.UserID).Identities
+				if test.gone {
+					equal(t, name+" leaves identities", got, nil)
+					continue
+				}
+				left := *n.Identity
+				if c.Identity != nil {
+					left = *c.Identity
+				}
+				left.UserID, left.Tokens = c.UserID, []byte(want)
+				equal(t, name+" leaves identities", got, []store.Identity{left})
+			}
 		}
 	}},
 	{"the use of a token is noted", func(t *testing.T, s store.Store) {
@@ -414,6 +567,10 @@ var changeTests = []test{
 			{UsePAT: uuid.New()},
 			{RenameKey: &store.KeyName{ID: n.SecurityKey.ID, Nickname: "mine"}},
 			{RenameKey: &store.KeyName{ID: uuid.New(), Nickname: "mine"}},
+			{PutTokens: &store.IdentityTokens{Key: keyOf(*n.Identity), Tokens: newTokens()}},
+			{PutTokens: &store.IdentityTokens{Key: keyOf(*n.Identity)}},
+			{PutTokens: &store.IdentityTokens{Key: keyOf(newIdentity()), Tokens: newTokens()}},
+			{PutTokens: &store.IdentityTokens{}},
 		} {
 			c.UserID, c.Now = u.ID, base.Add(time.Minute)
 			change(t, s, c)

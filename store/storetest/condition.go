@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ var conditionTests = []test{
 	}},
 	{"the first condition that does not hold is told", func(t *testing.T, s store.Store) {
 		n := newPerson()
-		n.User.Disabled, n.User.TOTPStep = true, 10
+		n.User.Disabled, n.User.TOTPStep, n.User.TOTPSecret = true, 10, []byte("sealed")
 		n.User.RecoveryCodes = [][]byte{newHash()}
 		u := create(t, s, n)
 		change(t, s, store.UserChange{UserID: u.ID, If: store.Conditions{Disabled: true}, PAT: new(newPAT())})
@@ -32,11 +33,13 @@ var conditionTests = []test{
 			UserID: u.ID, Now: base,
 			If: store.Conditions{
 				Session: uuid.New(), Epoch: u.Epoch + 1, Anonymous: true, NoSecurityKeys: true, SecurityKey: uuid.New(),
+				NoTOTP: true,
 			},
 			Redeem:       uuid.New(),
 			TOTPStep:     10,
 			RecoveryCode: newHash(),
 			UseKey:       &store.KeyUse{ID: n.SecurityKey.ID, WasSignCount: n.SecurityKey.SignCount + 1},
+			TakeTokens:   &store.IdentityTokens{Key: keyOf(*n.Identity), Tokens: newTokens()},
 			PAT:          new(newPAT()),
 			MaxPATs:      1,
 			Set:          store.UserSet{Phone: new(taken.Phone)},
@@ -52,9 +55,11 @@ var conditionTests = []test{
 			{unmet(store.ConditionAnonymous), func() { c.If.Anonymous = false }},
 			{unmet(store.ConditionNoSecurityKeys), func() { c.If.NoSecurityKeys = false }},
 			{unmet(store.ConditionSecurityKey), func() { c.If.SecurityKey = n.SecurityKey.ID }},
+			{unmet(store.ConditionNoTOTP), func() { c.If.NoTOTP = false }},
 			{unmet(store.ConditionTOTPStep), func() { c.TOTPStep = 11 }},
 			{unmet(store.ConditionRecoveryCode), func() { c.RecoveryCode = n.User.RecoveryCodes[0] }},
 			{unmet(store.ConditionSignCount), func() { c.UseKey.WasSignCount-- }},
+			{unmet(store.ConditionTokens), func() { c.TakeTokens.Tokens = n.Identity.Tokens }},
 			{unmet(store.ConditionPATs), func() { c.MaxPATs = 2 }},
 			{conflict(store.FieldPhone), func() { c.Set.Phone = nil }},
 		} {
@@ -261,6 +266,31 @@ var conditionTests = []test{
 		c.If.SecurityKey = again.ID
 		change(t, s, c)
 	}},
+	{"a user without a second factor is told from one with", func(t *testing.T, s store.Store) {
+		n, other := store.NewUser{User: newUser()}, store.NewUser{User: newUser()}
+		n.User.TOTPPending, n.User.TOTPStep, n.User.RecoveryCodes = []byte("sealed"), 10, [][]byte{newHash()}
+		other.User.TOTPSecret = []byte("sealed")
+		u := create(t, s, n)
+		create(t, s, other)
+		for _, off := range [][]byte{nil, {}} {
+			c := busyChange(u.ID)
+			c.If.NoTOTP = true
+			c.SecurityKey = new(newKey())
+			// That the change itself turns it on makes no difference.
+			c.Set.TOTPSecret = new([]byte("sealed"))
+			change(t, s, c)
+			c = busyChange(u.ID)
+			c.If.NoTOTP = true
+			refusesChange(t, s, c, unmet(store.ConditionNoTOTP))
+			// That the change itself turns it off comes too late.
+			c.Set.TOTPSecret = &off
+			refusesChange(t, s, c, unmet(store.ConditionNoTOTP))
+			change(t, s, store.UserChange{UserID: u.ID, Set: store.UserSet{TOTPSecret: &off}})
+		}
+		c := busyChange(u.ID)
+		c.If.NoTOTP = true
+		change(t, s, c)
+	}},
 	{"a TOTP step is accepted once, and no earlier one after it", func(t *testing.T, s store.Store) {
 		n := store.NewUser{User: newUser()}
 		n.User.TOTPStep = 50_000_000
@@ -368,6 +398,69 @@ var conditionTests = []test{
 		change(t, s, store.UserChange{UserID: u.ID, RemoveKey: use.ID})
 		again.UseKey = &store.KeyUse{ID: use.ID, WasSignCount: use.SignCount, SignCount: 21}
 		refusesChange(t, s, again, unmet(store.ConditionSignCount))
+	}},
+	{"the tokens of an identity are taken once, by whoever knows them", func(t *testing.T, s store.Store) { // ST-03
+		n, other := newPerson(), newPerson()
+		other.Identity.Tokens = n.Identity.Tokens
+		u := create(t, s, n)
+		create(t, s, other)
+		second, without, empty := newIdentity(), newIdentity(), newIdentity()
+		without.Tokens, empty.Tokens = nil, []byte{}
+		for _, i := range []*store.Identity{&second, &without, &empty} {
+			change(t, s, store.UserChange{UserID: u.ID, Identity: i})
+		}
+		take := store.IdentityTokens{Key: keyOf(*n.Identity), Tokens: n.Identity.Tokens}
+		c := busyChange(u.ID)
+		for _, wrong := range []store.IdentityTokens{
+			{},
+			{Key: take.Key},
+			{Key: take.Key, Tokens: []byte{}},
+			{Key: take.Key, Tokens: second.Tokens},
+			{Key: take.Key, Tokens: take.Tokens[:len(take.Tokens)-1]},
+			{Key: take.Key, Tokens: append(bytes.Clone(take.Tokens), 0)},
+			{Key: keyOf(second), Tokens: take.Tokens},
+			{Key: keyOf(without)},
+			{Key: keyOf(without), Tokens: []byte{}},
+			{Key: keyOf(empty)},
+			{Key: keyOf(empty), Tokens: []byte{}},
+			{Key: keyOf(*other.Identity), Tokens: take.Tokens},
+			{Key: keyOf(newIdentity()), Tokens: take.Tokens},
+			{Key: store.IdentityKey{Provider: "google", Subject: take.Key.Subject}, Tokens: take.Tokens},
+		} {
+			c.TakeTokens = &wrong
+			refusesChange(t, s, c, unmet(store.ConditionTokens))
+		}
+		// That the change itself gives the identity these tokens, or brings it, comes too late.
+		c.TakeTokens = &store.IdentityTokens{Key: keyOf(without), Tokens: take.Tokens}
+		c.PutTokens = c.TakeTokens
+		refusesChange(t, s, c, unmet(store.ConditionTokens))
+		c.TakeTokens = &store.IdentityTokens{Key: keyOf(*c.Identity), Tokens: c.Identity.Tokens}
+		refusesChange(t, s, c, unmet(store.ConditionTokens))
+
+		before := look(t, s)
+		change(t, s, store.UserChange{UserID: u.ID, Now: base.Add(time.Minute), TakeTokens: &take})
+		for i := range before.Accounts {
+			for j := range before.Accounts[i].Identities {
+				if identity := &before.Accounts[i].Identities[j]; keyOf(*identity) == take.Key {
+					identity.Tokens = nil
+				}
+			}
+		}
+		unchanged(t, s, before)
+		c = busyChange(u.ID)
+		c.TakeTokens = &take
+		refusesChange(t, s, c, unmet(store.ConditionTokens))
+		// What is put in their place can be taken in turn, and they can no more.
+		put := store.IdentityTokens{Key: take.Key, Tokens: newTokens()}
+		change(t, s, store.UserChange{UserID: u.ID, PutTokens: &put})
+		refusesChange(t, s, c, unmet(store.ConditionTokens))
+		c.TakeTokens = &put
+		change(t, s, c)
+		// Those of an identity that was removed are gone with it.
+		change(t, s, store.UserChange{UserID: u.ID, RemoveIdentity: keyOf(second)})
+		c = busyChange(u.ID)
+		c.TakeTokens = &store.IdentityTokens{Key: keyOf(second), Tokens: second.Tokens}
+		refusesChange(t, s, c, unmet(store.ConditionTokens))
 	}},
 	{"a token is added while its user has fewer live ones than allowed", func(t *testing.T, s store.Store) { // PA-12
 		u, other := someone(t, s), someone(t, s)
@@ -611,6 +704,7 @@ func changeConflict(field store.Field, collide func(c *store.UserChange, other *
 		c.Drop = store.Drop{Sessions: true, SecurityKeys: true, Identities: true, AllTickets: true}
 		c.UseKey = &store.KeyUse{ID: mine.SecurityKey.ID, WasSignCount: mine.SecurityKey.SignCount, SignCount: 20}
 		c.TOTPStep, c.RecoveryCode = 50_000_000, mine.User.RecoveryCodes[0]
+		c.TakeTokens = &store.IdentityTokens{Key: keyOf(*mine.Identity), Tokens: mine.Identity.Tokens}
 		collide(&c, &other)
 		refusesChange(t, s, c, conflict(field))
 		if !lies(t, s, redeemed) || !lies(t, s, *mine.Ticket) || !lies(t, s, *other.Ticket) {

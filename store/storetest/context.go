@@ -25,6 +25,10 @@ func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(conte
 			_, err := s.User(ctx, store.UserQuery{ID: p.User.ID, Now: base, With: everything})
 			return err
 		},
+		"User by identity or address": func(ctx context.Context) error {
+			_, err := s.User(ctx, store.UserQuery{Identity: keyOf(*p.Identity), EmailKey: p.User.EmailKey, Now: base})
+			return err
+		},
 		"Users": func(ctx context.Context) error {
 			_, err := s.Users(ctx, uuid.Nil, 10)
 			return err
@@ -32,6 +36,8 @@ func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(conte
 		"ChangeUser": func(ctx context.Context) error {
 			c := busyChange(p.User.ID)
 			c.Drop = store.Drop{Sessions: true, AllTickets: true}
+			c.TakeTokens = &store.IdentityTokens{Key: keyOf(*p.Identity), Tokens: p.Identity.Tokens}
+			c.PutTokens = &store.IdentityTokens{Key: keyOf(*p.Identity), Tokens: newTokens()}
 			_, err := s.ChangeUser(ctx, c)
 			return err
 		},

@@ -82,7 +82,7 @@ var deleteTests = []test{
 
 	{"the first condition that does not hold is told, and nobody is deleted", func(t *testing.T, s store.Store) {
 		n := newPerson()
-		n.User.Disabled = true
+		n.User.Disabled, n.User.TOTPSecret = true, []byte("sealed")
 		u := create(t, s, n)
 		taken := newMessage()
 		post(t, s, taken)
@@ -91,6 +91,7 @@ var deleteTests = []test{
 			UserID: u.ID, Now: base,
 			If: store.Conditions{
 				Session: uuid.New(), Epoch: u.Epoch + 1, Anonymous: true, NoSecurityKeys: true, SecurityKey: uuid.New(),
+				NoTOTP: true,
 			},
 			Messages: []store.Message{taken},
 		}
@@ -104,6 +105,7 @@ var deleteTests = []test{
 			{unmet(store.ConditionAnonymous), func() { d.If.Anonymous = false }},
 			{unmet(store.ConditionNoSecurityKeys), func() { d.If.NoSecurityKeys = false }},
 			{unmet(store.ConditionSecurityKey), func() { d.If.SecurityKey = n.SecurityKey.ID }},
+			{unmet(store.ConditionNoTOTP), func() { d.If.NoTOTP = false }},
 			{conflict(store.FieldID), func() { d.Messages = nil }},
 		} {
 			refusesDeletion(t, s, d, step.want)
@@ -196,6 +198,15 @@ var deleteTests = []test{
 		with.If.SecurityKey = other.SecurityKey.ID
 		wants(t, s.DeleteUser(t.Context(), with), nil)
 		equal(t, "the store", look(t, s), world{})
+	}},
+	{"a deletion tells a user with a second factor from one without", func(t *testing.T, s store.Store) {
+		n := store.NewUser{User: newUser()}
+		n.User.TOTPSecret = []byte("sealed")
+		d := deletion(create(t, s, n).ID)
+		d.If.NoTOTP = true
+		refusesDeletion(t, s, d, unmet(store.ConditionNoTOTP))
+		change(t, s, store.UserChange{UserID: n.User.ID, Set: store.UserSet{TOTPSecret: new([]byte(nil))}})
+		wants(t, s.DeleteUser(t.Context(), d), nil)
 	}},
 	{"a letter whose id is taken keeps its user from being deleted", func(t *testing.T, s store.Store) {
 		p := newOwner(t, s)

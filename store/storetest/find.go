@@ -20,13 +20,17 @@ var findTests = []test{
 			n.Session.UserID = u.ID
 
 			for key, q := range map[string]store.UserQuery{
-				"ID":           {ID: u.ID},
-				"EmailKey":     {EmailKey: u.EmailKey},
-				"Phone":        {Phone: u.Phone},
-				"Identity":     {Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: n.Identity.Subject}},
-				"CredentialID": {CredentialID: n.SecurityKey.CredentialID},
-				"PATHashes":    {PATHashes: [][]byte{newHash(), token.Hash, newHash()}},
-				"SessionID":    {SessionID: n.Session.ID},
+				"ID":                                    {ID: u.ID},
+				"EmailKey":                              {EmailKey: u.EmailKey},
+				"Phone":                                 {Phone: u.Phone},
+				"Identity":                              {Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: n.Identity.Subject}},
+				"Identity and EmailKey":                 {Identity: keyOf(*n.Identity), EmailKey: u.EmailKey},
+				"Identity, and an EmailKey of nobody's": {Identity: keyOf(*n.Identity), EmailKey: "nobody@example.org"},
+				"EmailKey, and an Identity of nobody's": {Identity: keyOf(newIdentity()), EmailKey: u.EmailKey},
+				"EmailKey, and a Provider":              {Identity: store.IdentityKey{Provider: "github"}, EmailKey: u.EmailKey},
+				"CredentialID":                          {CredentialID: n.SecurityKey.CredentialID},
+				"PATHashes":                             {PATHashes: [][]byte{newHash(), token.Hash, newHash()}},
+				"SessionID":                             {SessionID: n.Session.ID},
 			} {
 				q.Now = base
 				got, err := s.User(t.Context(), q)
@@ -62,6 +66,10 @@ var findTests = []test{
 			{Identity: store.IdentityKey{Provider: "google", Subject: n.Identity.Subject}},
 			{Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: "unknown"}},
 			{Identity: store.IdentityKey{Provider: n.Identity.Provider}},
+			{Identity: keyOf(newIdentity()), EmailKey: "nobody@example.org"},
+			{Identity: store.IdentityKey{Provider: "google", Subject: n.Identity.Subject}, EmailKey: n.User.Email},
+			{Identity: store.IdentityKey{Provider: n.Identity.Provider}, EmailKey: n.Identity.Subject},
+			{Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: n.User.EmailKey}, EmailKey: n.Identity.Subject},
 			{CredentialID: newHash()},
 			{CredentialID: n.SecurityKey.CredentialID[:16]},
 			{PATHashes: [][]byte{newHash(), newHash()}},
@@ -74,6 +82,34 @@ var findTests = []test{
 			wants(t, err, store.ErrNotFound)
 			equal(t, "the account returned with an error", got, store.Account{})
 		}
+	}},
+	{"an identity comes before an address, whoever has that", func(t *testing.T, s store.Store) { // OA-28
+		n, other := newPerson(), newPerson()
+		u := create(t, s, n)
+		create(t, s, other)
+		q := store.UserQuery{Identity: keyOf(*n.Identity), EmailKey: other.User.EmailKey, With: everything, Now: early}
+		finds := func(id uuid.UUID) {
+			t.Helper()
+			got, err := s.User(t.Context(), q)
+			wants(t, err, nil)
+			want, err := s.User(t.Context(), store.UserQuery{ID: id, With: q.With, Now: q.Now})
+			wants(t, err, nil)
+			equal(t, "the account", got, want)
+		}
+		finds(u.ID)
+		// Also where its user is disabled, or has no address.
+		change(t, s, store.UserChange{UserID: u.ID, Set: store.UserSet{Disabled: new(true), Email: &store.Email{}}})
+		finds(u.ID)
+		change(t, s, store.UserChange{UserID: u.ID, If: store.Conditions{Disabled: true}, RemoveIdentity: keyOf(*n.Identity)})
+		finds(other.User.ID)
+		n.Identity.CreatedAt = base.Add(time.Second) // when the other has one already
+		change(t, s, store.UserChange{UserID: other.User.ID, Identity: n.Identity})
+		finds(other.User.ID)
+		change(t, s, store.UserChange{UserID: other.User.ID, Set: store.UserSet{Email: &store.Email{}}})
+		finds(other.User.ID)
+		wants(t, s.DeleteUser(t.Context(), deletion(other.User.ID)), nil)
+		_, err := s.User(t.Context(), q)
+		wants(t, err, store.ErrNotFound)
 	}},
 	{"a session finds its user until the instant it expires", func(t *testing.T, s store.Store) {
 		v := signIn(t, s, someone(t, s).ID, newSession())
@@ -160,14 +196,16 @@ var findTests = []test{
 		ended.ExpiresAt, endedToken.ExpiresAt = base, base
 		change(t, s, store.UserChange{UserID: u.ID, Session: &ended, PAT: &endedToken})
 		for key, q := range map[string]store.UserQuery{
-			"ID":            {ID: u.ID},
-			"EmailKey":      {EmailKey: u.EmailKey},
-			"Phone":         {Phone: u.Phone},
-			"Identity":      {Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: n.Identity.Subject}},
-			"CredentialID":  {CredentialID: n.SecurityKey.CredentialID},
-			"one PATHash":   {PATHashes: [][]byte{token.Hash}},
-			"two PATHashes": {PATHashes: [][]byte{newHash(), token.Hash}},
-			"SessionID":     {SessionID: n.Session.ID},
+			"ID":                                    {ID: u.ID},
+			"EmailKey":                              {EmailKey: u.EmailKey},
+			"Phone":                                 {Phone: u.Phone},
+			"Identity":                              {Identity: store.IdentityKey{Provider: n.Identity.Provider, Subject: n.Identity.Subject}},
+			"Identity and EmailKey":                 {Identity: keyOf(*n.Identity), EmailKey: u.EmailKey},
+			"EmailKey, and an Identity of nobody's": {Identity: keyOf(newIdentity()), EmailKey: u.EmailKey},
+			"CredentialID":                          {CredentialID: n.SecurityKey.CredentialID},
+			"one PATHash":                           {PATHashes: [][]byte{token.Hash}},
+			"two PATHashes":                         {PATHashes: [][]byte{newHash(), token.Hash}},
+			"SessionID":                             {SessionID: n.Session.ID},
 		} {
 			all := find(t, s, u.ID)
 			for with := range everything + 1 {

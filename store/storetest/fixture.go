@@ -50,7 +50,15 @@ func newUser() store.User {
 
 // newIdentity and the following make records that belong to nobody yet.
 func newIdentity() store.Identity {
-	return store.Identity{Provider: "github", Subject: uuid.NewString(), CreatedAt: base, LastUsedAt: base}
+	return store.Identity{
+		Provider: "github", Subject: uuid.NewString(), CreatedAt: base, LastUsedAt: base, Tokens: newTokens(),
+	}
+}
+
+func newTokens() []byte { return []byte("sealed " + uuid.NewString()) }
+
+func keyOf(i store.Identity) store.IdentityKey {
+	return store.IdentityKey{Provider: i.Provider, Subject: i.Subject}
 }
 
 func newKey() store.SecurityKey {

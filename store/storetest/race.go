@@ -105,6 +105,113 @@ var raceTests = []test{
 			}), conflict(field))
 		}
 	}},
+	{"of many who sign up with one identity, or add it, one gets it", func(t *testing.T, s store.Store) { // ST-04, OA-06
+		for range 3 {
+			identity := newIdentity()
+			users := make([]uuid.UUID, crowd)
+			for i := range users {
+				users[i] = uuid.New()
+				if i%2 == 0 {
+					users[i] = someone(t, s).ID
+				}
+			}
+			once(t, race(crowd, func(i int) error {
+				mine := identity
+				mine.Tokens = newTokens()
+				if i%2 == 0 {
+					_, err := s.ChangeUser(t.Context(), store.UserChange{UserID: users[i], Now: base, Identity: &mine})
+					return err
+				}
+				n := store.NewUser{User: newUser(), Identity: &mine}
+				n.User.ID = users[i]
+				_, err := s.CreateUser(t.Context(), n)
+				return err
+			}), conflict(store.FieldIdentity))
+			owners := 0
+			for _, a := range look(t, s).Accounts {
+				owners += len(a.Identities)
+				wants(t, s.DeleteUser(t.Context(), deletion(a.ID)), nil)
+			}
+			if owners != 1 {
+				t.Errorf("the identity is that of %d users, want 1", owners)
+			}
+		}
+	}},
+	{"of many who remove the identities of a user as they were read one succeeds", func(t *testing.T, s store.Store) { // ST-06
+		for range 3 {
+			n, second := newPerson(), newIdentity()
+			u := create(t, s, n)
+			u = change(t, s, store.UserChange{UserID: u.ID, Identity: &second})
+			keys := []store.IdentityKey{keyOf(*n.Identity), keyOf(second)}
+			once(t, race(crowd, func(i int) error {
+				_, err := s.ChangeUser(t.Context(), store.UserChange{
+					UserID: u.ID, Now: base, If: store.Conditions{Epoch: u.Epoch}, RemoveIdentity: keys[i%2],
+				})
+				return err
+			}), unmet(store.ConditionEpoch))
+			if left := find(t, s, u.ID).Identities; len(left) != 1 {
+				t.Errorf("%d identities are left, want 1", len(left))
+			}
+		}
+	}},
+	{"of many who take the tokens of an identity one gets them", func(t *testing.T, s store.Store) { // ST-03
+		for range 3 {
+			n := newPerson()
+			u := create(t, s, n)
+			take := store.IdentityTokens{Key: keyOf(*n.Identity), Tokens: n.Identity.Tokens}
+			once(t, race(crowd, func(int) error {
+				_, err := s.ChangeUser(t.Context(), store.UserChange{UserID: u.ID, Now: base, TakeTokens: &take})
+				return err
+			}), unmet(store.ConditionTokens))
+			n.Identity.UserID, n.Identity.Tokens = u.ID, nil
+			equal(t, "the identities", find(t, s, u.ID).Identities, []store.Identity{*n.Identity})
+		}
+	}},
+	{"of many who put tokens in the place of those that they take one does", func(t *testing.T, s store.Store) { // ST-03
+		n := newPerson()
+		u := create(t, s, n)
+		key := keyOf(*n.Identity)
+		put := make([][]byte, crowd)
+		errs := race(crowd, func(i int) error {
+			put[i] = newTokens()
+			_, err := s.ChangeUser(t.Context(), store.UserChange{
+				UserID: u.ID, Now: base, TakeTokens: &store.IdentityTokens{Key: key, Tokens: n.Identity.Tokens},
+				PutTokens: &store.IdentityTokens{Key: key, Tokens: put[i]},
+			})
+			return err
+		})
+		once(t, errs, unmet(store.ConditionTokens))
+		for i, err := range errs {
+			if err == nil {
+				n.Identity.UserID, n.Identity.Tokens = u.ID, put[i]
+			}
+		}
+		equal(t, "the identities", find(t, s, u.ID).Identities, []store.Identity{*n.Identity})
+	}},
+	{"no change that demands that there be no second factor comes after one", func(t *testing.T, s store.Store) {
+		for range 5 {
+			u := someone(t, s)
+			changed := make([]store.User, crowd)
+			errs := race(crowd, func(i int) (err error) {
+				c := store.UserChange{UserID: u.ID, Now: base, If: store.Conditions{NoTOTP: true}, SecurityKey: new(newKey())}
+				if i == crowd/2 {
+					c = store.UserChange{UserID: u.ID, Now: base, Set: store.UserSet{TOTPSecret: new([]byte("sealed"))}}
+				}
+				changed[i], err = s.ChangeUser(t.Context(), c)
+				return err
+			})
+			added := successes(t, errs, unmet(store.ConditionNoTOTP)) - 1
+			wants(t, errs[crowd/2], nil)
+			for i, got := range changed {
+				if errs[i] == nil && i != crowd/2 && len(got.TOTPSecret) > 0 {
+					t.Error("a key was added after a second factor was turned on")
+				}
+			}
+			if n := len(find(t, s, u.ID).SecurityKeys); n != added {
+				t.Errorf("there are %d keys, want %d", n, added)
+			}
+		}
+	}},
 	{"of many sign-ups with one ticket one succeeds", func(t *testing.T, s store.Store) { // ST-03
 		ticket := put(t, s, newTicket())
 		once(t, race(crowd, func(int) error {
@@ -526,6 +633,11 @@ var raceTests = []test{
 				store.UserChange{SecurityKey: new(newKey())},
 				func(*store.NewUser) store.Conditions { return store.Conditions{NoSecurityKeys: true} },
 				store.ConditionNoSecurityKeys,
+			},
+			"a second factor is turned on": {
+				store.UserChange{Set: store.UserSet{TOTPSecret: new([]byte("sealed"))}},
+				func(*store.NewUser) store.Conditions { return store.Conditions{NoTOTP: true} },
+				store.ConditionNoTOTP,
 			},
 		} {
 			for round := range 6 {

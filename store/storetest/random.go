@@ -22,7 +22,7 @@ var randomTests = func() []test {
 			for range 2 {
 				l.users = append(l.users, someone(t, s))
 			}
-			for i := 0; i < 250 && !t.Failed(); i++ {
+			for i := 0; i < 350 && !t.Failed(); i++ {
 				l.step()
 			}
 		}})
@@ -39,7 +39,8 @@ type life struct {
 	users    []store.User
 	sessions []*store.Session // live ones
 	tickets  []*store.Ticket  // live ones
-	opened   []store.Session  // all that ever were
+	linked   []*store.Identity
+	opened   []store.Session // all that ever were
 	issued   []store.Ticket
 	rotated  []store.RotatedSession // answers that may be taken back
 }
@@ -51,11 +52,14 @@ func (l *life) step() {
 	pick(l.rand,
 		l.open, l.open, l.rotate, l.rotate, l.rotate, l.rotate, l.unrotate, l.end, l.drop, l.disable,
 		l.put, l.put, l.put, l.check, l.check, l.take, l.redeem, l.purge,
+		l.link, l.link, l.unlink, l.takeTokens, l.takeTokens, l.putTokens, l.resolve, l.resolve, l.secondFactor,
 	)()
 	for i := range l.users {
-		got, err := l.s.User(l.t.Context(), store.UserQuery{ID: l.users[i].ID, With: store.WithSessions, Now: l.now})
+		got, err := l.s.User(l.t.Context(), store.UserQuery{
+			ID: l.users[i].ID, With: store.WithSessions | store.WithIdentities, Now: l.now,
+		})
 		wants(l.t, err, nil)
-		want := store.Account{User: l.users[i]}
+		want := store.Account{User: l.users[i], Identities: l.identitiesOf(l.users[i].ID)}
 		for _, v := range l.sessions {
 			if v.UserID == want.ID {
 				want.Sessions = append(want.Sessions, *v)
@@ -323,6 +327,130 @@ func (l *life) redeem() {
 	}
 	if l.change(store.UserChange{UserID: u.ID, Redeem: id}, want) {
 		l.tickets = without(l.tickets, func(v *store.Ticket) bool { return v.ID == id })
+	}
+}
+
+// identitiesOf are those of a user, the oldest first.
+func (l *life) identitiesOf(user uuid.UUID) []store.Identity {
+	var list []store.Identity
+	for _, i := range l.linked {
+		if i.UserID == user {
+			list = append(list, *i)
+		}
+	}
+	return list
+}
+
+// identity is one of a few, and where it is in the model.
+func (l *life) identity() (store.IdentityKey, *store.Identity) {
+	key := store.IdentityKey{Provider: pick(l.rand, "github", "google"), Subject: pick(l.rand, "1", "2")}
+	for _, i := range l.linked {
+		if keyOf(*i) == key {
+			return key, i
+		}
+	}
+	return key, nil
+}
+
+func (l *life) link() {
+	u := l.user()
+	key, old := l.identity()
+	i := store.Identity{
+		Provider: key.Provider, Subject: key.Subject, UserID: u.ID, Email: l.now.String(), CreatedAt: l.now, LastUsedAt: l.now,
+		Tokens: pick(l.rand, newTokens(), newTokens(), nil),
+	}
+	want := refusal(u, 0)
+	if want == nil && old != nil && old.UserID != u.ID {
+		want = conflict(store.FieldIdentity)
+	}
+	switch {
+	case !l.change(store.UserChange{UserID: u.ID, Identity: &i}, want):
+	case old != nil:
+		old.Email, old.LastUsedAt, old.Tokens = i.Email, i.LastUsedAt, i.Tokens
+	default:
+		l.linked = append(l.linked, &i)
+	}
+}
+
+func (l *life) unlink() {
+	u := l.user()
+	key, i := l.identity()
+	epoch := pick(l.rand, 0, u.Epoch, u.Epoch-1)
+	if !l.change(store.UserChange{UserID: u.ID, If: store.Conditions{Epoch: epoch}, RemoveIdentity: key}, refusal(u, epoch)) {
+		return
+	}
+	u.Epoch++
+	l.linked = without(l.linked, func(other *store.Identity) bool { return other == i && i.UserID == u.ID })
+	l.readEpoch(u)
+}
+
+func (l *life) takeTokens() {
+	u := l.user()
+	key, i := l.identity()
+	c := store.UserChange{UserID: u.ID, TakeTokens: &store.IdentityTokens{Key: key, Tokens: newTokens()}}
+	if i != nil && l.rand.IntN(4) > 0 {
+		c.TakeTokens.Tokens = i.Tokens
+	}
+	var put []byte
+	if l.rand.IntN(2) == 0 {
+		put = newTokens()
+		c.PutTokens = &store.IdentityTokens{Key: key, Tokens: put}
+	}
+	want := refusal(u, 0)
+	if want == nil && (i == nil || i.UserID != u.ID || i.Tokens == nil || !slices.Equal(i.Tokens, c.TakeTokens.Tokens)) {
+		want = unmet(store.ConditionTokens)
+	}
+	if l.change(c, want) {
+		i.Tokens = put
+	}
+}
+
+func (l *life) putTokens() {
+	u := l.user()
+	key, i := l.identity()
+	tokens := pick(l.rand, newTokens(), newTokens(), nil)
+	c := store.UserChange{UserID: u.ID, PutTokens: &store.IdentityTokens{Key: key, Tokens: tokens}}
+	if l.change(c, refusal(u, 0)) && i != nil && i.UserID == u.ID {
+		i.Tokens = tokens
+	}
+}
+
+// resolve looks for whoever has an identity or else an address.
+func (l *life) resolve() {
+	key, i := l.identity()
+	q := store.UserQuery{Identity: key, EmailKey: "nobody@example.org", With: store.WithIdentities, Now: l.now}
+	var want store.Account
+	if l.rand.IntN(4) > 0 {
+		want.User = *l.user()
+		q.EmailKey = want.EmailKey
+	}
+	for _, u := range l.users {
+		if i != nil && i.UserID == u.ID {
+			want.User = u
+		}
+	}
+	got, err := l.s.User(l.t.Context(), q)
+	if want.ID == uuid.Nil {
+		wants(l.t, err, store.ErrNotFound)
+		return
+	}
+	wants(l.t, err, nil)
+	want.Identities = l.identitiesOf(want.ID)
+	equal(l.t, "the account found by identity or address", got, want)
+}
+
+// secondFactor turns a second factor on or off, perhaps only where there is none.
+func (l *life) secondFactor() {
+	u := l.user()
+	secret := pick(l.rand, newTokens(), nil)
+	c := store.UserChange{UserID: u.ID, Set: store.UserSet{TOTPSecret: &secret}}
+	c.If.NoTOTP = l.rand.IntN(2) == 0
+	want := refusal(u, 0)
+	if want == nil && c.If.NoTOTP && u.TOTPSecret != nil {
+		want = unmet(store.ConditionNoTOTP)
+	}
+	if l.change(c, want) {
+		u.TOTPSecret, u.UpdatedAt = secret, l.now
 	}
 }
 

@@ -261,7 +261,7 @@ var recordTests = []test{
 			Identity: newIdentity(), Key: newKey(), PAT: newPAT(), Session: newSession(), Ticket: newTicket(), Message: newMessage(),
 			SigningKey: newSigningKey(), Event: store.Event{ID: uuid.New(), At: base, Type: "kind"},
 		}
-		r.Identity.LastUsedAt = time.Time{}
+		r.Identity.LastUsedAt, r.Identity.Tokens = time.Time{}, nil
 		r.Key.SignCount, r.Key.Nickname = 0, ""
 		r.Session.AMR, r.Session.Address, r.Session.Scopes = nil, "", nil
 		r.Ticket.Data, r.Ticket.Tries = nil, 1
@@ -271,19 +271,25 @@ var recordTests = []test{
 	{"what was passed in may be changed afterwards", passedIn(false)},
 	{"what was passed in may be changed afterwards, added later", passedIn(true)},
 	{"values set may be changed afterwards", func(t *testing.T, s store.Store) {
-		u := someone(t, s)
+		identity := newIdentity()
+		u := create(t, s, store.NewUser{User: newUser(), Identity: &identity})
+		tokens := store.IdentityTokens{Key: keyOf(identity), Tokens: []byte("tokens")}
 		set := store.UserSet{
 			Roles: []string{"user", "editor"}, Metadata: json.RawMessage(`{"a":1}`), TOTPSecret: new([]byte("secret")),
 			TOTPPending: new([]byte("pending")), RecoveryCodes: &[][]byte{[]byte("one"), []byte("two")},
 		}
-		got := change(t, s, store.UserChange{UserID: u.ID, Set: set})
+		got := change(t, s, store.UserChange{UserID: u.ID, Set: set, PutTokens: &tokens})
 		scribble(set)
+		scribble(tokens)
 		want := u
 		want.Roles, want.Metadata = []string{"user", "editor"}, json.RawMessage(`{"a":1}`)
 		want.TOTPSecret, want.TOTPPending = []byte("secret"), []byte("pending")
 		want.RecoveryCodes = [][]byte{[]byte("one"), []byte("two")}
 		equal(t, "the user returned", got, want)
-		equal(t, "the user found", find(t, s, u.ID).User, want)
+		a := find(t, s, u.ID)
+		equal(t, "the user found", a.User, want)
+		identity.UserID, identity.Tokens = u.ID, []byte("tokens")
+		equal(t, "the identities", a.Identities, []store.Identity{identity})
 	}},
 	{"letters and tickets passed alone may be changed afterwards", func(t *testing.T, s store.Store) {
 		u := someone(t, s)
@@ -317,6 +323,7 @@ var recordTests = []test{
 				{SessionID: r.Session.ID},
 				{PATHashes: [][]byte{r.PAT.Hash}},
 				{EmailKey: r.User.EmailKey},
+				{Identity: keyOf(r.Identity), EmailKey: r.User.EmailKey},
 			} {
 				q.Now = base
 				a, err := s.User(t.Context(), q)

@@ -87,6 +87,19 @@ var operations = []operation{
 		i := c.identity(rand.IntN(c.identities()))
 		return c.find(store.UserQuery{Identity: store.IdentityKey{Provider: i.Provider, Subject: i.Subject}})
 	}},
+	{"User by identity or e-mail", func(c *caller) (call, undo func(context.Context) error) {
+		i := c.identity(rand.IntN(c.identities()))
+		return c.find(store.UserQuery{
+			Identity: store.IdentityKey{Provider: i.Provider, Subject: i.Subject},
+			EmailKey: c.user(rand.IntN(c.users)).EmailKey, With: store.WithIdentities,
+		})
+	}},
+	{"User by e-mail, since nobody has the identity", func(c *caller) (call, undo func(context.Context) error) {
+		return c.find(store.UserQuery{
+			Identity: store.IdentityKey{Provider: "github", Subject: uuid.NewString()},
+			EmailKey: c.user(rand.IntN(c.users)).EmailKey, With: store.WithIdentities,
+		})
+	}},
 	{"User by credential", func(c *caller) (call, undo func(context.Context) error) {
 		return c.find(store.UserQuery{CredentialID: c.key(rand.IntN(c.keys())).CredentialID})
 	}},
