@@ -2,24 +2,17 @@
 package baseurl
 
 import (
-	"net/netip"
-	"net/url"
 	"strings"
+
+	"github.com/ostiary/auth/internal/outbound"
 )
 
 // Or returns the base of the provider's URLs without a slash at its end: given if it is set, and otherwise def. ok is
-// false if given is not an absolute https URL without user, query and fragment. http is allowed to this host, for tests.
+// false if given is not a URL that [outbound.CheckURL] accepts, without a query: absolute and https, or http to this host,
+// for tests.
 func Or(given, def string) (base string, ok bool) {
 	if given == "" {
 		return def, true
 	}
-	u, err := url.Parse(given)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", false
-	}
-	local := u.Hostname() == "localhost"
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
-		local = ip.IsLoopback()
-	}
-	return strings.TrimSuffix(given, "/"), u.Scheme == "https" || u.Scheme == "http" && local
+	return strings.TrimSuffix(given, "/"), outbound.CheckURL(given) == nil && !strings.Contains(given, "?")
 }

@@ -1,0 +1,3 @@
+package outbound
+
+var NewTransport = newTransport

@@ -1,0 +1,48 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// Get fetches JSON, with the access token if that is not empty (RFC 6750 §2.1), as [Do] does.
+func Get(ctx context.Context, c *http.Client, from, accessToken string) ([]byte, http.Header, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return nil, nil, errors.New("make the request")
+	}
+	request.Header.Set("Accept", "application/json")
+	if accessToken != "" {
+		request.Header.Set("Authorization", "Bearer "+accessToken)
+	}
+	return Do(c, request)
+}
+
+// Do makes a request and returns the body and the header of the answer, whose status must be 200. Its errors repeat neither the
+// URL nor what the server says.
+func Do(c *http.Client, request *http.Request) ([]byte, http.Header, error) {
+	request.Header.Set("User-Agent", "ostiary-auth") // GitHub refuses requests without
+	response, err := c.Do(request)
+	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err
+		}
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("status %d", response.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, MaxBody+1)) // c may be another client
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("read the answer: %w", err)
+	case len(body) > MaxBody:
+		return nil, nil, ErrTooLarge
+	}
+	return body, response.Header, nil
+}
