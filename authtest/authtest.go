@@ -12,6 +12,8 @@
 //
 // The engine is the real one over a [memstore.Store], with every rule in force: an address is verified, a password is
 // hashed (cheaply), a session expires. Nothing leaves the process: outbound requests fail.
+//
+// An [Authenticator] plays the part of a person's passkeys, and an [IdP] that of a provider with which they sign in.
 package authtest
 
 import (
