@@ -84,19 +84,10 @@ type AccountData struct {
 	User                 *User                `json:"user"`
 	Sessions             []SessionDetails     `json:"sessions"`
 	SecurityKeys         []SecurityKey        `json:"securityKeys"`
-	Identities           []IdentityDetails    `json:"identities"`
+	Identities           []Identity           `json:"identities"`
 	PersonalAccessTokens []AccessTokenDetails `json:"personalAccessTokens"`
 	HasPassword          bool                 `json:"hasPassword"`
 	LastSeenAt           time.Time            `json:"lastSeenAt"`
-}
-
-// IdentityDetails is what its owner may see of an account at an identity provider.
-type IdentityDetails struct {
-	Provider   string    `json:"provider"`
-	Subject    string    `json:"subject"` // the provider's id of the account
-	Email      string    `json:"email"`   // what the provider last reported
-	CreatedAt  time.Time `json:"createdAt"`
-	LastUsedAt time.Time `json:"lastUsedAt"`
 }
 
 // AccessTokenDetails is what its owner may see of a personal access token.
@@ -111,10 +102,10 @@ type AccessTokenDetails struct {
 
 // ExportAccount returns what is kept of the principal. It costs one round trip.
 //
-// Errors: as at [Engine.User].
+// Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ExportAccount(ctx context.Context, principal *Principal) (_ *AccountData, err error) {
 	defer e.settle(&err)
-	a, err := e.account(ctx, principal, store.WithSessions|store.WithSecurityKeys|store.WithIdentities|store.WithPATs)
+	a, err := e.ownAccount(ctx, principal, store.WithSessions|store.WithSecurityKeys|store.WithIdentities|store.WithPATs)
 	if err != nil {
 		return nil, err
 	}
@@ -122,14 +113,11 @@ func (e *Engine) ExportAccount(ctx context.Context, principal *Principal) (_ *Ac
 		User: publicUser(&a.User), HasPassword: a.PasswordHash != "", LastSeenAt: a.LastSeenAt,
 		Sessions:             sessionDetails(a.Sessions, principal.SessionID),
 		SecurityKeys:         make([]SecurityKey, len(a.SecurityKeys)),
-		Identities:           make([]IdentityDetails, len(a.Identities)),
+		Identities:           publicIdentities(a.Identities),
 		PersonalAccessTokens: patDetails(a.PATs),
 	}
 	for i := range a.SecurityKeys {
 		d.SecurityKeys[i] = *publicKey(&a.SecurityKeys[i])
-	}
-	for i, id := range a.Identities {
-		d.Identities[i] = IdentityDetails{id.Provider, id.Subject, id.Email, id.CreatedAt, id.LastUsedAt}
 	}
 	return d, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -33,6 +34,7 @@ type Engine struct {
 	outbox outbox
 
 	limiters limiters
+	outside  *http.Client // for requests to identity providers
 }
 
 // New returns an engine over a store. It reports every mistake in the configuration at once, by field path, and does
@@ -57,7 +59,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens, limiters: newLimiters(&config)}
+	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens, limiters: newLimiters(&config), outside: config.HTTPClient}
 	e.outbox.wake = make(chan struct{}, 1)
 	keys := config.AccessTokens.Keys
 	if keys.empty() {

@@ -51,6 +51,23 @@ func TestTheAccountChangesBetweenTheLookAndTheChange(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("two visits to a provider by who has the address of a sign-up", func(t *testing.T) {
+		t.Parallel()
+		e := interruptible(t, withSomewhere(&somewhere{}, &somewhere{}))
+		pendingUser(t, e.Engine, "ada@example.com")
+		visit := func() *auth.Session {
+			in, err := e.SignInIDToken(background, auth.SignInIDTokenParams{Provider: "here", IDToken: asJSON(person("1", "ada@example.com", true))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return in.Session
+		}
+		var earlier *auth.Session
+		e.arm(func() { earlier = visit() })
+		if later := visit(); earlier == nil || later.User.ID != earlier.User.ID {
+			t.Errorf("they are %v and %v", earlier, later)
+		}
+	})
 	t.Run("a password is reset while the old one is given", func(t *testing.T) {
 		t.Parallel()
 		e := interruptible(t)

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,11 +25,13 @@ import (
 	"github.com/ostiary/auth/internal/claimpath"
 	"github.com/ostiary/auth/internal/emailaddr"
 	texts "github.com/ostiary/auth/internal/letter"
+	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/internal/passhash"
 	"github.com/ostiary/auth/internal/phone"
 	"github.com/ostiary/auth/internal/redirect"
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/mail"
+	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/sms"
 )
 
@@ -47,9 +50,20 @@ type Config struct {
 	// Secret is the root of every key that the engine derives: at least 32 random bytes, equal on all replicas.
 	// Whoever has it and the database can impersonate every user.
 	Secret Secret
-	// PreviousSecrets are tried after Secret, so that it can be replaced without signing anybody out. Remove one when
-	// the longest session that began under it has ended: what was made under it and lives longer is lost with it, that is,
-	// second factors, recovery codes and personal access tokens. A service that has any keeps it.
+	// PreviousSecrets are tried after Secret, so that it can be replaced without signing anybody out. What was made under one
+	// and is still of use when it is removed is lost:
+	//
+	//   - Sessions, and the codes of an authenticator app, pass to Secret at each use: a session when it is refreshed, the
+	//     secret of an app when a code of it is accepted. A session that lives has been refreshed within Sessions.Idle. Of a
+	//     second factor that has not been used, codes of the app fail with [ErrInternal].
+	//   - What else there is does not pass to Secret, and has an end: personal access tokens after PAT.MaxLifetime at most, links
+	//     and codes after the longest of Tickets, access tokens after AccessTokens.Lifetime unless AccessTokens.Keys is set, and
+	//     letters in the outbox after two days or so.
+	//   - Recovery codes do not, either, and live until they are used or made anew. The tokens of providers are kept until they
+	//     are handed out, and are new after each visit.
+	//
+	// So remove one when all these times have gone by since Secret replaced it on the last replica. Where there are second
+	// factors, keep it, or be ready to help those who have not used theirs since: see [Engine.RemoveMFA].
 	PreviousSecrets []Secret
 
 	Password  *PasswordConfig
@@ -60,6 +74,18 @@ type Config struct {
 	MFA       *MFAConfig
 	PAT       *PATConfig
 	Anonymous *AnonymousConfig
+
+	// Providers are identity providers with which users sign in, by name: the name stands in routes, in letters and with the
+	// accounts that are linked, and is for ever. It has at most 32 lower-case letters, digits, hyphens and underscores. Package
+	// provider/oauth has the well-known ones, package provider/oidc any that speaks OpenID Connect. The redirect URI to
+	// register there is ServerURL, "/signin/provider/", the name, and "/callback".
+	Providers map[string]provider.Provider
+	// IDTokens are providers whose id tokens apps hand in, by name. It is the one in Providers where that is the same provider:
+	// an account is then the same by either way.
+	IDTokens map[string]provider.IDTokenVerifier
+	// ForgetProviderTokens keeps nothing of what providers give. The default keeps it, sealed, until [Engine.ProviderTokens] has
+	// handed it out.
+	ForgetProviderTokens bool
 
 	SignUp       SignUpConfig
 	Email        EmailConfig
@@ -115,7 +141,10 @@ type Config struct {
 	// Logger receives what an operator should know and no caller may. No secret, address or number is ever logged. The
 	// default discards.
 	Logger *slog.Logger
-	// HTTPClient makes outbound requests. The default has a time limit of 10 seconds.
+	// HTTPClient is what outbound requests are made with: its transport decides about proxies and trusted certificates. Of
+	// the rest only a Timeout below 10 seconds counts. Every request ends after that time and takes at most 1 MiB of an
+	// answer, redirects to another server are refused, and there are no cookies. The default demands TLS 1.2 and takes
+	// proxies from the environment.
 	HTTPClient *http.Client
 }
 
@@ -219,8 +248,8 @@ const (
 	UserVerificationDiscouraged UserVerification = "discouraged"
 )
 
-// ElevationConfig says when a user must step up: prove once more that they are there, with a security key, before they
-// do what cannot be undone. See [Engine.Elevate].
+// ElevationConfig says when a user must step up: prove once more that they are there, with a security key or a code of their
+// authenticator app for example, before they do what cannot be undone. See [Engine.Elevate].
 type ElevationConfig struct {
 	Mode ElevationMode
 	// Methods are the ways to step up. The default is ElevateByWebAuthn and ElevateByTOTP. The others are weaker: a user who
@@ -368,7 +397,8 @@ type SessionsConfig struct {
 	// tabs and lost answers. Later use is theft (RFC 9700 §4.14.2) and ends the session. The default is 10 seconds, the
 	// maximum one minute.
 	Grace time.Duration
-	// MaxPerUser bounds the live sessions of one user: the least recently used end. The default is 100.
+	// MaxPerUser bounds the live sessions of one user: the least recently used end. Those that were opened with a personal
+	// access token are counted apart, for each token. The default is 100.
 	MaxPerUser int
 	// CheckOnVerify makes [Engine.Authenticate] and [Engine.VerifyToken] ask the store whether the session still
 	// lives, so that a revoked one ends at once and not with its access token. It costs one read per call.
@@ -377,7 +407,7 @@ type SessionsConfig struct {
 
 // AccessTokensConfig says what is in an access token and who signs it.
 type AccessTokensConfig struct {
-	// Lifetime of a token. The default is 15 minutes, the maximum 24 hours.
+	// Lifetime of a token, which never outlives its session. The default is 15 minutes, the maximum 24 hours.
 	Lifetime time.Duration
 	// Issuer is the claim "iss". The default is "hasura-auth".
 	Issuer string
@@ -406,6 +436,7 @@ type TicketsConfig struct {
 	SMSOTP        time.Duration // a code in a text message; default 5 minutes, and 10 with a Verifier
 	MFA           time.Duration // what a first factor earns of who has a second; default 5 minutes
 	Code          time.Duration // what a client with a code challenge gets in a redirect; default 5 minutes
+	ProviderState time.Duration // a visit to an identity provider; default 10 minutes
 	WebAuthn      time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes
 }
 
@@ -423,9 +454,11 @@ type LimitsConfig struct {
 	LettersPerAddress limit.Rate
 	// TextsPerNumber bounds the text messages to one number. The default is 5 per hour.
 	TextsPerNumber limit.Rate
-	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; a right
-	// one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run (NIST SP 800-63B-4 §3.2.2 allows
-	// 100). The defaults are 10 per hour and 50 per 30 days. Who is out of guesses has to come in otherwise, by a link say.
+	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; of codes of
+	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by who is signed in. A
+	// right one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run (NIST SP 800-63B-4 §3.2.2 allows
+	// 100). The defaults are 10 per hour and 50 per 30 days. Who is out of guesses has to come in otherwise: by a link say, or
+	// in place of a code of the app by a recovery code, which is never counted, and ends both counts.
 	GuessesPerAccount, GuessesPerAccountLong limit.Rate
 }
 
@@ -504,9 +537,17 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		{"EmailOTP", &c.Tickets.EmailOTP, 10 * time.Minute, time.Hour},
 		{"MFA", &c.Tickets.MFA, 5 * time.Minute, time.Hour},
 		{"Code", &c.Tickets.Code, 5 * time.Minute, 10 * time.Minute},
+		{"ProviderState", &c.Tickets.ProviderState, 10 * time.Minute, time.Hour},
 	} {
 		def(t.life, t.usual)
 		m.duration("Tickets."+t.field, *t.life, time.Minute, t.most)
+	}
+	c.Providers, c.IDTokens = maps.Clone(c.Providers), maps.Clone(c.IDTokens)
+	for name, p := range c.Providers {
+		m.provider("Providers", name, p == nil)
+	}
+	for name, v := range c.IDTokens {
+		m.provider("IDTokens", name, v == nil)
 	}
 	if c.PAT != nil {
 		o := *c.PAT
@@ -653,9 +694,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	if c.Events == nil {
 		c.Events = LogEvents(c.Logger)
 	}
-	if c.HTTPClient == nil {
-		c.HTTPClient = &http.Client{Timeout: 10 * time.Second}
-	}
+	c.HTTPClient = outbound.Client(c.HTTPClient)
 	return c, r, errors.Join(m...)
 }
 
@@ -669,6 +708,18 @@ func compileTemplates(defaultLocale string, own fs.FS) (*texts.Set, error) {
 		return nil, err
 	}
 	return set.With(defaultLocale, own)
+}
+
+var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+
+// provider checks one entry of a map of providers.
+func (m *mistakes) provider(field, name string, missing bool) {
+	switch {
+	case !providerName.MatchString(name):
+		m.add(field, "%q is not a name: at most 32 of a to z, 0 to 9, - and _, and neither of the last two first", name)
+	case missing:
+		m.add(fmt.Sprintf("%s[%q]", field, name), "is nil")
+	}
 }
 
 func isWebOrigin(s string) bool {

@@ -32,6 +32,12 @@
 // A user can have a second factor: [Engine.GenerateTOTP] and [Engine.SetMFA] give them one. A first factor then earns an
 // [MFAChallenge] in place of a session, whatever it was, and [Engine.VerifyMFA] the session.
 //
+// # Identity providers
+//
+// With Config.Providers, [Engine.StartProvider] sends a browser to a provider, and [Engine.FinishProvider] takes it back: whose
+// account that is, and whether, is decided there alone. With Config.IDTokens, [Engine.SignInIDToken] takes what an app got by
+// itself. [Engine.LinkProvider] and [Engine.LinkIDToken] give a user who is signed in a further way in.
+//
 // # Stepping up
 //
 // What cannot be undone can demand that its user prove once more that they are there. [Engine.Elevate] and

@@ -32,10 +32,8 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 	if err := regular(p); err != nil {
 		return store.Conditions{}, err
 	}
-	if slices.Contains(p.AMR, amrPAT) {
-		return store.Conditions{}, errPATSession
-	}
-	rule := store.Conditions{Session: p.SessionID}
+	// A second factor that is turned on while this is under way has not been shown.
+	rule := store.Conditions{Session: p.SessionID, NoTOTP: what != enrolling && !slices.Contains(p.AMR, amrMFA)}
 	switch mode := e.config.Elevation.Mode; {
 	case what == addingFirstUseful:
 	case e.isElevated(p):
@@ -133,8 +131,7 @@ const justNow = 10 * time.Minute
 // cannotStepUp reports whether the user has nothing with which they can step up, and has just signed in themselves. They may
 // add a key with which they can; otherwise they could neither do that nor remove what keeps them from it.
 func (e *Engine) cannotStepUp(a *store.Account, p *Principal) bool {
-	return !a.Anonymous && len(e.elevationMethods(a)) == 0 && len(a.TOTPSecret) == 0 && !slices.Contains(p.AMR, amrPAT) &&
-		e.sinceSignIn(a, p) <= justNow
+	return !a.Anonymous && len(e.elevationMethods(a)) == 0 && len(a.TOTPSecret) == 0 && e.sinceSignIn(a, p) <= justNow
 }
 
 // stepsUp reports whether any of the keys will do for a step-up.
@@ -180,6 +177,8 @@ func unprotected(err error) error {
 		return ErrDisabledUser.because(err)
 	case store.ConditionNoSecurityKeys, store.ConditionSecurityKey:
 		return ErrElevationRequired.because(err)
+	case store.ConditionNoTOTP:
+		return errSecondFactor.because(err)
 	case store.ConditionEpoch:
 		return ErrInvalidRequest.saying("the account was changed at the same moment: try again").because(err)
 	}
@@ -247,12 +246,21 @@ type Elevation struct {
 
 // Elevate begins a step-up: the principal proves once more that they are there, and gets an access token that says so.
 // Which of the engine's methods are protected, that is, demand such a token, is decided by Config.Elevation: with mode
-// recommended they demand it of users who have a security key, with required of all, and otherwise of nobody. The protected
-// methods say so in their documentation; for a service's own there is [Engine.CheckElevation]. It costs two round trips.
+// recommended they demand it of users who have a security key or a second factor, with required of all, and otherwise of
+// nobody. With mode recommended, who has no key and has signed in with both factors need not step up in the ten minutes that
+// follow. The protected methods say so in their documentation; for a service's own there is [Engine.CheckElevation].
 //
-// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] if the user has no security key, or for an
-// address that is not theirs or a method that does not exist or that they cannot use; [ErrTooManyRequests] and
-// [ErrCannotSendSMS] for a code; [ErrForbiddenAnonymous]; otherwise as at [Engine.User].
+// In every mode, a session in which the second factor was not shown, by somebody who has one, does nothing that is protected
+// before it is, at a step-up say. The methods of a second factor ask for its code themselves: see [Engine.SetMFA].
+//
+// A security key is asked to answer the challenge that Elevate returns, and a code is sent by it. A code of an authenticator
+// app and a password need no beginning: [Engine.VerifyElevation] takes them as they are. It costs two round trips, one where
+// there is nothing to begin, and one more for a letter or a text message.
+//
+// Errors: [ErrDisabledEndpoint] for a method that is not one of Config.Elevation.Methods, or whose section of Config is nil;
+// [ErrInvalidRequest] for a method that does not exist or that the user cannot use, such as a security key if they have none,
+// and for an address that is not theirs; [ErrTooManyRequests] and [ErrCannotSendSMS] for a code; [ErrForbiddenAnonymous];
+// [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevateParams) (_ *Elevation, err error) {
 	defer e.settle(&err)
 	if err := e.checkElevationMethod(p.Method); err != nil {
@@ -305,12 +313,20 @@ func (VerifyElevationParams) LogValue() slog.Value { return slog.StringValue(red
 // without a beginning, one with a code of their authenticator app or their password; or one with the code that the
 // beginning sent them. It returns the same session with an access token that carries the claim x-hasura-auth-elevated. The
 // step-up lives as long as that token: a refresh does not carry it on. No second session is opened, and the session's
-// current refresh token stays what it was. It costs three round trips. The challenge is used up, whatever comes of it.
+// current refresh token stays what it was. It costs three round trips, and two with a password. The challenge is used up,
+// whatever comes of it.
 //
-// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] for a credential that is not an answer to a
+// A code of the app is good once, here or elsewhere, as [Engine.VerifyMFA] says, and the token of its step-up has "otp" and "mfa"
+// in the claim amr: for its life the session is one of two factors. Guesses of codes and of passwords count for the account; see
+// Config.Limits.GuessesPerAccount. A step-up with a security key ends when the key is removed. One of another kind lasts as
+// long as its token, also if what it was done with is turned off or replaced meanwhile; what ends the session ends it, as
+// [Engine.RemoveMFA] does, and a new password where it was set in another session.
+//
+// Errors: [ErrDisabledEndpoint] as at [Engine.Elevate]; [ErrInvalidRequest] for a credential that is not an answer to a
 // challenge of this session, or is not one of its user's, or that WebAuthn L3 §7.2 or the configuration refuse, and for a
 // method that this user cannot use, and a code that was sent and is not this; [ErrInvalidTOTP]; [ErrInvalidEmailPassword]
-// for a wrong password; [ErrTooManyRequests]; [ErrForbiddenAnonymous]; otherwise as at [Engine.User].
+// for a wrong password; [ErrTooManyRequests]; [ErrForbiddenAnonymous]; [ErrElevationRequired] for a session of a personal
+// access token; otherwise as at [Engine.User].
 func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p VerifyElevationParams) (_ *Session, err error) {
 	defer e.settle(&err)
 	if err := e.checkElevationMethod(p.Method); err != nil {
@@ -388,14 +404,7 @@ func (e *Engine) elevateByKnowledge(ctx context.Context, principal *Principal, p
 	switch p.Method {
 	case ElevateByPassword:
 		up.amr = amrPassword
-		guessed, err := e.mayGuess(ctx, "password "+a.ID.String())
-		if err != nil {
-			return nil, err
-		}
-		_, err = e.checkPassword(ctx, a.PasswordHash, p.Password)
-		if guessed(err); err != nil {
-			return nil, err
-		}
+		err = e.checkOwnPassword(ctx, &a.User, p.Password)
 	case ElevateByTOTP:
 		up.amr = []string{amrOTP, amrMFA}
 		err = e.second(ctx, &a.User, "step-up", p.OTP, "", &change)
@@ -475,9 +484,10 @@ func (e *Engine) checkElevationLetter(ctx context.Context, principal *Principal,
 }
 
 // CheckElevation is for the service's own protected actions, whatever Config.Elevation.Mode is: it returns nil if the
-// principal has stepped up, at most maxAge ago; with maxAge 0, at any time that their access token still vouches for. It
-// costs no round trip, and with Config.Sessions.CheckOnVerify one, by which a session that has ended is refused and a
-// step-up by a key that is gone.
+// principal has stepped up, at most maxAge ago; with maxAge 0, at any time that their access token still vouches for. How they
+// did does not matter: by any of Config.Elevation.Methods. A sign-in is no step-up, with however many factors, and who has
+// nothing to step up with is refused. It costs no round trip, and with Config.Sessions.CheckOnVerify one, by which a session
+// that has ended is refused and a step-up by a key that is gone.
 //
 // Errors: [ErrUnauthenticated]; [ErrElevationRequired]; with CheckOnVerify also the account's state, as at [Engine.User].
 func (e *Engine) CheckElevation(ctx context.Context, principal *Principal, maxAge time.Duration) (err error) {
@@ -540,21 +550,38 @@ func mayElevate(p *Principal) error {
 	if p.SessionID == uuid.Nil {
 		return ErrUnauthenticated.because(errors.New("the token names no session"))
 	}
+	return nil
+}
+
+// regular demands a principal who is not anonymous, and there in person.
+func regular(p *Principal) error {
+	if err := inPerson(p); err != nil {
+		return err
+	}
+	if p.Anonymous {
+		return ErrForbiddenAnonymous
+	}
+	return nil
+}
+
+// inPerson demands a principal who has signed in themselves, and not a program with a personal access token of theirs; see
+// [Engine.SignInPAT].
+func inPerson(p *Principal) error {
+	if p == nil || p.UserID == uuid.Nil {
+		return ErrUnauthenticated
+	}
 	if slices.Contains(p.AMR, amrPAT) {
 		return errPATSession
 	}
 	return nil
 }
 
-// regular demands a principal who is not anonymous.
-func regular(p *Principal) error {
-	if p == nil || p.UserID == uuid.Nil {
-		return ErrUnauthenticated
+// ownAccount is account for what only a principal who is there in person may see or do.
+func (e *Engine) ownAccount(ctx context.Context, p *Principal, with store.With) (store.Account, error) {
+	if err := inPerson(p); err != nil {
+		return store.Account{}, err
 	}
-	if p.Anonymous {
-		return ErrForbiddenAnonymous
-	}
-	return nil
+	return e.account(ctx, p, with)
 }
 
 // stepUp is what an elevated access token says beyond an ordinary one.

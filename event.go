@@ -39,6 +39,8 @@ const (
 	EventSignCountRollback    EventType = "sign-count-rollback" // a security key may have been copied
 	EventPATCreated           EventType = "pat-created"         // Detail is its id, as in the next
 	EventPATRevoked           EventType = "pat-revoked"
+	EventIdentityLinked       EventType = "identity-linked" // Detail is the provider, as in the next
+	EventIdentityUnlinked     EventType = "identity-unlinked"
 	EventBreachCheckFailed    EventType = "breach-check-failed" // a password was accepted without having been checked
 	EventLimited              EventType = "limited"             // Detail names the budget that was exceeded
 	EventMessageFailed        EventType = "message-failed"      // Detail says whether it will be tried again, or the caller was told

@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 	"time"
 
 	"github.com/pquerna/otp/totp"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/provider"
+	"github.com/ostiary/auth/provider/oidc"
 	"github.com/ostiary/auth/store/memstore"
 )
 
@@ -145,8 +148,6 @@ func ExampleAccessTokensConfig() {
 	// Output: free ada@example.com
 }
 
-// Signing up with a passkey takes two calls, with the browser in between: the page hands the options to
-// navigator.credentials.create and sends back what it returns. Here authtest plays the browser.
 func ExampleEngine_SendMagicLink() {
 	ctx := context.Background()
 	mailbox := authtest.NewMailbox() // a real service has a sender, such as one of package smtpmail
@@ -320,6 +321,8 @@ func ExampleEngine_CreatePAT() {
 	// Output: true [notes:read]
 }
 
+// Signing up with a passkey takes two calls, with the browser in between: the page hands the options to
+// navigator.credentials.create and sends back what it returns. Here authtest plays the browser.
 func ExampleEngine_SignUpWebAuthn() {
 	ctx := context.Background()
 	engine := newEngine(func(c *auth.Config) { c.WebAuthn = &auth.WebAuthnConfig{} })
@@ -400,6 +403,66 @@ func ExampleEngine_Elevate() {
 	// everything is gone
 }
 
+// Who has a second factor steps up with a code of their authenticator app, in one call.
+func ExampleEngine_VerifyElevation() {
+	ctx := context.Background()
+	engine := newEngine(func(c *auth.Config) {
+		c.MFA = &auth.MFAConfig{Issuer: "Example"}
+		c.Elevation.Mode = auth.ElevationRecommended
+	})
+	ada, app := signUpWithApp(engine)
+
+	// A client that was refused asks what its user can do about it.
+	methods, err := engine.ElevationMethods(ctx, ada)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(engine.CheckElevation(ctx, ada, 0) != nil, methods)
+	session, err := engine.VerifyElevation(ctx, ada, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: app()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	elevated, err := engine.Authenticate(ctx, session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(engine.CheckElevation(ctx, elevated, 5*time.Minute), elevated.AMR)
+	// Output:
+	// true [totp]
+	// <nil> [pwd otp mfa]
+}
+
+// signUpWithApp signs a user up who has an authenticator app, and returns who they are and the app, which shows a new code each
+// time.
+func signUpWithApp(engine *auth.Engine) (*auth.Principal, func() string) {
+	ctx := context.Background()
+	in, err := engine.SignUpPassword(ctx, auth.SignUpPasswordParams{Email: "ada@example.com", Password: "plum-tractor-eleven"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	principal, err := engine.Authenticate(ctx, in.Session.AccessToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	enrolment, err := engine.GenerateTOTP(ctx, principal, auth.GenerateTOTPParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	at := time.Now().Add(-30 * time.Second)
+	app := func() string {
+		at = at.Add(30 * time.Second) // a code is good once, and a little before its time
+		code, err := totp.GenerateCode(enrolment.Secret, at)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return code
+	}
+	if err := engine.SetMFA(ctx, principal, auth.SetMFAParams{Type: auth.MFATypeTOTP, Code: app()}); err != nil {
+		log.Fatal(err)
+	}
+	return principal, app
+}
+
 // signUpWithPasskey signs a user up and says who they are.
 func signUpWithPasskey(engine *auth.Engine, browser *authtest.Authenticator) *auth.Principal {
 	ctx := context.Background()
@@ -420,4 +483,44 @@ func signUpWithPasskey(engine *auth.Engine, browser *authtest.Authenticator) *au
 		log.Fatal(err)
 	}
 	return principal
+}
+
+// A browser is sent to a provider and comes back with a code. Package httpadapter does this for a service's pages, and keeps
+// the binding in a cookie.
+func ExampleEngine_StartProvider() {
+	ctx := context.Background()
+	idp, err := authtest.StartIdP("127.0.0.1:0") // a provider that the example brings along
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer idp.Close()
+	client := idp.Client(authtest.IdPClient{RedirectURIs: []string{"https://api.example.com/v1/signin/provider/corp/callback"}})
+	idp.SignedIn(idp.Account(authtest.IdPAccount{Name: "Ada", Email: "ada@example.com", EmailVerified: true}))
+
+	corp, err := oidc.New(oidc.Config{Issuer: idp.Issuer(), ClientID: client.ID, ClientSecret: client.Secret})
+	if err != nil {
+		log.Fatal(err)
+	}
+	engine := newEngine(func(c *auth.Config) { c.Providers = map[string]provider.Provider{"corp": corp} })
+	start, err := engine.StartProvider(ctx, auth.StartProviderParams{Provider: "corp"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The browser goes to start.URL, and keeps start.Binding. The provider knows Ada and sends it back.
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := browser.Get(start.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer answer.Body.Close()
+	back, err := answer.Location()
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := engine.FinishProvider(ctx, auth.FinishProviderParams{Provider: "corp", Values: back.Query(), Binding: start.Binding})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Session.User.DisplayName, result.Session.User.EmailVerified, result.RedirectTo)
+	// Output: Ada true https://example.com
 }

@@ -17,30 +17,29 @@ type codeTicket struct {
 	Challenge string   `json:"challenge"`
 	Method    string   `json:"method"`
 	AMR       []string `json:"amr"`
+	Visit     *visit   `json:"visit,omitempty"`
 }
 
-// codeFor gives a link its effect, and in place of a session a code for the client that asked for the link.
-func (e *Engine) codeFor(ctx context.Context, u store.User, t store.Ticket, challenge string) (string, error) {
-	change := store.UserChange{UserID: u.ID, Now: e.now(), If: store.Conditions{Epoch: u.Epoch}, Redeem: t.ID}
-	e.proven(&u, t.Kind, &change)
-	first := !u.EmailVerified
-	u.EmailVerified = true
-	if err := e.mayEnter(&u); err != nil {
-		return "", err
-	}
-	ticket, code, err := e.issue(kindCode, u.ID, e.life(kindCode), codeTicket{challenge, methodEmail, amrEmail})
+// giveCode gives a first factor its effect, and in place of a session a code for the client that began. Whether a second
+// factor is owed is asked when the code is exchanged.
+func (e *Engine) giveCode(ctx context.Context, in entry) (*SignInResult, error) {
+	ticket, code, err := e.issue(kindCode, in.user.ID, e.life(kindCode), codeTicket{in.challenge, in.method, in.amr, in.visit})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	ticket.Tries = 1
-	change.Ticket = ticket
-	if _, err := e.store.ChangeUser(ctx, change); err != nil {
-		return "", spent(overtaken(err))
+	if in.create != nil {
+		in.create.Ticket = ticket
+		_, err = e.create(ctx, *in.create, in.method)
+	} else {
+		c := *in.change
+		c.UserID, c.Now, c.If.Epoch, c.Ticket = in.user.ID, e.now(), in.user.Epoch, ticket
+		_, err = e.store.ChangeUser(ctx, c)
 	}
-	if first {
-		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID})
+	if err != nil {
+		return nil, err
 	}
-	return code, nil
+	return &SignInResult{Code: code}, nil
 }
 
 // ExchangeCodeParams is a code and the proof that it was meant for who presents it.
@@ -61,7 +60,8 @@ func (p ExchangeCodeParams) LogValue() slog.Value { return slog.StringValue(reda
 // costs two round trips. A code has one try.
 //
 // Errors: [ErrInvalidRequest] for a code that is unknown, expired or used, and for a verifier that is not its own; the
-// account's state, as at [Engine.Refresh].
+// account's state, as at [Engine.Refresh]; [ErrProviderAccountLinked] if the account at a provider that the code came of has
+// become another user's.
 func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *SignInResult, err error) {
 	defer e.settle(&err)
 	wrong := ErrInvalidRequest.saying("the code cannot be exchanged")
@@ -81,8 +81,8 @@ func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *Sig
 		e.emit(ctx, Event{Type: EventSignInFailed, UserID: u.ID, Method: data.Method, Code: CodeInvalidRequest})
 		return nil, wrong.because(errors.New("another code verifier"))
 	}
-	in, err := e.enter(ctx, entry{user: u, method: data.Method, amr: data.AMR, change: &store.UserChange{Redeem: t.ID}})
-	if err = spent(overtaken(err)); errors.Is(err, ErrInvalidTicket) {
+	in, err := e.enter(ctx, entry{user: u, method: data.Method, amr: data.AMR, change: &store.UserChange{Redeem: t.ID}, visit: data.Visit})
+	if err = linkedMeanwhile(spent(overtaken(err))); errors.Is(err, ErrInvalidTicket) {
 		return nil, wrong.because(err)
 	}
 	return in, err

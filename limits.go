@@ -16,6 +16,7 @@ const (
 	bucketTexts       = "texts-number"
 	bucketGuesses     = "guesses-account"
 	bucketGuessesLong = "guesses-account-long"
+	bucketIDTokens    = "id-tokens"
 )
 
 // withDefaults completes c.
@@ -50,16 +51,25 @@ func (e *Engine) spend(ctx context.Context, takes ...limit.Take) error {
 	return nil
 }
 
-// limiters are the engine's own, where the configuration has none. They are three so that nobody who fills one with
-// recipients keeps another from counting guesses.
-type limiters struct{ letters, texts, guesses limit.Limiter }
+// limiters are the engine's own, where the configuration has none. They are several so that nobody who fills one with
+// recipients, or one provider with id tokens, keeps another from counting.
+type limiters struct {
+	letters, texts, guesses limit.Limiter
+	idTokens                map[string]limit.Limiter // by provider
+}
 
 func newLimiters(c *Config) limiters {
-	if l := c.Limits.Limiter; l != nil {
-		return limiters{l, l, l}
+	next := func() limit.Limiter {
+		if c.Limits.Limiter != nil {
+			return c.Limits.Limiter
+		}
+		return limit.NewMemory(limit.MemoryConfig{Now: c.Now})
 	}
-	memory := func() limit.Limiter { return limit.NewMemory(limit.MemoryConfig{Now: c.Now}) }
-	return limiters{memory(), memory(), memory()}
+	l := limiters{letters: next(), texts: next(), guesses: next(), idTokens: map[string]limit.Limiter{}}
+	for name := range c.IDTokens {
+		l.idTokens[name] = next()
+	}
+	return l
 }
 
 func (e *Engine) limiterFor(bucket string) limit.Limiter {
@@ -104,9 +114,7 @@ func (e *Engine) mayText(ctx context.Context, number string) error {
 // In the long run only those count that were made while there was a code to be guessed: nobody is kept out for weeks by
 // guesses of what there is not.
 func (e *Engine) mayGuess(ctx context.Context, to string) (guessed func(error), err error) {
-	c := &e.config.Limits
-	short := limit.Take{Bucket: bucketGuesses, Key: to, Rate: c.GuessesPerAccount}
-	long := limit.Take{Bucket: bucketGuessesLong, Key: to, Rate: c.GuessesPerAccountLong}
+	short, long := e.guesses(to)
 	left := long
 	left.Peek = true
 	if err := e.spend(ctx, short, left); err != nil {
@@ -114,11 +122,31 @@ func (e *Engine) mayGuess(ctx context.Context, to string) (guessed func(error), 
 	}
 	return func(err error) {
 		switch {
-		case err == nil: // at worst a guess too few is left
-			short.Cost, short.FailOpen = -short.Rate.Burst, true
-			_ = e.spend(ctx, short)
+		case err == nil:
+			e.giveBack(ctx, short)
 		case !errors.Is(err, store.ErrNotFound):
 			_ = e.spend(ctx, long)
 		}
 	}, nil
+}
+
+// forgive ends the count of guesses, in the long run as well.
+func (e *Engine) forgive(ctx context.Context, to string) {
+	short, long := e.guesses(to)
+	e.giveBack(ctx, short, long)
+}
+
+// guesses are the budgets of guesses of what is somebody's.
+func (e *Engine) guesses(to string) (short, long limit.Take) {
+	c := &e.config.Limits
+	return limit.Take{Bucket: bucketGuesses, Key: to, Rate: c.GuessesPerAccount},
+		limit.Take{Bucket: bucketGuessesLong, Key: to, Rate: c.GuessesPerAccountLong}
+}
+
+// giveBack fills budgets again. If it fails, at worst there is less in them than there might be.
+func (e *Engine) giveBack(ctx context.Context, takes ...limit.Take) {
+	for i := range takes {
+		takes[i].Cost, takes[i].FailOpen = -takes[i].Rate.Burst, true
+	}
+	_ = e.spend(ctx, takes...)
 }

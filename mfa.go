@@ -49,6 +49,7 @@ const (
 type mfaTicket struct {
 	Method string   `json:"method"`
 	AMR    []string `json:"amr"`
+	Visit  *visit   `json:"visit,omitempty"`
 }
 
 // owesSecondFactor reports whether somebody who has passed a first factor is to be asked for the second. A passkey that
@@ -62,7 +63,7 @@ func (e *Engine) owesSecondFactor(in *entry) bool {
 
 // askSecondFactor gives a first factor its effect, and a ticket in place of a session.
 func (e *Engine) askSecondFactor(ctx context.Context, in entry) (*SignInResult, error) {
-	ticket, secret, err := e.issue(kindMFA, in.user.ID, e.life(kindMFA), mfaTicket{in.method, in.amr})
+	ticket, secret, err := e.issue(kindMFA, in.user.ID, e.life(kindMFA), mfaTicket{in.method, in.amr, in.visit})
 	if err != nil {
 		return nil, err
 	}
@@ -93,14 +94,16 @@ func (VerifyMFAParams) LogValue() slog.Value { return slog.StringValue(redacted)
 // authenticator app is good from thirty seconds before to thirty seconds after its time, and once: neither it nor an
 // earlier one is accepted again (RFC 6238 §5.2). A recovery code is good once, and the owner of a verified address gets a
 // letter. A ticket stands five codes, and the account as many as Config.Limits.GuessesPerAccount says, however many tickets
-// there are. It costs two round trips, and one more for the letter.
+// there are; whoever knows the password can use these up. A recovery code is taken all the same, and then codes are, too. It
+// costs two round trips, and one more for the letter.
 //
 // Who has a second factor is asked for it also where Config.MFA has been taken away, and can end it.
 //
 // Errors: [ErrInvalidRequest] unless there is one of OTP and RecoveryCode; [ErrInvalidTicket] for a ticket that is unknown,
 // expired, used or has been tried too often, and [ErrDisabledEndpoint] in its place without Config.MFA; [ErrInvalidTOTP] for
-// a wrong code; [ErrDisabledMFATOTP] if the user has no second factor any more; [ErrTooManyRequests]; the account's state, as
-// at [Engine.Refresh].
+// a wrong code; [ErrDisabledMFATOTP] if the user has no second factor any more; [ErrProviderAccountLinked] if the account at a
+// provider that was the first factor has become another user's; [ErrTooManyRequests]; the account's state, as at
+// [Engine.Refresh].
 func (e *Engine) VerifyMFA(ctx context.Context, p VerifyMFAParams) (_ *SignInResult, err error) {
 	defer e.settle(&err)
 	if (p.OTP == "") == (p.RecoveryCode == "") {
@@ -124,32 +127,40 @@ func (e *Engine) VerifyMFA(ctx context.Context, p VerifyMFAParams) (_ *SignInRes
 		return nil, err
 	}
 	change.Messages = told.rows()
-	in, err := e.enter(ctx, entry{user: u, method: data.Method, amr: unique(append(slices.Clone(data.AMR), amrOTP, amrMFA)), change: change})
+	in, err := e.enter(ctx, entry{user: u, method: data.Method, amr: unique(append(slices.Clone(data.AMR), amrOTP, amrMFA)), change: change, visit: data.Visit})
 	if err != nil {
-		return nil, spent(overtaken(wrongSecond(err)))
+		return nil, linkedMeanwhile(spent(overtaken(wrongSecond(err))))
 	}
 	e.deliver(ctx, told...)
 	return in, nil
 }
 
 // second checks a second factor and adds to a change that it is used up. Guesses of codes count for the account, those at
-// sign-in apart from those of who is signed in; a recovery code is too long to be guessed.
+// sign-in apart from those of who is signed in; a recovery code is too long to be guessed, and ends the count: nobody who
+// guesses keeps the owner out.
 func (e *Engine) second(ctx context.Context, u *store.User, where, code, recovery string, c *store.UserChange) error {
 	if len(u.TOTPSecret) == 0 {
 		return ErrDisabledMFATOTP
 	}
+	to := "totp " + where + " " + u.ID.String()
 	if code == "" {
 		if c.RecoveryCode = e.recoveryCode(u, recovery); c.RecoveryCode == nil {
 			return ErrInvalidTOTP.because(errors.New("not a recovery code"))
 		}
+		e.forgive(ctx, to)
 		return nil
 	}
-	guessed, err := e.mayGuess(ctx, "totp "+where+" "+u.ID.String())
+	guessed, err := e.mayGuess(ctx, to)
 	if err != nil {
 		return err
 	}
-	c.TOTPStep, err = e.stepOf(u, u.TOTPSecret, code)
+	var renewed []byte
+	c.TOTPStep, renewed, err = e.stepOf(u, u.TOTPSecret, code)
 	guessed(err)
+	if renewed != nil && c.Set.TOTPSecret == nil {
+		// What has been turned off or replaced since is not to come back by this.
+		c.Set.TOTPSecret, c.If.Epoch = &renewed, u.Epoch
+	}
 	return err
 }
 
@@ -164,23 +175,26 @@ func wrongSecond(err error) error {
 }
 
 // stepOf returns the time step whose code this is, of those that are near enough. That it is later than the last one is for the
-// change to see to.
-func (e *Engine) stepOf(u *store.User, sealed []byte, code string) (int64, error) {
-	secret, err := e.box.Open("totp", u.ID[:], sealed)
+// change to see to. If the secret is sealed under a previous one of the engine's, it also returns it sealed under the current one.
+func (e *Engine) stepOf(u *store.User, sealed []byte, code string) (at int64, renewed []byte, err error) {
+	secret, stale, err := e.box.OpenStale("totp", u.ID[:], sealed)
 	if err != nil {
-		return 0, fmt.Errorf("open the TOTP secret: %w", err)
+		return 0, nil, fmt.Errorf("open the TOTP secret: %w", err)
 	}
 	now := e.now()
 	for step := now.Unix()/totpPeriod - 1; step <= now.Unix()/totpPeriod+1; step++ {
 		want, err := codeAt(secret, step)
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		if subtle.ConstantTimeCompare([]byte(want), []byte(code)) == 1 {
-			return step, nil
+			if stale {
+				renewed = e.box.Seal("totp", u.ID[:], secret)
+			}
+			return step, renewed, nil
 		}
 	}
-	return 0, ErrInvalidTOTP
+	return 0, nil, ErrInvalidTOTP
 }
 
 // GenerateTOTPParams begins an enrolment.
@@ -301,7 +315,9 @@ func (SetMFAParams) LogValue() slog.Value { return slog.StringValue(redacted) }
 // code or a recovery code. Where there is one already, the new one takes its place, and its recovery codes are void; see
 // [Engine.GenerateRecoveryCodes]. A code counts only in a later time step than that of the last one that was accepted, of
 // whatever secret. The owner of a verified address gets a letter. It is protected, see [Engine.Elevate], and
-// needs a step-up or a sign-in within the last ten minutes. It costs two round trips, and one more for the letter.
+// needs a step-up or a sign-in within the last ten minutes. Sessions go on, and so does what has stepped up by a code, for the
+// life of its access token: whoever turns it off because the app is in other hands had better sign out everywhere as well. It
+// costs two round trips, and one more for the letter.
 //
 // Errors: [ErrDisabledEndpoint] if it is to be turned on without Config.MFA; [ErrMFATypeNotFound]; [ErrInvalidRequest] for
 // a recovery code where there is a code as well; [ErrForbiddenAnonymous];
@@ -335,9 +351,7 @@ func (e *Engine) SetMFA(ctx context.Context, principal *Principal, p SetMFAParam
 	} else {
 		event, letter = EventMFADisabled, "mfa-disabled"
 		change.Set.TOTPSecret, change.Drop.Tickets = &none, []string{kindMFA}
-		if err = e.second(ctx, &a.User, "change", p.Code, p.RecoveryCode, &change); err == nil && change.RecoveryCode != nil {
-			change.Set.RecoveryCodes = nil // the code must be there to be used
-		}
+		err = e.second(ctx, &a.User, "change", p.Code, p.RecoveryCode, &change)
 	}
 	if err != nil {
 		return err
@@ -367,11 +381,16 @@ func (e *Engine) activate(ctx context.Context, u *store.User, code string, c *st
 	if err != nil {
 		return err
 	}
-	c.TOTPStep, err = e.stepOf(u, u.TOTPPending, code)
+	secret := u.TOTPPending
+	var renewed []byte
+	c.TOTPStep, renewed, err = e.stepOf(u, secret, code)
 	if guessed(err); err != nil {
 		return err
 	}
-	c.Set.TOTPSecret = &u.TOTPPending
+	if renewed != nil {
+		secret = renewed
+	}
+	c.Set.TOTPSecret = &secret
 	c.Drop.Tickets = []string{kindMFA} // which tells whoever has looked before that they come too late
 	return nil
 }
@@ -384,10 +403,10 @@ type MFAStatus struct {
 
 // MFA returns whether the principal has a second factor, and how many recovery codes they have left. It costs one round trip.
 //
-// Errors: as at [Engine.User].
+// Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) MFA(ctx context.Context, principal *Principal) (_ *MFAStatus, err error) {
 	defer e.settle(&err)
-	a, err := e.account(ctx, principal, 0)
+	a, err := e.ownAccount(ctx, principal, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store"
 )
 
@@ -249,10 +250,14 @@ func TestVerifyMFA(t *testing.T) {
 			}
 		}
 		ticket = askedAgain(t, e, "ada@example.com")
+		before := len(e.Events.Of(auth.EventSignInFailed))
 		for range 4 {
 			if err := verifyMFA(e, ticket, otherCode(code)); !errors.Is(err, auth.ErrInvalidTOTP) {
 				t.Fatal(err)
 			}
+		}
+		if n := len(e.Events.Of(auth.EventSignInFailed)) - before; n != 4 {
+			t.Errorf("%d events", n)
 		}
 		if err := verifyMFA(e, ticket, code); err != nil {
 			t.Errorf("the fifth, right: %v", err)
@@ -326,6 +331,7 @@ func TestVerifyMFA(t *testing.T) {
 		if err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: bob, NewPassword: newPassword}); !errors.Is(err, auth.ErrInvalidTicket) {
 			t.Errorf("as a reset: %v", err)
 		}
+		askedAgain(t, e, "bob@example.com") // of who knows the password: it voids nobody's ticket
 		if err := verifyMFA(e, bob, code); err != nil {
 			t.Errorf("after all that: %v", err)
 		}
@@ -352,6 +358,9 @@ func TestVerifyMFA(t *testing.T) {
 			}, auth.ErrDisabledUser},
 			"deleted":                 {func(t *testing.T, e *authtest.Engine, id uuid.UUID) error { return e.DeleteUser(t.Context(), id) }, auth.ErrInvalidTicket},
 			"without a second factor": {func(t *testing.T, e *authtest.Engine, id uuid.UUID) error { return e.RemoveMFA(t.Context(), id) }, auth.ErrInvalidTicket},
+			"signed out everywhere": {func(t *testing.T, e *authtest.Engine, id uuid.UUID) error {
+				return e.SignOut(t.Context(), &auth.Principal{UserID: id}, auth.SignOutParams{All: true})
+			}, auth.ErrInvalidTicket},
 			"with a new password": {func(t *testing.T, e *authtest.Engine, _ uuid.UUID) error {
 				return e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: resetTicket(t, e, "ada@example.com"), NewPassword: newPassword})
 			}, auth.ErrInvalidTicket},
@@ -412,6 +421,29 @@ func TestGuessesOfASecondFactorAreCounted(t *testing.T) {
 	e.Clock.Advance(time.Hour)
 	if err := verifyMFA(e, askedAgain(t, e, "ada@example.com"), authtest.TOTPCode(t, secret, e.Clock.Now())); err != nil {
 		t.Errorf("an hour later: %v", err)
+	}
+}
+
+// MF-11: guesses of the code that turns a secret on are counted as well.
+func TestGuessesAtAnEnrolmentAreCounted(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Limits = auth.LimitsConfig{Off: true} })
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	enrolment, err := e.GenerateTOTP(t.Context(), p, auth.GenerateTOTPParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := authtest.TOTPCode(t, enrolment.Secret, e.Clock.Now())
+	on := func(code string) error {
+		return e.SetMFA(t.Context(), p, auth.SetMFAParams{Type: auth.MFATypeTOTP, Code: code})
+	}
+	for range 10 {
+		if err := on(otherCode(code)); !errors.Is(err, auth.ErrInvalidTOTP) {
+			t.Fatal(err)
+		}
+	}
+	if err := on(code); !errors.Is(err, auth.ErrTooManyRequests) {
+		t.Errorf("the right one: %v", err)
 	}
 }
 
@@ -692,7 +724,6 @@ func TestRecoveryCodes(t *testing.T) {
 	if err := use("bob@example.com", codes[2]); !errors.Is(err, auth.ErrInvalidTOTP) {
 		t.Errorf("another's: %v", err)
 	}
-	// A replica with another secret, of which this one is a former, knows them still.
 	for _, both := range []auth.SetMFAParams{{Code: "123456", RecoveryCode: codes[3]}, {Type: "totp", RecoveryCode: codes[3]}} {
 		if err := e.SetMFA(ctx, p, both); !errors.Is(err, auth.ErrInvalidRequest) {
 			t.Errorf("%+v: %v", both.Type, err)
@@ -702,14 +733,14 @@ func TestRecoveryCodes(t *testing.T) {
 		t.Errorf("to turn it off: %v", err)
 	}
 	a, err := e.Store.User(ctx, store.UserQuery{ID: s.User.ID, Now: e.Clock.Now()})
-	if err != nil || len(a.TOTPSecret)+len(a.TOTPPending) != 0 {
-		t.Errorf("%v left, %v", a.TOTPSecret, err)
+	if err != nil || len(a.TOTPSecret)+len(a.TOTPPending)+len(a.RecoveryCodes) != 0 {
+		t.Errorf("%v and %d recovery codes left, %v", a.TOTPSecret, len(a.RecoveryCodes), err)
 	}
 	if m, err := e.MFA(ctx, p); err != nil || m.TOTP || m.RecoveryCodes != 0 {
 		t.Errorf("%+v, %v", m, err)
 	}
 	e.Clock.Advance(30 * time.Second)
-	e.EnrolTOTP(t, e.SignIn(t, "ada@example.com"))
+	secret = e.EnrolTOTP(t, e.SignIn(t, "ada@example.com"))
 	if err := use("ada@example.com", codes[4]); !errors.Is(err, auth.ErrInvalidTOTP) {
 		t.Errorf("of the second factor before: %v", err)
 	}
@@ -717,8 +748,199 @@ func TestRecoveryCodes(t *testing.T) {
 	if _, err := e.GenerateRecoveryCodes(ctx, p, auth.GenerateRecoveryCodesParams{}); !errors.Is(err, auth.ErrElevationRequired) {
 		t.Errorf("eleven minutes later: %v", err)
 	}
+	if _, err := e.GenerateRecoveryCodes(ctx, p, auth.GenerateRecoveryCodesParams{Code: nextCode(t, e, secret)}); !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("eleven minutes later, with a code: %v", err)
+	}
 	if _, err := e.GenerateRecoveryCodes(ctx, nil, auth.GenerateRecoveryCodesParams{}); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("nobody: %v", err)
+	}
+}
+
+// A second factor passes to the engine's new secret when it is used, wherever that is, and is then independent of the old one.
+func TestASecondFactorPassesToTheNewSecret(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	oldSecret, newSecret := auth.Secret(strings.Repeat("o", 32)), auth.Secret(strings.Repeat("n", 32))
+	for name, use := range map[string]func(t *testing.T, e *authtest.Engine, p *auth.Principal, secret string) error{
+		"a sign-in": func(t *testing.T, e *authtest.Engine, _ *auth.Principal, secret string) error {
+			return verifyMFA(e, askedAgain(t, e, "ada@example.com"), nextCode(t, e, secret))
+		},
+		"a step-up": func(t *testing.T, e *authtest.Engine, p *auth.Principal, secret string) error {
+			_, err := e.VerifyElevation(ctx, p, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: nextCode(t, e, secret)})
+			return err
+		},
+		"the beginning of another": func(t *testing.T, e *authtest.Engine, p *auth.Principal, secret string) error {
+			_, err := e.GenerateTOTP(ctx, p, auth.GenerateTOTPParams{Code: nextCode(t, e, secret)})
+			return err
+		},
+		"new recovery codes": func(t *testing.T, e *authtest.Engine, p *auth.Principal, secret string) error {
+			_, err := e.GenerateRecoveryCodes(ctx, p, auth.GenerateRecoveryCodesParams{Code: nextCode(t, e, secret)})
+			return err
+		},
+		"an enrolment that began before": nil,
+		"nothing":                        nil,
+		"a wrong code": func(t *testing.T, e *authtest.Engine, _ *auth.Principal, secret string) error {
+			if err := verifyMFA(e, askedAgain(t, e, "ada@example.com"), otherCode(nextCode(t, e, secret))); !errors.Is(err, auth.ErrInvalidTOTP) {
+				return fmt.Errorf("%w: it was taken", err)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := authtest.New(t, func(c *auth.Config) { c.Secret = oldSecret })
+			during := replica(t, before, func(c *auth.Config) { c.Secret, c.PreviousSecrets = newSecret, []auth.Secret{oldSecret} })
+			after := replica(t, before, func(c *auth.Config) { c.Secret = newSecret })
+			during.Clock, after.Clock = before.Clock, before.Clock
+			s := before.SignUp(t, "ada@example.com")
+			var secret string
+			if name == "an enrolment that began before" {
+				enrolment, err := before.GenerateTOTP(ctx, before.Principal(t, s), auth.GenerateTOTPParams{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				secret = enrolment.Secret
+				err = during.SetMFA(ctx, before.Principal(t, s), auth.SetMFAParams{Type: "totp", Code: nextCode(t, before, secret)})
+				if err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				secret = before.EnrolTOTP(t, s)
+			}
+			if use != nil {
+				if err := use(t, during, before.Principal(t, s), secret); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := error(nil)
+			if name == "nothing" || name == "a wrong code" {
+				want = auth.ErrInternal
+			}
+			if err := verifyMFA(after, askedAgain(t, after, "ada@example.com"), nextCode(t, after, secret)); !errors.Is(err, want) || want == nil && err != nil {
+				t.Errorf("under the new secret alone: %v", err)
+			}
+		})
+	}
+}
+
+// What passes to the new secret is not what has been turned off or replaced at the same moment.
+func TestARenewedSecretDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	oldSecret, newSecret := auth.Secret(strings.Repeat("o", 32)), auth.Secret(strings.Repeat("n", 32))
+	before := interruptible(t, func(c *auth.Config) { c.Secret = oldSecret })
+	during := replica(t, before.Engine, func(c *auth.Config) { c.Secret, c.PreviousSecrets = newSecret, []auth.Secret{oldSecret} })
+	s := before.SignUp(t, "ada@example.com")
+	p := before.Principal(t, s)
+	secret := before.EnrolTOTP(t, s)
+	codes, err := before.GenerateRecoveryCodes(ctx, p, auth.GenerateRecoveryCodesParams{Code: nextCode(t, before.Engine, secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := nextCode(t, before.Engine, secret)
+	before.arm(func() {
+		if err := during.SetMFA(background, p, auth.SetMFAParams{RecoveryCode: codes[0]}); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := during.VerifyElevation(ctx, p, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: code}); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("%v", err)
+	}
+	if m, err := during.MFA(ctx, p); err != nil || m.TOTP {
+		t.Errorf("%+v, %v", m, err)
+	}
+	// Nor does turning it off with a code of it keep it.
+	secret = before.EnrolTOTP(t, before.SignIn(t, "ada@example.com"))
+	if err := during.SetMFA(ctx, p, auth.SetMFAParams{Code: nextCode(t, before.Engine, secret)}); err != nil {
+		t.Error(err)
+	}
+	if m, err := during.MFA(ctx, p); err != nil || m.TOTP {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// MF-14: whoever knows the password can use up the guesses, in the hour and in the long run. A recovery code is taken all the
+// same, and ends the count for the codes of the app.
+func TestARecoveryCodeEndsTheCountOfGuesses(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]auth.LimitsConfig{
+		"in the hour": {Off: true, GuessesPerAccountLong: limit.Rate{Burst: 1000, Per: time.Hour}},
+		"in the long run": {
+			Off:                   true,
+			GuessesPerAccount:     limit.Rate{Burst: 1000, Per: time.Hour},
+			GuessesPerAccountLong: limit.Rate{Burst: 5, Per: 30 * 24 * time.Hour},
+		},
+	} {
+		e := authtest.New(t, func(c *auth.Config) { c.Limits = limits })
+		s := e.SignUp(t, "ada@example.com")
+		secret := e.EnrolTOTP(t, s)
+		codes, err := e.GenerateRecoveryCodes(t.Context(), e.Principal(t, s), auth.GenerateRecoveryCodesParams{Code: nextCode(t, e, secret)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		guess := func(code string) error { return verifyMFA(e, askedAgain(t, e, "ada@example.com"), code) }
+		code := nextCode(t, e, secret)
+		for range 10 {
+			_ = guess(otherCode(code))
+		}
+		if err := guess(code); !errors.Is(err, auth.ErrTooManyRequests) {
+			t.Errorf("%s, the right one: %v", name, err)
+		}
+		// Who is signed in is not kept from stepping up by it.
+		_, err = e.VerifyElevation(t.Context(), e.Principal(t, s), auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: otherCode(code)})
+		if !errors.Is(err, auth.ErrInvalidTOTP) {
+			t.Errorf("%s, a step-up: %v", name, err)
+		}
+		// Nor is anybody else.
+		bob, bobs := challenged(t, e, "bob@example.com")
+		if err := verifyMFA(e, bob, nextCode(t, e, bobs)); err != nil {
+			t.Errorf("%s, another user: %v", name, err)
+		}
+		code = authtest.TOTPCode(t, secret, e.Clock.Now())
+		recover := func(code string) error {
+			_, err := e.VerifyMFA(t.Context(), auth.VerifyMFAParams{Ticket: askedAgain(t, e, "ada@example.com"), RecoveryCode: code})
+			return err
+		}
+		if err := recover(strings.Repeat("a", 16)); !errors.Is(err, auth.ErrInvalidTOTP) {
+			t.Errorf("%s, a wrong recovery code: %v", name, err)
+		}
+		if err := guess(code); !errors.Is(err, auth.ErrTooManyRequests) {
+			t.Errorf("%s, after a wrong recovery code: %v", name, err)
+		}
+		if err := recover(codes[0]); err != nil {
+			t.Errorf("%s, a recovery code: %v", name, err)
+		}
+		if err := guess(code); err != nil {
+			t.Errorf("%s, after it: %v", name, err)
+		}
+	}
+}
+
+// MF-03, PH-03: an address that the service takes for unproven is proven by its verification link, which asks for the second
+// factor, or by another letter, which as a first proof leaves nothing of what was set before.
+func TestProvingAnAddressOnceMore(t *testing.T) {
+	t.Parallel()
+	no := false
+	for name, c := range map[string]struct {
+		mailing mailing
+		asked   bool
+	}{"the verification link": {mailings[3], true}, "a reset link": {mailings[2], false}} {
+		e := authtest.New(t, letters)
+		s := e.SignUp(t, "v@example.com")
+		e.EnrolTOTP(t, s)
+		if _, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{EmailVerified: &no}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.mailing.send(e, "v@example.com", ""); err != nil {
+			t.Fatal(err)
+		}
+		v, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: e.Mailbox.Last(t, "v@example.com").Ticket()})
+		if err != nil || (v.MFA != nil) != c.asked || (v.Session != nil) == c.asked {
+			t.Fatalf("%s: %+v, %v", name, v, err)
+		}
+		if _, err := signIn(t, e, "v@example.com", authtest.Password); errors.Is(err, auth.ErrInvalidEmailPassword) == c.asked {
+			t.Errorf("%s: the password: %v", name, err)
+		}
 	}
 }
 
@@ -730,9 +952,19 @@ func TestRemoveMFA(t *testing.T) {
 	if err := e.RemoveMFA(t.Context(), s.User.ID); !errors.Is(err, auth.ErrDisabledMFATOTP) {
 		t.Error(err)
 	}
-	e.EnrolTOTP(t, s)
+	secret, p := e.EnrolTOTP(t, s), e.Principal(t, s)
+	if _, err := e.GenerateRecoveryCodes(t.Context(), p, auth.GenerateRecoveryCodesParams{Code: nextCode(t, e, secret)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.GenerateTOTP(t.Context(), p, auth.GenerateTOTPParams{Code: nextCode(t, e, secret)}); err != nil {
+		t.Fatal(err)
+	}
 	if err := e.RemoveMFA(t.Context(), s.User.ID); err != nil {
 		t.Fatal(err)
+	}
+	a, err := e.Store.User(t.Context(), store.UserQuery{ID: s.User.ID, Now: e.Clock.Now()})
+	if err != nil || len(a.TOTPSecret)+len(a.TOTPPending)+len(a.RecoveryCodes) != 0 {
+		t.Errorf("%v, %v and %d recovery codes left, %v", a.TOTPSecret, a.TOTPPending, len(a.RecoveryCodes), err)
 	}
 	if _, err := refresh(t, e, s.RefreshToken); !errors.Is(err, auth.ErrInvalidRefreshToken) {
 		t.Error(err)
@@ -897,6 +1129,59 @@ func TestASessionOfOneFactorStaysOne(t *testing.T) {
 	}
 }
 
+// MF-07: with a code of the app that has been replaced at this moment, the other one is not turned off, and no recovery codes are
+// made for it.
+func TestAnAppIsReplacedBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(e *authtest.Engine, p *auth.Principal, code string) error{
+		"to turn it off": func(e *authtest.Engine, p *auth.Principal, code string) error {
+			return e.SetMFA(background, p, auth.SetMFAParams{Code: code})
+		},
+		"for recovery codes": func(e *authtest.Engine, p *auth.Principal, code string) error {
+			_, err := e.GenerateRecoveryCodes(background, p, auth.GenerateRecoveryCodesParams{Code: code})
+			return err
+		},
+	} {
+		e := interruptible(t)
+		s := e.SignUp(t, "ada@example.com")
+		p := e.Principal(t, s)
+		old := e.EnrolTOTP(t, s)
+		enrolment, err := e.GenerateTOTP(t.Context(), p, auth.GenerateTOTPParams{Code: nextCode(t, e.Engine, old)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := nextCode(t, e.Engine, enrolment.Secret)
+		later := authtest.TOTPCode(t, old, e.Clock.Now().Add(30*time.Second))
+		e.arm(func() {
+			if err := e.SetMFA(background, p, auth.SetMFAParams{Type: auth.MFATypeTOTP, Code: code}); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := use(e.Engine, p, later); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if m, err := e.MFA(t.Context(), p); err != nil || !m.TOTP || m.RecoveryCodes != 0 {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+	}
+}
+
+// MF-15: of two who give the code of one ticket at the same moment, the second is told that it is used.
+func TestATicketIsUsedBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t)
+	ticket, secret := challenged(t, e.Engine, "ada@example.com")
+	code := nextCode(t, e.Engine, secret)
+	e.arm(func() {
+		if err := verifyMFA(e.Engine, ticket, code); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := verifyMFA(e.Engine, ticket, code); !errors.Is(err, auth.ErrInvalidTicket) {
+		t.Errorf("%v", err)
+	}
+}
+
 // Whoever has looked at an account before a second factor was turned on comes too late.
 func TestActivationBetweenTheLookAndTheChange(t *testing.T) {
 	t.Parallel()
@@ -933,5 +1218,31 @@ func TestActivationBetweenTheLookAndTheChange(t *testing.T) {
 		if err := late(e.Engine, p); !errors.Is(err, auth.ErrInvalidRequest) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A key whose addition began before there was a second factor is not added after, however close.
+func TestActivationWhileAKeyIsAdded(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t)
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	enrolment, err := e.GenerateTOTP(t.Context(), p, auth.GenerateTOTPParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	adding, err := e.AddSecurityKey(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential := (&authtest.Authenticator{}).Create(t, adding)
+	e.arm(func() {
+		err := e.SetMFA(background, p, auth.SetMFAParams{Type: "totp", Code: authtest.TOTPCode(t, enrolment.Secret, e.Clock.Now())})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	_, err = e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{Credential: credential})
+	if !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("%v", err)
 	}
 }

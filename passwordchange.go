@@ -75,7 +75,8 @@ func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // It costs two round trips, and one more for the letter.
 //
 // A change of one's own password is protected; see [Engine.Elevate]. It also needs the current password, a step-up or a
-// sign-in within Config.Password.ChangeWithin. A password that is refused leaves the ticket as it was.
+// sign-in within Config.Password.ChangeWithin. Current passwords that are wrong count as at [Engine.VerifyElevation], and with
+// those. A password that is refused leaves the ticket as it was.
 //
 // Errors: [ErrDisabledEndpoint] without Config.Password; [ErrInvalidRequest] without principal and ticket, and for a
 // password of the wrong form; [ErrPasswordTooShort], [ErrPasswordBreached]; [ErrInvalidTicket]; [ErrForbiddenAnonymous];
@@ -115,7 +116,7 @@ func (e *Engine) ChangePassword(ctx context.Context, principal *Principal, p Cha
 func (e *Engine) mayChangePassword(ctx context.Context, a *store.Account, p *Principal, current string) error {
 	switch {
 	case current != "":
-		_, err := e.checkPassword(ctx, a.PasswordHash, current)
+		err := e.checkOwnPassword(ctx, &a.User, current)
 		if errors.Is(err, ErrInvalidEmailPassword) {
 			e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, SessionID: p.SessionID, Method: methodPassword, Code: CodeInvalidEmailPassword})
 		}
@@ -124,6 +125,18 @@ func (e *Engine) mayChangePassword(ctx context.Context, a *store.Account, p *Pri
 		return nil
 	}
 	return ErrElevationRequired.saying("The current password, or to have signed in just now, is required")
+}
+
+// checkOwnPassword compares a password with that of who is signed in. Guesses count for the account, wherever it asks: whoever
+// has taken a session over is not to find the password with it.
+func (e *Engine) checkOwnPassword(ctx context.Context, u *store.User, password string) error {
+	guessed, err := e.mayGuess(ctx, "password "+u.ID.String())
+	if err != nil {
+		return err
+	}
+	_, err = e.checkPassword(ctx, u.PasswordHash, password)
+	guessed(err)
+	return err
 }
 
 func (e *Engine) resetPassword(ctx context.Context, ticket, password string) error {

@@ -257,3 +257,46 @@ func TestPasswordsThatAreOff(t *testing.T) {
 		t.Errorf("reset: %v", err)
 	}
 }
+
+// PW-08: whoever has taken a session over does not find the password with it: neither by changing it, nor by stepping up,
+// nor by the one after the other.
+func TestGuessesOfTheCurrentPasswordAreCounted(t *testing.T) {
+	t.Parallel()
+	byPassword := auth.ElevateByPassword
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Limits = auth.LimitsConfig{Off: true}
+		c.Elevation.Methods = []auth.ElevationMethod{byPassword}
+	})
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	change := func(current string) error {
+		return e.ChangePassword(t.Context(), p, auth.ChangePasswordParams{CurrentPassword: current, NewPassword: newPassword})
+	}
+	stepUp := func(password string) error {
+		_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Method: byPassword, Password: password})
+		return err
+	}
+	for i := range 10 {
+		try := []func(string) error{change, stepUp}[i%2]
+		if err := try("a wrong password"); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+			t.Fatalf("guess %d: %v", i, err)
+		}
+	}
+	for name, try := range map[string]func(string) error{"a change": change, "a step-up": stepUp} {
+		if err := try(authtest.Password); !errors.Is(err, auth.ErrTooManyRequests) {
+			t.Errorf("%s, with the right one: %v", name, err)
+		}
+	}
+	e.SignIn(t, "ada@example.com") // is no worse for it
+	e.Clock.Advance(7 * time.Minute)
+	if err := stepUp(authtest.Password); err != nil { // a right one ends the count
+		t.Errorf("later: %v", err)
+	}
+	for i := range 9 {
+		if err := change("a wrong password"); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+			t.Fatalf("guess %d, later: %v", i, err)
+		}
+	}
+	if err := change(authtest.Password); err != nil {
+		t.Errorf("the right one, later: %v", err)
+	}
+}

@@ -114,7 +114,7 @@ func (e *Engine) VerifyEmailOTP(ctx context.Context, p VerifyEmailOTPParams) (_ 
 	if err != nil {
 		return nil, err
 	}
-	return e.enterByAddress(ctx, u, t)
+	return e.enterByAddress(ctx, u, t, "")
 }
 
 // SendSMSOTPParams says who wants a code to sign in with.

@@ -116,8 +116,13 @@ func (SignInPATParams) LogValue() slog.Value { return slog.StringValue(redacted)
 
 // SignInPAT opens a session with a personal access token. No second factor is asked for: who has one must have shown it to make
 // a token. One that was made before its user had a second factor stays good; [Engine.RevokePAT] ends it.
-// The session ends with the token, when that expires or is revoked, and cannot do what is protected: change credentials, make
-// further tokens, or step up. The token stays good. It costs two round trips.
+// The session ends with the token, when that expires or is revoked, and its access tokens expire no later. The token stays good.
+// Sessions of one token count for Config.Sessions.MaxPerUser among themselves, and end no others. It costs two round trips.
+//
+// Such a session is a program's, for the service's own routes. Of the account it can see what [Engine.User] returns, and
+// [Engine.SignOut] ends it by its refresh token. Every other method that acts for a principal refuses it with
+// [ErrElevationRequired], in every mode: it neither changes nor lists what the account has, nor exports, signs out everywhere,
+// revokes, makes further tokens or steps up. (What turns a guest into a user refuses it as it does every user.)
 //
 // Errors: [ErrDisabledEndpoint] without Config.PAT; [ErrInvalidPAT]; the account's state, as at [Engine.Refresh].
 func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInResult, err error) {
@@ -128,10 +133,23 @@ func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInRes
 	if id, err := uuid.Parse(p.PersonalAccessToken); err != nil || id.String() != p.PersonalAccessToken {
 		return nil, ErrInvalidPAT.because(errors.New("not the form of one"))
 	}
-	a, err := e.store.User(ctx, store.UserQuery{PATHashes: hashes(e.box.MACs("pat", []byte(p.PersonalAccessToken))), Now: e.now()})
+	in, err := e.enterByPAT(ctx, p.PersonalAccessToken)
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) {
+		// Something was revoked a moment ago. If it was not this token, the sign-in comes after that and stands.
+		in, err = e.enterByPAT(ctx, p.PersonalAccessToken)
+	}
+	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) || errors.Is(err, store.ErrNotFound) {
+		return nil, ErrInvalidPAT.because(err)
+	}
+	return in, overtaken(err)
+}
+
+// enterByPAT lets in whoever has a personal access token.
+func (e *Engine) enterByPAT(ctx context.Context, token string) (*SignInResult, error) {
+	a, err := e.store.User(ctx, store.UserQuery{PATHashes: hashes(e.box.MACs("pat", []byte(token))), Now: e.now()})
 	if errors.Is(err, store.ErrNotFound) {
 		e.emit(ctx, Event{Type: EventSignInFailed, Method: methodPAT, Code: CodeInvalidPAT})
-		return nil, ErrInvalidPAT.because(err)
+		return nil, err
 	}
 	if err == nil && a.PAT == nil {
 		err = errors.New("the store found a user by a token and did not return it")
@@ -139,20 +157,16 @@ func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInRes
 	if err != nil {
 		return nil, fmt.Errorf("find personal access token: %w", err)
 	}
-	in, err := e.enter(ctx, entry{user: a.User, method: methodPAT, amr: []string{amrPAT}, pat: a.PAT, change: &store.UserChange{UsePAT: a.PAT.ID}})
-	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) || errors.Is(err, store.ErrNotFound) { // revoked a moment ago
-		return nil, ErrInvalidPAT.because(err)
-	}
-	return in, overtaken(err)
+	return e.enter(ctx, entry{user: a.User, method: methodPAT, amr: []string{amrPAT}, pat: a.PAT, change: &store.UserChange{UsePAT: a.PAT.ID}})
 }
 
 // ListPATs returns the personal access tokens of the principal that have not expired, the oldest first. It costs one round
 // trip.
 //
-// Errors: as at [Engine.User].
+// Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListPATs(ctx context.Context, principal *Principal) (_ []AccessTokenDetails, err error) {
 	defer e.settle(&err)
-	a, err := e.account(ctx, principal, store.WithPATs)
+	a, err := e.ownAccount(ctx, principal, store.WithPATs)
 	if err != nil {
 		return nil, err
 	}
@@ -170,10 +184,11 @@ func patDetails(tokens []store.PAT) []AccessTokenDetails {
 // RevokePAT ends one of the principal's personal access tokens and the sessions that were opened with it. It costs two round
 // trips.
 //
-// Errors: [ErrNotFound] if the principal has no such token, whoever else may; otherwise as at [Engine.User].
+// Errors: [ErrNotFound] if the principal has no such token, whoever else may; [ErrElevationRequired] for a session of a
+// personal access token; otherwise as at [Engine.User].
 func (e *Engine) RevokePAT(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
 	defer e.settle(&err)
-	a, err := e.account(ctx, principal, store.WithPATs)
+	a, err := e.ownAccount(ctx, principal, store.WithPATs)
 	if err != nil {
 		return err
 	}

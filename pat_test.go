@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -203,6 +204,46 @@ func TestCreatePATNeedsAStepUp(t *testing.T) {
 	}
 }
 
+// MF-07, MF-22: where a step-up is recommended, a sign-in with both factors is as good for ten minutes; for longer, and only to
+// make a token, to who has no way to step up.
+func TestASignInWithBothFactorsIsAStepUpForAWhile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		methods []auth.ElevationMethod
+		later   error
+	}{
+		"by the app": {nil, auth.ErrElevationRequired},
+		"by a key":   {[]auth.ElevationMethod{auth.ElevateByWebAuthn}, nil},
+	} {
+		e := authtest.New(t, func(x *auth.Config) {
+			x.Elevation = auth.ElevationConfig{Mode: auth.ElevationRecommended, Methods: c.methods}
+		})
+		ticket, secret := challenged(t, e, "ada@example.com")
+		in, err := e.VerifyMFA(t.Context(), auth.VerifyMFAParams{Ticket: ticket, OTP: nextCode(t, e, secret)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		create := func(p *auth.Principal) error {
+			_, err := e.CreatePAT(t.Context(), p, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)})
+			return err
+		}
+		e.Clock.Advance(10 * time.Minute)
+		if err := create(e.Principal(t, in.Session)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := e.GenerateTOTP(t.Context(), e.Principal(t, in.Session), auth.GenerateTOTPParams{}); err != nil {
+			t.Errorf("%s, another app: %v", name, err)
+		}
+		e.Clock.Advance(time.Second)
+		if err := create(e.Principal(t, in.Session)); !errors.Is(err, c.later) || c.later == nil && err != nil {
+			t.Errorf("%s, later: %v", name, err)
+		}
+		if _, err := e.GenerateTOTP(t.Context(), e.Principal(t, in.Session), auth.GenerateTOTPParams{}); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("%s, another app, later: %v", name, err)
+		}
+	}
+}
+
 // PA-02, PA-06..PA-08, PA-13, RT-27, W29: what a token and its sessions are not, cannot do, and do not outlive.
 func TestWhatAPersonalAccessTokenIsNot(t *testing.T) {
 	t.Parallel()
@@ -233,46 +274,6 @@ func TestWhatAPersonalAccessTokenIsNot(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a way to more", func(t *testing.T) {
-		t.Parallel()
-		e, _, made := fresh(t, 24*time.Hour)
-		s, err := signInPAT(t, e, made.Token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := e.Principal(t, s)
-		for name, try := range map[string]func() error{
-			"a further token": func() error {
-				_, err := e.CreatePAT(ctx, p, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)})
-				return err
-			},
-			"a password": func() error {
-				return e.ChangePassword(ctx, p, auth.ChangePasswordParams{NewPassword: newPassword, CurrentPassword: authtest.Password})
-			},
-			"an address":       func() error { return e.ChangeEmail(ctx, p, auth.ChangeEmailParams{NewEmail: "m@example.com"}) },
-			"a number":         func() error { return e.ChangePhone(ctx, p, auth.ChangePhoneParams{NewPhoneNumber: adaPhone}) },
-			"a key":            func() error { _, err := e.AddSecurityKey(ctx, p); return err },
-			"a new secret":     func() error { _, err := e.GenerateTOTP(ctx, p, auth.GenerateTOTPParams{}); return err },
-			"no second factor": func() error { return e.SetMFA(ctx, p, auth.SetMFAParams{Code: "123456"}) },
-			"recovery codes": func() error {
-				_, err := e.GenerateRecoveryCodes(ctx, p, auth.GenerateRecoveryCodesParams{})
-				return err
-			},
-			"a step-up": func() error {
-				_, err := e.VerifyElevation(ctx, p, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: "123456"})
-				return err
-			},
-			"ways to step up": func() error { _, err := e.ElevationMethods(ctx, p); return err },
-			"the end":         func() error { return e.DeleteAccount(ctx, p) },
-		} {
-			if err := try(); !errors.Is(err, auth.ErrElevationRequired) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		if _, err := e.User(ctx, p); err != nil {
-			t.Errorf("to be used: %v", err)
-		}
-	})
 	t.Run("longer than it lives", func(t *testing.T) {
 		t.Parallel()
 		e, _, made := fresh(t, time.Hour)
@@ -280,7 +281,16 @@ func TestWhatAPersonalAccessTokenIsNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.Clock.Advance(time.Hour - time.Microsecond)
+		e.Clock.Advance(59 * time.Minute)
+		s = mustRefresh(t, e, s.RefreshToken)
+		if p := e.Principal(t, s); s.AccessTokenExpiresIn != 60 || !p.Expires.Equal(e.Clock.Now().Add(time.Minute).Truncate(time.Second)) {
+			t.Errorf("an access token expires in %d s, at %v", s.AccessTokenExpiresIn, p.Expires)
+		}
+		late, err := signInPAT(t, e, made.Token)
+		if err != nil || late.AccessTokenExpiresIn != 60 {
+			t.Errorf("a later one: %+v, %v", late, err)
+		}
+		e.Clock.Advance(time.Minute - time.Microsecond)
 		s = mustRefresh(t, e, s.RefreshToken)
 		if _, err := signInPAT(t, e, made.Token); err != nil {
 			t.Error(err)
@@ -288,6 +298,12 @@ func TestWhatAPersonalAccessTokenIsNot(t *testing.T) {
 		e.Clock.Advance(time.Microsecond)
 		if _, err := refresh(t, e, s.RefreshToken); !errors.Is(err, auth.ErrInvalidRefreshToken) {
 			t.Errorf("its session: %v", err)
+		}
+		if _, err := refresh(t, e, late.RefreshToken); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+			t.Errorf("one that was never refreshed: %v", err)
+		}
+		if _, err := e.Authenticate(ctx, late.AccessToken); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("an access token of its session: %v", err)
 		}
 		if _, err := signInPAT(t, e, made.Token); !errors.Is(err, auth.ErrInvalidPAT) {
 			t.Errorf("itself: %v", err)
@@ -332,6 +348,215 @@ func TestWhatAPersonalAccessTokenIsNot(t *testing.T) {
 			}
 		}
 	})
+}
+
+// PA-06, RT-27: what a session of a token may do, of all that a principal can: see who its user is, in every mode.
+func TestWhatASessionOfATokenMayDo(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, mode := range modes {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t)
+			s := withKey(t, e, "ada@example.com", &authtest.Authenticator{})
+			owner := e.Principal(t, s)
+			made, other := createPAT(t, e, owner, 24*time.Hour), createPAT(t, e, owner, 24*time.Hour)
+			key := addKey(t, e, owner, &authtest.Authenticator{})
+			change := textings()[1]
+			code := change.code(t, e, owner, adaPhone)
+			adding, err := e.AddSecurityKey(ctx, owner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			strict := replica(t, e, withSomewhere(&somewhere{}, &somewhere{}), func(c *auth.Config) { c.Elevation.Mode = mode })
+			in, err := signInPAT(t, strict, made.Token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := strict.Principal(t, in)
+			may := map[string]func() error{
+				"User": func() error { _, err := strict.User(ctx, p); return err },
+			}
+			mayNot := map[string]func() error{
+				"AddSecurityKey": func() error { _, err := strict.AddSecurityKey(ctx, p); return err },
+				"ChangeEmail":    func() error { return strict.ChangeEmail(ctx, p, auth.ChangeEmailParams{NewEmail: "m@example.com"}) },
+				"ChangePassword": func() error {
+					return strict.ChangePassword(ctx, p, auth.ChangePasswordParams{NewPassword: newPassword, CurrentPassword: authtest.Password})
+				},
+				"ChangePhone":    func() error { return strict.ChangePhone(ctx, p, auth.ChangePhoneParams{NewPhoneNumber: bobPhone}) },
+				"CheckElevation": func() error { return strict.CheckElevation(ctx, p, 0) },
+				"CreatePAT": func() error {
+					_, err := strict.CreatePAT(ctx, p, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)})
+					return err
+				},
+				"DeleteAccount":    func() error { return strict.DeleteAccount(ctx, p) },
+				"Elevate":          func() error { _, err := strict.Elevate(ctx, p, auth.ElevateParams{}); return err },
+				"ElevationMethods": func() error { _, err := strict.ElevationMethods(ctx, p); return err },
+				"ExportAccount":    func() error { _, err := strict.ExportAccount(ctx, p); return err },
+				"GenerateRecoveryCodes": func() error {
+					_, err := strict.GenerateRecoveryCodes(ctx, p, auth.GenerateRecoveryCodesParams{})
+					return err
+				},
+				"GenerateTOTP": func() error { _, err := strict.GenerateTOTP(ctx, p, auth.GenerateTOTPParams{}); return err },
+				"LinkIDToken": func() error {
+					return strict.LinkIDToken(ctx, p, auth.LinkIDTokenParams{Provider: "here", IDToken: asJSON(person("1", "", false))})
+				},
+				"LinkProvider": func() error {
+					_, err := strict.LinkProvider(ctx, p, auth.LinkProviderParams{Provider: "here"})
+					return err
+				},
+				"ListIdentities":   func() error { _, err := strict.ListIdentities(ctx, p); return err },
+				"ListPATs":         func() error { _, err := strict.ListPATs(ctx, p); return err },
+				"ListSecurityKeys": func() error { _, err := strict.ListSecurityKeys(ctx, p); return err },
+				"ListSessions":     func() error { _, err := strict.ListSessions(ctx, p); return err },
+				"MFA":              func() error { _, err := strict.MFA(ctx, p); return err },
+				"ProviderTokens":   func() error { _, err := strict.ProviderTokens(ctx, p, "here"); return err },
+				"RefreshProviderTokens": func() error {
+					_, err := strict.RefreshProviderTokens(ctx, p, auth.RefreshProviderTokensParams{Provider: "here", RefreshToken: "x"})
+					return err
+				},
+				"RemoveSecurityKey": func() error {
+					_, err := strict.RemoveSecurityKey(ctx, p, auth.RemoveSecurityKeyParams{ID: key.ID})
+					return err
+				},
+				"RenameSecurityKey": func() error {
+					_, err := strict.RenameSecurityKey(ctx, p, auth.RenameSecurityKeyParams{ID: key.ID, Nickname: "m"})
+					return err
+				},
+				"RevokePAT":     func() error { return strict.RevokePAT(ctx, p, other.ID) },
+				"RevokeSession": func() error { return strict.RevokeSession(ctx, p, s.RefreshTokenID) },
+				"SetMFA":        func() error { return strict.SetMFA(ctx, p, auth.SetMFAParams{Code: "123456"}) },
+				"Unlink":        func() error { return strict.Unlink(ctx, p, auth.UnlinkParams{Provider: "here", Subject: "1"}) },
+				"SignOut":       func() error { return strict.SignOut(ctx, p, auth.SignOutParams{All: true, PATs: true}) },
+				"VerifyAddSecurityKey": func() error {
+					_, err := strict.VerifyAddSecurityKey(ctx, p, auth.VerifyAddSecurityKeyParams{Credential: (&authtest.Authenticator{Unchecked: true}).Create(t, adding)})
+					return err
+				},
+				"VerifyChangePhone": func() error { return change.redeem(strict, p, adaPhone, code) },
+				"VerifyElevation": func() error {
+					_, err := strict.VerifyElevation(ctx, p, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: "123456"})
+					return err
+				},
+			}
+			guests := map[string]bool{"Deanonymize": true, "VerifyDeanonymize": true}
+			engine, principal := reflect.TypeFor[*auth.Engine](), reflect.TypeFor[*auth.Principal]()
+			for m := range engine.Methods() {
+				takes := false
+				for in := range m.Type.Ins() {
+					takes = takes || in == principal
+				}
+				if takes && may[m.Name] == nil && mayNot[m.Name] == nil && !guests[m.Name] {
+					t.Errorf("nothing is said of %s", m.Name)
+				}
+			}
+			for name, try := range mayNot {
+				err := try()
+				said := name == "CheckElevation" || strings.Contains(fmt.Sprint(err), "personal access token")
+				if !errors.Is(err, auth.ErrElevationRequired) || !said {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			for name, try := range may {
+				if err := try(); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			// Nothing has come of it.
+			mustRefresh(t, e, s.RefreshToken)
+			if _, err := signInPAT(t, e, other.Token); err != nil {
+				t.Errorf("the other token: %v", err)
+			}
+			if u, err := e.FindUser(ctx, auth.UserBy{ID: owner.UserID}); err != nil || u.PhoneNumber != "" || u.Email != "ada@example.com" {
+				t.Errorf("%s, %v", asJSON(u), err)
+			}
+			if list, err := e.ListSecurityKeys(ctx, owner); err != nil || len(list.Keys) != 2 || list.Keys[0].Nickname+list.Keys[1].Nickname != "" {
+				t.Errorf("%s, %v", asJSON(list), err)
+			}
+			if err := change.redeem(e, owner, adaPhone, code); err != nil {
+				t.Errorf("the owner's code: %v", err)
+			}
+			if err := strict.SignOut(ctx, nil, auth.SignOutParams{RefreshToken: in.RefreshToken}); err != nil {
+				t.Errorf("to sign out: %v", err)
+			}
+			if _, err := strict.User(ctx, p); !errors.Is(err, auth.ErrUnauthenticated) {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}
+
+// PA-08: of two tokens, the one that is not revoked at this very moment signs in.
+func TestAnotherTokenIsRevokedDuringASignIn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		itself bool
+		want   error
+	}{"another": {false, nil}, "this": {true, auth.ErrInvalidPAT}} {
+		e := interruptible(t)
+		p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+		made, revoked := createPAT(t, e.Engine, p, time.Hour), createPAT(t, e.Engine, p, time.Hour)
+		if c.itself {
+			revoked = made
+		}
+		e.arm(func() {
+			if err := e.RevokePAT(background, p, revoked.ID); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, err := signInPAT(t, e.Engine, made.Token); !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// EL-06: a session that has ended in the meantime revokes nothing.
+func TestASessionEndsBeforeItRevokesAToken(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t)
+	s := e.SignUp(t, "ada@example.com")
+	p := e.Principal(t, s)
+	made := createPAT(t, e.Engine, p, time.Hour)
+	e.arm(func() {
+		if err := e.SignOut(background, nil, auth.SignOutParams{RefreshToken: s.RefreshToken}); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := e.RevokePAT(t.Context(), p, made.ID); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("%v", err)
+	}
+	if _, err := signInPAT(t, e.Engine, made.Token); err != nil {
+		t.Errorf("the token: %v", err)
+	}
+}
+
+// A program that signs in again and again signs out itself, and nobody else.
+func TestATokenCrowdsNobodyOut(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Sessions.MaxPerUser = 2 })
+	own := e.SignUp(t, "ada@example.com")
+	p := e.Principal(t, own)
+	var tokens [2]*auth.PAT
+	for i := range tokens {
+		tokens[i] = createPAT(t, e, p, time.Hour)
+	}
+	open := func(token *auth.PAT) *auth.Session {
+		t.Helper()
+		e.Clock.Advance(time.Second)
+		s, err := signInPAT(t, e, token.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	other, first, second, third := open(tokens[1]), open(tokens[0]), open(tokens[0]), open(tokens[0])
+	e.Clock.Advance(time.Second)
+	again := e.SignIn(t, "ada@example.com")
+	if _, err := refresh(t, e, first.RefreshToken); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+		t.Errorf("the oldest of a token: %v", err)
+	}
+	for _, s := range []*auth.Session{own, other, second, third, again} {
+		mustRefresh(t, e, s.RefreshToken)
+	}
 }
 
 // Stepping up by what the user has.
@@ -436,6 +661,24 @@ func TestStepUpByOtherMeans(t *testing.T) {
 	c.Elevation.Methods = []auth.ElevationMethod{"pigeon"}
 	if _, err := auth.New(nil, c); err == nil || !strings.Contains(err.Error(), "Elevation.Methods[0]") {
 		t.Errorf("%v", err)
+	}
+}
+
+// EL-12: who has a key steps up by nothing weaker, also if the key will not do.
+func TestAKeyThatWillNotDoLeavesNothingWeaker(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) {
+		c.WebAuthn.UserVerification = auth.UserVerificationDiscouraged
+		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByPassword}
+	})
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	addKey(t, e, p, &authtest.Authenticator{NoUserVerification: true})
+	if got, err := e.ElevationMethods(t.Context(), p); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+	_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Method: auth.ElevateByPassword, Password: authtest.Password})
+	if !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("by password: %v", err)
 	}
 }
 

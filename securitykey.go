@@ -97,13 +97,14 @@ func (e *Engine) securityKeys(u *store.User, keys []store.SecurityKey) *Security
 
 // ListSecurityKeys returns the principal's security keys. It costs one round trip.
 //
-// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; otherwise as at [Engine.User].
+// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrElevationRequired] for a session of a personal access token;
+// otherwise as at [Engine.User].
 func (e *Engine) ListSecurityKeys(ctx context.Context, principal *Principal) (_ *SecurityKeys, err error) {
 	defer e.settle(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
-	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	a, err := e.ownAccount(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,8 @@ type RenameSecurityKeyParams struct {
 // RenameSecurityKey renames one of the principal's security keys and returns them all. It costs two round trips.
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrNotFound] if the principal has no such key, whoever else
-// may; [ErrInvalidRequest] for the name; otherwise as at [Engine.User].
+// may; [ErrInvalidRequest] for the name; [ErrElevationRequired] for a session of a personal access token; otherwise as at
+// [Engine.User].
 func (e *Engine) RenameSecurityKey(ctx context.Context, principal *Principal, p RenameSecurityKeyParams) (_ *SecurityKeys, err error) {
 	defer e.settle(&err)
 	if e.config.WebAuthn == nil {
@@ -128,7 +130,7 @@ func (e *Engine) RenameSecurityKey(ctx context.Context, principal *Principal, p 
 	if err := checkNickname(p.Nickname); err != nil {
 		return nil, err
 	}
-	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	a, err := e.ownAccount(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +215,7 @@ func (e *Engine) canSignIn(a *store.Account) bool {
 		return k.UserVerified || e.config.WebAuthn.UserVerification != UserVerificationRequired
 	}
 	byLetter := e.config.MagicLink != nil || e.config.EmailOTP != nil || e.hasher != nil && e.config.Mail != nil
-	return slices.ContainsFunc(a.SecurityKeys, able) || len(a.Identities) > 0 ||
+	return slices.ContainsFunc(a.SecurityKeys, able) || slices.ContainsFunc(a.Identities, e.opens) ||
 		e.hasher != nil && a.PasswordHash != "" || a.EmailVerified && byLetter || a.PhoneVerified && e.config.SMS != nil
 }
 

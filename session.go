@@ -35,6 +35,9 @@ func (s Session) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) 
 type SignInResult struct {
 	Session *Session      `json:"session,omitempty"`
 	MFA     *MFAChallenge `json:"mfa,omitempty"`
+	// Code is in place of both where the way in led over a redirect, for the client that began with a code challenge; see
+	// [Engine.ExchangeCode].
+	Code string `json:"-"`
 }
 
 // SessionDetails is what its owner may see of a session.
@@ -58,17 +61,23 @@ type entry struct {
 	create *store.NewUser
 	change *store.UserChange
 	pat    *store.PAT // the token that is the first factor; the session ends with it
+
+	challenge string // the code challenge of who is to get a code in place of a session; see [Engine.ExchangeCode]
+	visit     *visit // to an identity provider, by a user who exists
 }
 
 // enter is the one door: every path that ends in a session goes through it, and nothing else opens one. It decides in
-// this order: the account's state, whether a second factor is owed, the service's hook, the access token, and then, in one
-// atomic step with whatever the first factor brought about, the session.
+// this order: the account's state, whether the client gets a code to come back with, whether a second factor is owed, the
+// service's hook, the access token, and then, in one atomic step with whatever the first factor brought about, the session.
 //
 // The token is signed before anything is written, so that a key or a claims hook that fails costs nobody a ticket.
 func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 	if err := e.mayEnter(&in.user); err != nil {
 		e.emit(ctx, Event{Type: EventSignInFailed, UserID: in.user.ID, Method: in.method, Code: codeOf(err)})
 		return nil, err
+	}
+	if in.challenge != "" {
+		return e.giveCode(ctx, in)
 	}
 	if e.owesSecondFactor(&in) {
 		return e.askSecondFactor(ctx, in)
@@ -96,6 +105,7 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 		return nil, err
 	}
 	var user store.User
+	var told letters
 	if in.create != nil {
 		in.create.Session, in.create.User.LastSeenAt = &row, now
 		user, err = e.create(ctx, *in.create, in.method)
@@ -103,11 +113,15 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 		c := *in.change
 		c.UserID, c.Now, c.If.Epoch = in.user.ID, now, in.user.Epoch
 		c.Session, c.MaxSessions = &row, e.config.Sessions.MaxPerUser
+		if told, err = e.bring(ctx, in.visit, &in.user, &c); err != nil {
+			return nil, err
+		}
 		user, err = e.store.ChangeUser(ctx, c)
 	}
 	if err != nil {
 		return nil, err
 	}
+	e.brought(ctx, in.visit, &row, told)
 	session.User = publicUser(&user)
 	e.emit(ctx, Event{Type: EventSignedIn, UserID: user.ID, SessionID: row.ID, Method: in.method})
 	return &SignInResult{Session: session}, nil
@@ -136,7 +150,9 @@ func (e *Engine) mayEnter(u *store.User) error {
 
 // session makes the client's side of a session row, with an elevated access token if there was a step-up.
 func (e *Engine) session(ctx context.Context, u *store.User, row *store.Session, up *stepUp) (*Session, error) {
-	access, err := e.sign(ctx, u, row, up)
+	now := e.now()
+	expires := earlier(now.Add(e.config.AccessTokens.Lifetime), row.EndsAt) // that of a personal access token may be near
+	access, err := e.sign(ctx, u, row, up, now, expires)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +162,7 @@ func (e *Engine) session(ctx context.Context, u *store.User, row *store.Session,
 	}
 	return &Session{
 		AccessToken:          access,
-		AccessTokenExpiresIn: int(e.config.AccessTokens.Lifetime / time.Second),
+		AccessTokenExpiresIn: int(expires.Sub(now) / time.Second),
 		RefreshToken:         refresh,
 		RefreshTokenID:       row.ID,
 		User:                 publicUser(u),
@@ -251,7 +267,8 @@ type SignOutParams struct {
 // unless All is set. A token of a session that has ended already is no error.
 //
 // Errors: [ErrInvalidRequest] if neither All nor a token is given; [ErrUnauthenticated] if All is set without a
-// principal, or the principal's session has ended.
+// principal, or the principal's session has ended; [ErrElevationRequired] if All is set in a session of a personal access
+// token.
 func (e *Engine) SignOut(ctx context.Context, principal *Principal, p SignOutParams) (err error) {
 	defer e.settle(&err)
 	if p.All {
@@ -273,8 +290,8 @@ func (e *Engine) SignOut(ctx context.Context, principal *Principal, p SignOutPar
 }
 
 func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool) error {
-	if principal == nil {
-		return ErrUnauthenticated
+	if err := inPerson(principal); err != nil {
+		return err
 	}
 	_, err := e.store.ChangeUser(ctx, store.UserChange{
 		UserID: principal.UserID,
@@ -294,10 +311,10 @@ func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool
 
 // ListSessions returns the live sessions of the principal, the oldest first.
 //
-// Errors: as at [Engine.User].
+// Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListSessions(ctx context.Context, principal *Principal) (_ []SessionDetails, err error) {
 	defer e.settle(&err)
-	a, err := e.account(ctx, principal, store.WithSessions)
+	a, err := e.ownAccount(ctx, principal, store.WithSessions)
 	if err != nil {
 		return nil, err
 	}
@@ -318,10 +335,11 @@ func sessionDetails(sessions []store.Session, current uuid.UUID) []SessionDetail
 
 // RevokeSession ends one of the principal's sessions.
 //
-// Errors: [ErrNotFound] if the principal has no such session, whoever else may; otherwise as at [Engine.User].
+// Errors: [ErrNotFound] if the principal has no such session, whoever else may; [ErrElevationRequired] for a session of a
+// personal access token, which [Engine.SignOut] ends; otherwise as at [Engine.User].
 func (e *Engine) RevokeSession(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
 	defer e.settle(&err)
-	if _, err := e.account(ctx, principal, 0); err != nil {
+	if _, err := e.ownAccount(ctx, principal, 0); err != nil {
 		return err
 	}
 	n, err := e.store.EndSessions(ctx, principal.UserID, id)

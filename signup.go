@@ -64,7 +64,7 @@ func (e *Engine) replaceSignUp(ctx context.Context, old store.User, n newcomer) 
 			DefaultRole: &u.DefaultRole, Roles: u.Roles, Metadata: orEmpty(u.Metadata),
 		},
 		Drop:   store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
-		Redeem: n.user.Redeem, SecurityKey: n.user.SecurityKey, Ticket: n.user.Ticket, Messages: n.user.Messages,
+		Redeem: n.user.Redeem, SecurityKey: n.user.SecurityKey, Identity: n.user.Identity, Ticket: n.user.Ticket, Messages: n.user.Messages,
 	})
 	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) { // verified, or signed up with again, a moment ago
 		if e.config.ConcealErrors {

@@ -33,6 +33,7 @@ const (
 	kindMFA           = "mfaTotp"
 	kindElevateOTP    = "elevateOTP"
 	kindElevateSMS    = "elevateSMS"
+	kindState         = "providerState"
 
 	kindSignUpKey  = "webauthnSignUp"
 	kindSignInKey  = "webauthnSignIn"
@@ -94,14 +95,19 @@ func (e *Engine) checkTicket(ctx context.Context, q store.TicketQuery, data any)
 	if err != nil {
 		return t, u, fmt.Errorf("check ticket: %w", err)
 	}
-	plain, err := e.box.Open("ticket "+q.Kind, t.ID[:], t.Data)
+	return t, u, e.openTicket(&t, data)
+}
+
+// openTicket reads what was sealed into a ticket; nil for data only checks that it was.
+func (e *Engine) openTicket(t *store.Ticket, data any) error {
+	plain, err := e.box.Open("ticket "+t.Kind, t.ID[:], t.Data)
 	if err != nil {
-		return t, u, fmt.Errorf("open ticket: %w", err)
+		return fmt.Errorf("open ticket: %w", err)
 	}
 	if data == nil {
-		return t, u, nil
+		return nil
 	}
-	return t, u, json.Unmarshal(plain, data)
+	return json.Unmarshal(plain, data)
 }
 
 func (e *Engine) sealTicket(id uuid.UUID, kind string, data any) ([]byte, error) {
@@ -151,6 +157,8 @@ func (e *Engine) life(kind string) time.Duration {
 		return t.Code
 	case kindMFA:
 		return t.MFA
+	case kindState:
+		return t.ProviderState
 	case kindSMSOTP, kindPhoneChange, kindDeanonymize, kindElevateSMS:
 		return t.SMSOTP
 	default:
@@ -278,25 +286,21 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 		}
 		return v, nil
 	}
-	if challenge := cmp.Or(data.CodeChallenge, p.CodeChallenge); challenge != "" {
-		v.Code, err = e.codeFor(ctx, u, t, challenge)
-		return v, err
-	}
-	in, err := e.enterByAddress(ctx, u, t)
+	in, err := e.enterByAddress(ctx, u, t, cmp.Or(data.CodeChallenge, p.CodeChallenge))
 	if err != nil {
 		return nil, err
 	}
-	v.Session, v.MFA = in.Session, in.MFA
+	v.Session, v.MFA, v.Code = in.Session, in.MFA, in.Code
 	return v, nil
 }
 
 // enterByAddress lets in whoever has redeemed a ticket that went to a user's address.
-func (e *Engine) enterByAddress(ctx context.Context, u store.User, t store.Ticket) (*SignInResult, error) {
+func (e *Engine) enterByAddress(ctx context.Context, u store.User, t store.Ticket, challenge string) (*SignInResult, error) {
 	change := &store.UserChange{Redeem: t.ID}
 	e.proven(&u, t.Kind, change)
 	first := !u.EmailVerified
 	u.EmailVerified = true
-	in, err := e.enter(ctx, entry{user: u, method: methodEmail, amr: amrEmail, change: change})
+	in, err := e.enter(ctx, entry{user: u, method: methodEmail, amr: amrEmail, change: change, challenge: challenge})
 	if err != nil {
 		return nil, spent(overtaken(err))
 	}

@@ -35,7 +35,7 @@ const (
 )
 
 // sign makes an access token for a user's session, elevated if there was a step-up.
-func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *stepUp) (string, error) {
+func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *stepUp, now, expires time.Time) (string, error) {
 	custom, err := e.customClaims(ctx, u)
 	if err != nil {
 		return "", err
@@ -45,7 +45,6 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *
 		s = &row
 	}
 	c := &e.config.AccessTokens
-	now := e.now()
 	id := u.ID.String()
 	var jti [16]byte
 	rand.Read(jti[:]) //nolint:errcheck // never fails; a broken source ends the program
@@ -67,7 +66,7 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *
 	b = append(b, `,"iat":`...)
 	b = strconv.AppendInt(b, now.Unix(), 10)
 	b = append(b, `,"exp":`...)
-	b = strconv.AppendInt(b, now.Add(c.Lifetime).Unix(), 10)
+	b = strconv.AppendInt(b, expires.Unix(), 10)
 	b = append(b, `,"jti":"`...)
 	b = base64.RawURLEncoding.AppendEncode(b, jti[:])
 	b = append(b, `","sid":"`...)

@@ -80,8 +80,11 @@ type SignUpOptions struct {
 
 var displayName = regexp.MustCompile(`^[\p{L}\p{N}\p{S} ,.'-]+$`)
 
+// maxDisplayName is the documented bound, in characters.
+const maxDisplayName = 32
+
 func isDisplayName(s string) bool {
-	return utf8.RuneCountInString(s) <= 32 && displayName.MatchString(s)
+	return utf8.RuneCountInString(s) <= maxDisplayName && displayName.MatchString(s)
 }
 
 // newUser makes the user that o asks for. fallbackName is taken as it is.
@@ -315,6 +318,11 @@ func (e *Engine) ListUsers(ctx context.Context, after uuid.UUID, limit int) (_ [
 }
 
 // UserUpdate is what a service may change of an account. Nil leaves a field as it is.
+//
+// EmailVerified false says that nobody has shown the address to be theirs. The next proof of it counts as the first, with all
+// that [Engine.VerifyTicket] says of that: if it is not by the verification link, which [Engine.SendVerificationEmail] sends,
+// every way in that was set before goes, the second factor included, and whoever reads the mailbox has the account. To keep
+// somebody out, disable them.
 type UserUpdate struct {
 	DisplayName   *string
 	AvatarURL     *string

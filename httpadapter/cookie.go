@@ -24,13 +24,15 @@ import (
 //
 // Requests that are not GET, HEAD or OPTIONS and come from another origin, as [http.CrossOriginProtection] finds it, get
 // 403, on the routes and behind [Handler.RequireUser], unless the origin is one of [Options.AllowedOrigins]. A service's
-// handler must therefore not change anything on GET.
+// handler must therefore not change anything on GET. The one exception is the form with which the page of an identity
+// provider sends a browser back: a cookie of the visit's own stands for that browser.
 //
 // Browsers drop cookies of more than 4096 bytes. An access token that custom claims make so long is never sent back, and
 // every request then costs a refresh.
 type CookieOptions struct {
 	// Name tells the cookies of one realm from those of another on the same host: they are __Host-NAME-access and
-	// __Host-NAME-refresh. The default is "auth".
+	// __Host-NAME-refresh. The default is "auth". It does not begin with "auth-provider", as the cookies of visits to
+	// identity providers do.
 	Name string
 	// Persist is how long the browser keeps the refresh token after its last use. The default is 0: until the browser
 	// is closed. The session ends with [auth.SessionsConfig.Idle] in any case.
@@ -66,6 +68,9 @@ func newCookies(o *CookieOptions, trusted []string, mistake func(field string, e
 	if err := (&http.Cookie{Name: c.access}).Valid(); err != nil || len(name) > 64 {
 		mistake("Cookies.Name", fmt.Errorf("%q is not at most 64 letters, digits, hyphens or underscores", name))
 	}
+	if strings.HasPrefix(c.access, hostPrefix+bindingCookie) {
+		mistake("Cookies.Name", fmt.Errorf("%q is for visits to identity providers", name))
+	}
 	if o.Persist < 0 || o.Persist > 0 && o.Persist < time.Second {
 		mistake("Cookies.Persist", fmt.Errorf("is %v; it must be 0 or at least a second", o.Persist))
 	}
@@ -83,6 +88,13 @@ func (c *cookies) check(r *http.Request) error {
 		return nil
 	}
 	return errCrossOrigin
+}
+
+// checkAsPost is check for a GET that changes something all the same.
+func (c *cookies) checkAsPost(r *http.Request) error {
+	asPost := *r
+	asPost.Method = http.MethodPost
+	return c.check(&asPost)
 }
 
 // get returns the value of a cookie. Of two with one name, one was planted: neither is taken.

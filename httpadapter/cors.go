@@ -63,8 +63,9 @@ func checkOrigin(o string) error {
 
 // preflight sets the CORS headers of a response and reports whether it has answered the request, which was then a
 // preflight from an allowed origin. Pages of other origins get no header and are stopped by their browser; what is
-// refused to them is the answer, so no rule may depend on this.
-func (c *cors) preflight(w http.ResponseWriter, r *http.Request) (answered bool) {
+// refused to them is the answer, so no rule may depend on this. A route that binds gives the browser a cookie outside
+// cookie mode as well, to pages of listed origins.
+func (c *cors) preflight(w http.ResponseWriter, r *http.Request, binds bool) (answered bool) {
 	if len(c.origins) == 0 {
 		return false
 	}
@@ -81,7 +82,7 @@ func (c *cors) preflight(w http.ResponseWriter, r *http.Request) (answered bool)
 		allow = origins[0]
 	}
 	header.Set("Access-Control-Allow-Origin", allow)
-	if c.credentials {
+	if c.credentials || binds && !c.any {
 		header.Set("Access-Control-Allow-Credentials", "true")
 	}
 	wanted := r.Header["Access-Control-Request-Method"]

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/store/memstore"
 )
 
@@ -144,6 +145,66 @@ func ExampleHandler_RequireElevation() {
 
 	// Output:
 	// 403 Bearer error="insufficient_user_authentication", error_description="Elevated claim is required", max_age="300"
+}
+
+// A page signs its visitors in with an identity provider by sending them to a route. They come back to the page, with a refresh
+// token of theirs, or with what has gone wrong.
+func ExampleHandler_provider() {
+	engine, err := auth.New(memstore.New(), auth.Config{
+		ServerURL: "https://api.example.com/v1",
+		ClientURL: "https://example.com",
+		Secret:    secret(),
+		Email:     auth.EmailConfig{AllowUnverified: true},
+		Providers: map[string]provider.Provider{"acme": acme{}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("To be registered at the provider:", engine.ProviderRedirectURI("acme"))
+	routes, err := httpadapter.New(engine, httpadapter.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	routes.Mount(mux, "/v1")
+
+	// Somebody follows a link of the page.
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/v1/signin/provider/acme?redirectTo=https://example.com/welcome", nil))
+	to, err := w.Result().Location()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(w.Code, "to", to.Host)
+
+	// They agree there, and their browser comes back with a code and with the cookie that it got.
+	back := httptest.NewRequest("GET", "/v1/signin/provider/acme/callback?code=1234&state="+to.Query().Get("state"), nil)
+	back.AddCookie(w.Result().Cookies()[0])
+	w = httptest.NewRecorder()
+	mux.ServeHTTP(w, back)
+	if to, err = w.Result().Location(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(w.Code, "to", to.Host+to.Path, "with a refresh token:", to.Query().Has("refreshToken"))
+	// Output:
+	// To be registered at the provider: https://api.example.com/v1/signin/provider/acme/callback
+	// 302 to acme.example
+	// 302 to example.com/welcome with a refresh token: true
+}
+
+// acme stands for a provider of package provider/oauth or provider/oidc.
+type acme struct{ provider.Provider }
+
+func (acme) Authorize(_ context.Context, _ provider.Env, r provider.Request) (provider.Authorization, error) {
+	return provider.Authorization{URL: "https://acme.example/authorize?state=" + r.State}, nil
+}
+
+func (acme) Exchange(context.Context, provider.Env, provider.Return) (provider.Tokens, error) {
+	return provider.Tokens{AccessToken: "token"}, nil
+}
+
+func (acme) Profile(context.Context, provider.Env, provider.Return, provider.Tokens) (provider.Profile, error) {
+	return provider.Profile{Subject: "1", Email: "ada@example.com", EmailVerified: true}, nil
 }
 
 func secret() auth.Secret {

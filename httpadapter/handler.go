@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,11 +45,20 @@ type Options struct {
 	// links to look for malice before the mail's reader can: a link that one of them has opened is used up.
 	ConfirmLinks bool
 
+	// RefuseConnect turns the documented parameter connect of GET /signin/provider/{provider} off. It has an access token in a
+	// URL, and a link with somebody's own token in it has whoever follows it link their account at the provider to that user.
+	// POST /link/provider/{provider} does what it is for without either.
+	RefuseConnect bool
+	// AdminSecret lets the service's own back end have the tokens refreshed that are kept of providers, by
+	// POST /user/provider/tokens with the header X-Hasura-Admin-Secret. Whoever knows it may: it should be random. The default
+	// is none, and the route is off.
+	AdminSecret auth.Secret
+
 	// Cookies turns on cookie mode, for server-rendered sites. The default is off: cookies are neither read nor set.
 	Cookies *CookieOptions
 
-	// Logger receives one line for each response with a 5xx status: method, route, status and cause, never the query,
-	// a header or a body. The default discards.
+	// Logger receives one line for each response with a 5xx status, and for each redirect that tells a browser of such a
+	// fault: method, route, status and cause, never the query, a header or a body. The default discards.
 	Logger *slog.Logger
 }
 
@@ -65,7 +75,10 @@ type Handler struct {
 	log     *slog.Logger
 	root    http.Handler
 
-	confirmLinks bool
+	confirmLinks  bool
+	refuseConnect bool
+	adminSecret   auth.Secret
+	binding       string // what the cookies of visits to identity providers begin with
 }
 
 // OptionError is one mistake in [Options]. The error of [New] joins one for each; [errors.As] finds the first.
@@ -126,7 +139,10 @@ func New(engine *auth.Engine, o Options) (*Handler, error) {
 		cookies: cookies,
 		log:     o.Logger,
 
-		confirmLinks: o.ConfirmLinks,
+		confirmLinks:  o.ConfirmLinks,
+		refuseConnect: o.RefuseConnect,
+		adminSecret:   slices.Clone(o.AdminSecret),
+		binding:       bindingPrefix(engine.ProviderRedirectURI("")),
 	}
 	h.root = h.router("")
 	return h, nil

@@ -60,6 +60,10 @@ var bodies = []struct{ method, path, member, good string }{
 	{"POST", "/user/mfa", "code", `{"code":"123456","activeMfaType":"totp"}`},
 	{"POST", "/user/mfa", "activeMfaType", `{"code":"123456","activeMfaType":"totp"}`},
 	{"POST", "/user/mfa", "recoveryCode", `{"recoveryCode":"x"}`},
+	{"POST", "/signin/idtoken", "idToken", `{"provider":"apple","idToken":"x"}`},
+	{"POST", "/link/idtoken", "nonce", `{"provider":"apple","idToken":"x","nonce":"x"}`},
+	{"POST", "/link/provider/apple", "redirectTo", `{"redirectTo":""}`},
+	{"POST", "/token/provider/apple", "refreshToken", `{"refreshToken":"x"}`},
 	{"POST", "/signin/pat", "personalAccessToken", `{"personalAccessToken":"00000000-0000-4000-8000-000000000000"}`},
 	{"POST", "/pat", "expiresAt", `{"expiresAt":"2030-01-01T00:00:00Z"}`},
 	{"POST", "/elevate/totp", "otp", `{"otp":"123456"}`},
@@ -151,7 +155,7 @@ func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 
 // needsUser reports whether a route may look at the bearer before the body. Those of them that do not, do not mind one.
 func needsUser(path string) bool {
-	return slices.ContainsFunc([]string{"/user/", "/elevate/", "/mfa/", "/pat"}, func(begins string) bool { return strings.HasPrefix(path, begins) })
+	return slices.ContainsFunc([]string{"/user/", "/elevate/", "/mfa/", "/pat", "/link/", "/token/provider/"}, func(begins string) bool { return strings.HasPrefix(path, begins) })
 }
 
 // What is wrong with one route's body alone, and with what is not a body.

@@ -47,9 +47,7 @@ func (h *Handler) verifyMFA(w http.ResponseWriter, r *http.Request, p auth.Verif
 // generateTOTP begins an enrolment. It is documented as a GET, and ends an enrolment that began before: with the user's
 // cookies no other site brings it about.
 func (h *Handler) generateTOTP(w http.ResponseWriter, r *http.Request) error {
-	asPost := *r
-	asPost.Method = http.MethodPost
-	if err := h.cookies.check(&asPost); err != nil {
+	if err := h.cookies.checkAsPost(r); err != nil {
 		return err
 	}
 	return h.enrol(w, r, func() (p auth.GenerateTOTPParams, err error) { return p, nil })

@@ -90,14 +90,15 @@ func TestAPersonalAccessToken(t *testing.T) {
 	want200[auth.Session](t, h.refresh(t, ada))
 }
 
-// PA-06: a session that was opened with a token makes no credentials and takes none away, and cannot step up.
-func TestASessionOfATokenCannotDoWhatIsProtected(t *testing.T) {
+// PA-06: a session that was opened with a token neither changes nor lists what the account has, and cannot step up.
+func TestASessionOfATokenIsForTheServicesOwnRoutes(t *testing.T) {
 	t.Parallel()
 	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) {
 		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByPassword}
 	})
 	ada := h.engine.SignUp(t, "ada@example.com")
-	session := want200[auth.SignInResult](t, do(t, h, "POST", "/signin/pat", withPAT(h.newPAT(t, ada).Token))).Session
+	token := h.newPAT(t, ada)
+	session := want200[auth.SignInResult](t, do(t, h, "POST", "/signin/pat", withPAT(token.Token))).Session
 	for route, body := range map[string]string{
 		"POST /pat":                h.until(""),
 		"GET /mfa/totp/generate":   "",
@@ -110,6 +111,15 @@ func TestASessionOfATokenCannotDoWhatIsProtected(t *testing.T) {
 		"POST /elevate/webauthn":   "",
 		"POST /elevate/totp":       `{"otp":"123456"}`,
 		"POST /elevate/password":   `{"password":` + text(authtest.Password) + `}`,
+		"POST /signout":            `{"all":true}`,
+		"GET /user/export":         "",
+		"GET /user/sessions":       "",
+		"GET /user/webauthn/keys":  "",
+		"GET /mfa":                 "",
+		"GET /pat":                 "",
+		"DELETE /user":             "",
+		"DELETE /user/sessions/" + ada.RefreshTokenID.String(): "",
+		"DELETE /pat/" + token.ID.String():                     "",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		w := do(t, h, method, path, body, bearer(session)...)
@@ -119,9 +129,12 @@ func TestASessionOfATokenCannotDoWhatIsProtected(t *testing.T) {
 		}
 		wantStepUp(t, w, `Bearer error="insufficient_user_authentication", error_description="This cannot be done with a personal access token"`)
 	}
-	if n := len(want200[map[string][]object](t, do(t, h, "GET", "/pat", "", bearer(session)...))["personalAccessTokens"]); n != 1 {
+	if n := len(want200[map[string][]object](t, do(t, h, "GET", "/pat", "", bearer(ada)...))["personalAccessTokens"]); n != 1 {
 		t.Errorf("%d tokens", n)
 	}
+	want200[auth.User](t, do(t, h, "GET", "/user", "", bearer(session)...))
+	next := want200[auth.Session](t, h.refresh(t, session))
+	wantOK(t, do(t, h, "POST", "/signout", `{"refreshToken":`+text(next.RefreshToken)+`}`))
 }
 
 // PA-04: a token lives until an instant that everybody reads alike, which comes and is not too far.

@@ -31,10 +31,22 @@ var routes = []route{
 	{"POST", "/signin/mfa/totp", (*Handler).verifyMFATOTP},
 	{"POST", "/signin/mfa/recovery", (*Handler).verifyMFARecovery},
 	{"POST", "/signin/pat", (*Handler).signInPAT},
+	{"POST", "/signin/idtoken", (*Handler).signInIDToken},
+	{"GET", "/signin/provider/{provider}", (*Handler).startProvider},
+	{"HEAD", "/signin/provider/{provider}", (*Handler).previewTicket},
+	{"GET", "/signin/provider/{provider}/callback", (*Handler).finishProvider},
+	{"HEAD", "/signin/provider/{provider}/callback", (*Handler).previewTicket},
+	{"POST", "/signin/provider/{provider}/callback", (*Handler).finishPostedProvider},
+	{"GET", "/signin/provider/{provider}/callback/tokens", (*Handler).providerTokens},
+	{"HEAD", "/signin/provider/{provider}/callback/tokens", (*Handler).previewTicket},
+
+	{"POST", "/link/idtoken", (*Handler).linkIDToken},
+	{"POST", "/link/provider/{provider}", (*Handler).linkProvider},
 
 	{"POST", "/token", (*Handler).refresh},
 	{"POST", "/token/verify", (*Handler).verifyToken},
 	{"POST", "/token/exchange", (*Handler).exchangeCode},
+	{"POST", "/token/provider/{provider}", (*Handler).refreshProviderTokens},
 	{"POST", "/signout", (*Handler).signOut},
 
 	{"GET", "/user", (*Handler).user},
@@ -42,6 +54,9 @@ var routes = []route{
 	{"GET", "/user/export", (*Handler).exportUser},
 	{"GET", "/user/sessions", (*Handler).listSessions},
 	{"DELETE", "/user/sessions/{id}", (*Handler).revokeSession},
+	{"GET", "/user/identities", (*Handler).listIdentities},
+	{"DELETE", "/user/identities/{provider}", (*Handler).unlink},
+	{"POST", "/user/provider/tokens", (*Handler).refreshKeptProviderTokens},
 
 	{"POST", "/user/deanonymize", (*Handler).deanonymize},
 	{"POST", "/user/deanonymize/sms", (*Handler).deanonymizeBySMS},
@@ -134,14 +149,15 @@ func (h *Handler) router(prefix string) http.Handler {
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header())
-		if h.cors.preflight(w, r) {
+		local := strings.TrimPrefix(r.URL.Path, prefix)
+		if h.cors.preflight(w, r, strings.HasPrefix(local, "/link/provider/")) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(h.withClient(r), h.timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 		h.attempt(w, r, func() error {
-			if err := h.cookies.check(r); err != nil {
+			if err := h.cookies.check(r); err != nil && !isProviderForm(r.Method, local) {
 				return err
 			}
 			if r.URL.RawPath != "" || !isPlain(r.URL.Path) {
@@ -151,6 +167,12 @@ func (h *Handler) router(prefix string) http.Handler {
 			return nil
 		})
 	})
+}
+
+// isProviderForm reports whether a request is the form of a provider's page: see [Handler.finishPostedProvider].
+func isProviderForm(method, local string) bool {
+	matched, err := path.Match("/signin/provider/*/callback", local)
+	return method == http.MethodPost && matched && err == nil
 }
 
 // isPlain reports whether p is an absolute path in its one spelling: without empty and dot segments and without a slash

@@ -379,15 +379,21 @@ func TestWhatAnAnonymousUserMayDo(t *testing.T) {
 		"POST /mfa/recovery-codes":      "",
 		"POST /user/mfa":                `{"code":"123456","activeMfaType":"totp"}`,
 		"POST /pat":                     `{"expiresAt":"2030-01-01T00:00:00Z"}`, // PA-05
+
+		"POST /link/provider/here":                  "",                                   // OA-04
+		"POST /link/idtoken":                        `{"provider":"here","idToken":"{}"}`, // ID-13
+		"POST /token/provider/here":                 `{"refreshToken":"x"}`,
+		"GET /signin/provider/here/callback/tokens": "",
+		"DELETE /user/identities/here?subject=1":    "",
 	}
 	allowed := map[string]string{
-		"GET /mfa": "", "GET /pat": "",
+		"GET /mfa": "", "GET /pat": "", "GET /user/identities": "",
 		"GET /user": "", "GET /user/export": "", "GET /user/sessions": "", "GET /user/webauthn/keys": "", "POST /token/verify": `{}`,
 		"POST /user/deanonymize": `{"signInMethod":"passwordless","email":"new@example.com"}`,
 		"POST /signout":          `{"all":true}`, "DELETE /user": "",
 	}
 	for _, amend := range []func(*auth.Config){func(*auth.Config) {}, open} {
-		h := newFixture(t, httpadapter.Options{}, letters, amend)
+		h := newVisitor(t, httpadapter.Options{}, letters, amend)
 		guest := h.guest(t)
 		for route, body := range forbidden {
 			method, path, _ := strings.Cut(route, " ")

@@ -132,17 +132,24 @@ func (b *Box) Seal(purpose string, aad, plaintext []byte) []byte {
 
 // Open returns the value that Seal was given, whichever of the secrets was current then. Any failure is [ErrOpen].
 func (b *Box) Open(purpose string, aad, sealed []byte) ([]byte, error) {
+	plaintext, _, err := b.OpenStale(purpose, aad, sealed)
+	return plaintext, err
+}
+
+// OpenStale is Open, and reports whether the value was sealed under a previous secret. Then it is stale: it must be sealed again
+// before that secret can be dropped.
+func (b *Box) OpenStale(purpose string, aad, sealed []byte) (plaintext []byte, stale bool, err error) {
 	if len(sealed) < Overhead || sealed[0] != version {
-		return nil, ErrOpen
+		return nil, false, ErrOpen
 	}
 	nonce, ciphertext := sealed[1:1+chacha20poly1305.NonceSizeX], sealed[1+chacha20poly1305.NonceSizeX:]
 	bound := context(purpose, aad)
 	for i := range b.roots {
 		if plaintext, err := b.roots[i].aead.Open(nil, nonce, ciphertext, bound); err == nil {
-			return plaintext, nil
+			return plaintext, i > 0, nil
 		}
 	}
-	return nil, ErrOpen
+	return nil, false, ErrOpen
 }
 
 // context is the associated data of the cipher. Lengths come first, so that different purposes, places and versions never

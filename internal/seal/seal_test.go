@@ -167,6 +167,9 @@ func TestReplacedSecretsStillOpenAndRecognise(t *testing.T) {
 		if got, err := current.Open("totp", []byte("row"), sealed); err != nil || string(got) != "value" {
 			t.Errorf("secret %d: Open = %q, %v", i, got, err)
 		}
+		if got, stale, err := current.OpenStale("totp", []byte("row"), sealed); err != nil || string(got) != "value" || stale != (i > 0) {
+			t.Errorf("secret %d: OpenStale = %q, %t, %v", i, got, stale, err)
+		}
 		if box != oldest {
 			if _, err := oldest.Open("totp", []byte("row"), sealed); !errors.Is(err, ErrOpen) {
 				t.Errorf("secret %d: a value was not sealed with the current secret: %v", i, err)
