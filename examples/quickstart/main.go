@@ -1,7 +1,7 @@
 // Quickstart is the smallest thing that shows the authentication engine at work: a server with one page on which to sign
-// up, in and out, with a password, a passkey or a letter, and with a second factor, to change and to delete accounts, to
-// make tokens for programs, and to see what sessions and tokens are made of. What it serves is one note for each user. From
-// the root of the repository:
+// up, in and out, with a password, a passkey, a letter or an identity provider, and with a second factor, to change and to
+// delete accounts, to make tokens for programs, and to see what sessions and tokens are made of. What it serves is one note
+// for each user. From the root of the repository:
 //
 //	go run ./examples/quickstart
 //
@@ -10,6 +10,10 @@
 //
 // No letter leaves the program: the page shows them, and the terminal where they lead. A real service sets Config.Mail to a
 // sender that delivers.
+//
+// The identity provider with which the page signs people in is a toy of this process: anybody may use any of its accounts. It
+// is reached from this machine alone, and where -addr is for other machines there is none. A real service sets
+// Config.Providers to those at which it is registered.
 package main
 
 import (
@@ -64,7 +68,15 @@ func run(ctx context.Context, addr, db string, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, kept.close()) }()
 	url := publicURL(listener.Addr())
 	letters := &mailbox{}
-	engine, err := auth.New(kept.store, config(url, kept.secret, letters))
+	c := config(url, kept.secret, letters)
+	idp, err := startProvider(&c)
+	if err != nil {
+		return err
+	}
+	if idp != nil {
+		defer idp.Close()
+	}
+	engine, err := auth.New(kept.store, c)
 	if err != nil {
 		return err
 	}
@@ -119,7 +131,7 @@ func config(url string, secret auth.Secret, sender mail.Sender) auth.Config {
 	return c
 }
 
-// named reports whether the host of a page is a name and not a number.
+// named reports whether the host of a page is a name and not a number: it is localhost, then.
 func named(page string) bool {
 	u, err := url.Parse(page)
 	return err == nil && net.ParseIP(u.Hostname()) == nil
@@ -149,6 +161,7 @@ func routes(engine *auth.Engine, letters *mailbox) (http.Handler, error) {
 	adapter.Mount(mux, "/v1")
 	newNotes().mount(mux, adapter)
 	letters.mount(mux)
+	mux.HandleFunc("GET /dev/providers", providers(engine))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

@@ -102,6 +102,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 			s.warnings = append(s.warnings, "AUTH_SMS_PROVIDER is dev: text messages are logged and not sent, and who reads the log can sign in as anybody")
 		}
 	}
+	identityProviders(e, &s.auth)
 	for _, way := range []struct {
 		variable string
 		turnOn   func()
@@ -127,6 +128,8 @@ func read(e *environment, w io.Writer) (settings, error) {
 		TrustedProxies: trustedProxies(e),
 		AllowedOrigins: allowedOrigins(e, engine),
 		ConfirmLinks:   e.flag("AUTH_CONFIRM_LINKS", false),
+		RefuseConnect:  e.flag("AUTH_REFUSE_CONNECT", false),
+		AdminSecret:    auth.Secret(e.text("HASURA_GRAPHQL_ADMIN_SECRET", "")),
 		Logger:         s.auth.Logger,
 	}
 	if engine == nil {
@@ -368,6 +371,8 @@ func variable(field string) string {
 		{"WebAuthn.Origins", "AUTH_WEBAUTHN_RP_ORIGINS"},
 		{"WebAuthn", "AUTH_WEBAUTHN_RP_ID"},
 		{"Elevation.Mode", "AUTH_REQUIRE_ELEVATED_CLAIM"},
+		{"Providers", "AUTH_OIDC_PROVIDERS"}, // the names of the others are ours
+		{"IDTokens", "AUTH_OIDC_PROVIDERS"},
 		{"AllowedOrigins", "AUTH_CORS_ALLOWED_ORIGINS"},
 		{"TrustedProxies", "AUTH_TRUSTED_PROXIES"},
 	} {

@@ -1,6 +1,6 @@
 // The documented HTTP API through fetch: one function, one kind of error.
 
-const base = new URL('v1/', document.baseURI);
+export const base = new URL('v1/', document.baseURI);
 
 // ApiError is an answer that is not a success, or no answer at all: then status is 0 and code is 'network'.
 export class ApiError extends Error {
@@ -25,8 +25,9 @@ export function onExchange(listener) {
 }
 
 // call sends a request, with body as JSON and accessToken as bearer if they are given, and returns what the answer's JSON
-// says. Paths are those of the documentation without the leading slash; what begins with ../ is the service's own.
-export async function call(method, path, { body, accessToken } = {}) {
+// says. Paths are those of the documentation without the leading slash; what begins with ../ is the service's own. The
+// browser keeps what cookies the answer sets only with cookies.
+export async function call(method, path, { body, accessToken, cookies = false } = {}) {
   const headers = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (accessToken) headers.Authorization = `Bearer ${accessToken}`;
@@ -46,7 +47,7 @@ export async function call(method, path, { body, accessToken } = {}) {
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: 'no-store',
-      credentials: 'omit',
+      credentials: cookies ? 'same-origin' : 'omit',
       redirect: 'error',
     });
     answer = await response.json();

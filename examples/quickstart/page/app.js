@@ -1,7 +1,7 @@
 // The page: each capability is a section, see index.html.
 
 import { ApiError } from './api.js';
-import { tell } from './dom.js';
+import { tell, tellOfLetter } from './dom.js';
 import { describe } from './errors.js';
 import { arrive } from './links.js';
 import { admit } from './secondfactor.js';
@@ -11,6 +11,7 @@ import * as account from './sections/account.js';
 import * as address from './sections/address.js';
 import * as claims from './sections/claims.js';
 import * as guest from './sections/guest.js';
+import * as identities from './sections/identities.js';
 import * as keep from './sections/keep.js';
 import * as keys from './sections/keys.js';
 import * as letter from './sections/letter.js';
@@ -20,6 +21,7 @@ import * as newpassword from './sections/newpassword.js';
 import * as note from './sections/note.js';
 import * as passkey from './sections/passkey.js';
 import * as password from './sections/password.js';
+import * as provider from './sections/provider.js';
 import * as requests from './sections/requests.js';
 import * as session from './sections/session.js';
 import * as sessions from './sections/sessions.js';
@@ -27,8 +29,8 @@ import * as tokens from './sections/tokens.js';
 import * as user from './sections/user.js';
 
 const sections = {
-  account, address, claims, guest, keep, keys, letter, mailbox, mfa, newpassword, note, passkey, password, requests, session, sessions, tokens,
-  user,
+  account, address, claims, guest, identities, keep, keys, letter, mailbox, mfa, newpassword, note, passkey, password, provider, requests,
+  session, sessions, tokens, user,
 };
 
 for (const element of document.querySelectorAll('[data-section]')) {
@@ -60,14 +62,21 @@ const followed = new Map([
   ['emailConfirmChange', () => tell(current() ? `Your address is ${current().user.email} now.` : 'The new address is confirmed. Sign in with it from now on.')],
 ]);
 
+// What to say of a visit to a provider.
+const visited = new Map([
+  ['signIn', (answer) => (answer ? tell('The provider has signed you in.') : tellOfLetter('Nearly done: follow the link in the letter to your address.'))],
+  ['link', () => tell('The account is linked. You can sign in with it from now on.')],
+]);
+
 async function begin() {
   try {
-    const { type, answer } = await arrive();
+    const { type, visit, answer } = await arrive();
     // Where a second factor is asked for, somebody may be signed in until it is given.
     if (answer?.session) await admit(answer);
     else await resume();
     if (answer?.mfa) await admit(answer);
     followed.get(type)?.();
+    visited.get(visit)?.(answer);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (current() === undefined) await resume();

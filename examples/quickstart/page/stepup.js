@@ -9,14 +9,17 @@ import { cancel, supported, use } from './webauthn.js';
 
 // confirmed is authorized for what may be protected. If the server says that it is, the user confirms that it is them, and
 // the request is sent once more. What the user has confirmed holds for a while.
-export async function confirmed(method, path, options) {
+export const confirmed = (method, path, options) => withStepUp(() => authorized(method, path, options));
+
+// withStepUp does what may be protected, as confirmed does: once more, from the beginning, if a step-up is needed first.
+export async function withStepUp(action) {
   try {
-    return await authorized(method, path, options);
+    return await action();
   } catch (error) {
     if (error.code !== 'elevated-claim-required') throw error;
   }
   await stepUp();
-  return authorized(method, path, options);
+  return action();
 }
 
 async function stepUp() {

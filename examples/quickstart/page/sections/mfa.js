@@ -1,23 +1,34 @@
-// The second factor of the user: setting it up, its recovery codes, and turning it off.
+// The second factor of the user: setting it up, with another app as well, its recovery codes, and turning it off.
 
 import { because } from '../api.js';
 import { attempt, copyButton, element, tell } from '../dom.js';
 import { describe } from '../errors.js';
 import { onSubmit } from '../forms.js';
+import { ask } from '../secondfactor.js';
 import { authorized, onChange } from '../session.js';
-import { confirmed } from '../stepup.js';
+import { confirmed, withStepUp } from '../stepup.js';
 
 export function mount(section) {
   const message = section.querySelector('.message');
-  const [enrol, unenrol] = section.querySelectorAll('form');
+  const enrol = section.querySelector('form');
   const load = async () => show(section, await authorized('GET', 'mfa'));
-  const set = (body) => because('sign-in-needed', confirmed('POST', 'user/mfa', { body }), 'no-step-up');
-  const typed = ({ code }) => code.replaceAll(/\s/g, '');
+  const signedInNow = (action) => because('sign-in-needed', withStepUp(action), 'no-step-up');
+  const set = (body) => authorized('POST', 'user/mfa', { body });
+  const begin = async () => {
+    offer(section, await signedInNow(() => authorized('GET', 'mfa/totp/generate')));
+    enrol.elements.code.focus();
+  };
+  let replacing = false;
 
   const actions = {
     begin: async () => {
-      offer(section, await because('sign-in-needed', confirmed('GET', 'mfa/totp/generate'), 'no-step-up'));
-      enrol.elements.code.focus();
+      replacing = false;
+      await begin();
+    },
+    // Until there is a code of the other app, the one before is the one that counts.
+    replace: async () => {
+      replacing = true;
+      await begin();
     },
     stop: async () => {
       enrol.reset();
@@ -29,21 +40,33 @@ export function mount(section) {
       list(section, recoveryCodes);
       tell('These are your recovery codes. Those from before are void.');
     },
+    // Whoever has lost the app turns it off with a recovery code.
+    off: async () => {
+      const off = { activeMfaType: '' };
+      await signedInNow(() =>
+        ask('Turn the second factor off', {
+          code: (code) => set({ ...off, code }),
+          recovery: (recoveryCode) => set({ ...off, recoveryCode }),
+        }),
+      );
+      await load();
+      tell('The second factor is off.');
+      section.querySelector('h2').focus();
+    },
   };
   for (const [name, action] of Object.entries(actions)) {
     const button = section.querySelector(`[data-do=${name}]`);
     button.addEventListener('click', () => attempt(button, message, action));
   }
   onSubmit(enrol, async (fields) => {
-    await set({ code: typed(fields), activeMfaType: 'totp' });
+    const code = fields.code.replaceAll(/\s/g, '');
+    await signedInNow(() => set({ code, activeMfaType: 'totp' }));
     await load();
-    tell('The second factor is on. Make recovery codes for the day when you have lost your device.');
-    section.querySelector('h2').focus();
-  });
-  onSubmit(unenrol, async (fields) => {
-    await set({ code: typed(fields), activeMfaType: '' });
-    await load();
-    tell('The second factor is off.');
+    tell(
+      replacing
+        ? 'The other app is the one that counts now. The recovery codes from before are void: make new ones.'
+        : 'The second factor is on. Make recovery codes for the day when you have lost your device.',
+    );
     section.querySelector('h2').focus();
   });
 
@@ -51,7 +74,7 @@ export function mount(section) {
     if (session?.user.id === before?.user.id) return;
     show(section, { totp: false, recoveryCodes: 0 });
     turn(section, 'unknown');
-    for (const form of [enrol, unenrol]) form.reset();
+    enrol.reset();
     for (const told of section.querySelectorAll('.message')) told.textContent = '';
     if (!session || session.user.isAnonymous) return;
     try {

@@ -70,7 +70,7 @@ function client(userAgent) {
 }
 
 // What the methods of RFC 8176 are called. That somebody was there, and proved two things at once, goes without saying.
-const names = { pwd: 'password', email: 'e-mail', otp: 'one-time code', pop: 'passkey', pat: 'access token', user: '', mfa: '' };
+const names = { pwd: 'password', email: 'e-mail', otp: 'one-time code', pop: 'passkey', oauth: 'identity provider', pat: 'access token', user: '', mfa: '' };
 
 function how(amr) {
   const methods = amr.map((method) => names[method] ?? method).filter(Boolean);
