@@ -117,7 +117,7 @@ func browser(t *testing.T) string {
 
 // open starts a browser and opens a page in it. When the test ends, everything that the browser has complained about is an
 // error of the test.
-func open(t *testing.T, v viewport, url string) *tab {
+func open(t *testing.T, v viewport, url string, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	chromium := browser(t)
 	// Its path must be short: the browser makes a socket in it.
@@ -126,8 +126,7 @@ func open(t *testing.T, v viewport, url string) *tab {
 		t.Fatal(err)
 	}
 	allocator, stop := chromedp.NewExecAllocator(
-		t.Context(), append(
-			chromedp.DefaultExecAllocatorOptions[:len(chromedp.DefaultExecAllocatorOptions):len(chromedp.DefaultExecAllocatorOptions)],
+		t.Context(), append(slices.Concat(chromedp.DefaultExecAllocatorOptions[:], more),
 			chromedp.ExecPath(chromium),
 			chromedp.NoSandbox, // the tests may run as root
 			chromedp.DisableGPU,

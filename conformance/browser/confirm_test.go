@@ -21,7 +21,9 @@ import (
 
 // confirming serves an engine that puts a page before links, and an app at another origin to which links lead. The way to
 // the app goes by a third origin, which sends everybody on: what a page's policy says of forms would hold there too.
-func confirming(t *testing.T, o httpadapter.Options) (e *authtest.Engine, at string, arrivals <-chan url.Values) {
+func confirming(
+	t *testing.T, o httpadapter.Options, amend ...func(*auth.Config),
+) (e *authtest.Engine, at string, arrivals <-chan url.Values) {
 	t.Helper()
 	arrived := make(chan url.Values, 10)
 	server := httptest.NewUnstartedServer(nil)
@@ -30,7 +32,7 @@ func confirming(t *testing.T, o httpadapter.Options) (e *authtest.Engine, at str
 			arrived <- r.URL.Query()
 		}
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = io.WriteString(w, `<!DOCTYPE html><html lang="en"><link rel="icon" href="data:,"><title>App</title><h1>Welcome</h1>`)
+		_, _ = io.WriteString(w, `<!DOCTYPE html><html lang="en"><link rel="icon" href="data:,"><title>App</title><h1 id="welcome">Welcome</h1>`)
 	}))
 	t.Cleanup(home.Close)
 	entrance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,10 +40,10 @@ func confirming(t *testing.T, o httpadapter.Options) (e *authtest.Engine, at str
 	}))
 	t.Cleanup(entrance.Close)
 	at = local(t, server.Listener) + "/v1"
-	e = authtest.New(t, func(c *auth.Config) {
+	e = authtest.New(t, append([]func(*auth.Config){func(c *auth.Config) {
 		c.ServerURL, c.ClientURL = at, local(t, entrance.Listener)
 		c.MagicLink = &auth.MagicLinkConfig{}
-	})
+	}}, amend...)...)
 	o.ConfirmLinks = true
 	adapter, err := httpadapter.New(e.Engine, o)
 	if err != nil {
@@ -70,6 +72,7 @@ func (p *tab) arrive(arrivals <-chan url.Values) url.Values {
 	p.Helper()
 	select {
 	case q := <-arrivals:
+		p.waitFor("#welcome") // or to go on would end the way there
 		return q
 	case <-time.After(patience):
 		p.shoot("failed to arrive")

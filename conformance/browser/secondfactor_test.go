@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	mfaOn      = mfaSection + ` [data-mfa="on"]`
 	mfaOff     = mfaSection + ` [data-mfa="off"]`
 	makeCodes  = mfaSection + ` [data-do="codes"]`
+	replaceApp = mfaSection + ` [data-do="replace"]`
+	turnOff    = mfaSection + ` [data-do="off"]`
 	codeShown  = mfaSection + ` .codes li`
 
 	asked        = `#second[open]`
@@ -287,15 +290,19 @@ func TestASecondFactorIsTurnedOff(t *testing.T) {
 		p.signUp()
 		a := p.enrol()
 		p.expectRefusal(http.StatusUnauthorized)
-		p.fill("#unenrol input", a.wrong())
-		p.press("#unenrol button")
-		p.waitForText("#unenrol .message", wrongCode)
+		p.press(turnOff)
+		a.give(a.wrong())
+		p.waitForText(askedTold, wrongCode)
 		p.see("not turned off")
+		p.press(`#second-code [data-do="cancel"]`)
+		p.waitForText(mfaSection+" .message", givenUp)
+		p.waitFor(mfaOn)
 		p.expectRefusal()
-		p.fill("#unenrol input", a.code())
-		p.press("#unenrol button")
+		p.press(turnOff)
+		a.give(a.code())
 		p.waitForText("#notice", "The second factor is off.")
 		p.waitFor(mfaOff)
+		p.notAsked()
 		p.signOut()
 		p.signIn(password)
 		p.waitFor(signedIn)
@@ -303,6 +310,78 @@ func TestASecondFactorIsTurnedOff(t *testing.T) {
 			p.Errorf("amr is %s, want %s", got, want)
 		}
 	})
+}
+
+// Whoever has lost their app turns it off with a recovery code.
+func TestASecondFactorIsTurnedOffWithARecoveryCode(t *testing.T) {
+	everywhere(t, func(p *tab, _ string) {
+		p.signUp()
+		a := p.enrol()
+		p.expectRefusal(http.StatusForbidden)
+		p.press(makeCodes)
+		a.give(a.code())
+		p.waitUntil("there are ten", `document.querySelectorAll('`+codeShown+`').length === 10`)
+		code := p.text(codeShown)
+		p.expectRefusal(http.StatusUnauthorized)
+		p.press(turnOff)
+		p.press(useRecovery)
+		p.fill("#second-recovery-code", "aaaa-bbbb-cccc-dddd")
+		p.press("#second-recovery .primary")
+		p.waitForText(recoveryTold, wrongCode)
+		p.see("not turned off with a recovery code")
+		p.fill("#second-recovery-code", code)
+		p.press("#second-recovery .primary")
+		p.waitForText("#notice", "The second factor is off.")
+		p.waitFor(mfaOff)
+		p.notAsked()
+		p.signOut()
+		p.expectRefusal()
+		p.signIn(password)
+		p.waitFor(signedIn)
+	})
+}
+
+// Until the other app has shown that it works, the one before counts.
+func TestAnAppIsReplacedByAnother(t *testing.T) {
+	var ahead atomic.Int64 // of the server's clock: codes of two apps are good in one time step each
+	_, url := service(t, func(c *auth.Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	p := open(t, viewports[0], url)
+	p.signUp()
+	a := p.enrol()
+	secret := a.secret
+	p.expectRefusal(http.StatusForbidden)
+	p.press(replaceApp)
+	a.give(a.code())
+	p.waitFor("#enrol-code")
+	p.waitUntil("there is another secret", `document.getElementById('mfa-secret').textContent !== '`+secret+`'`)
+	p.see("another app")
+	p.press("#enrol [data-do=stop]")
+	p.waitFor(mfaOn)
+
+	p.press(replaceApp) // the step-up still holds
+	p.waitFor("#enrol-code")
+	other := &app{tab: p, secret: p.text("#mfa-secret"), last: a.last}
+	if other.secret == secret {
+		t.Fatal("the secret is the one before")
+	}
+	ahead.Add(int64(30 * time.Second))
+	p.fill("#enrol-code", other.code())
+	p.press("#enrol .primary")
+	p.waitForText("#notice", "The other app is the one that counts now.")
+	p.waitForText(mfaOn, "No recovery codes are left.")
+
+	p.signOut()
+	p.expectRefusal(http.StatusUnauthorized)
+	ahead.Add(int64(30 * time.Second))
+	p.signIn(password)
+	code := other.code()
+	a.last = a.last.Add(30 * time.Second)
+	a.give(a.code())
+	p.waitForText(askedTold, wrongCode)
+	a.give(code)
+	p.waitFor(signedIn)
 }
 
 // Who has a passkey and an app chooses.

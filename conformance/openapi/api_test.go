@@ -1069,7 +1069,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		newRealm := func(t *testing.T, s setup) *realm {
 			return newRealm(t, func(next http.RoundTripper) http.RoundTripper { return document.Transport(t, next) }, s)
 		}
-		for _, c := range slices.Concat(calls, letterCalls, phoneCalls, limitCalls, factorCalls) {
+		for _, c := range slices.Concat(calls, letterCalls, phoneCalls, limitCalls, factorCalls, providerCalls) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				r := newRealm(t, c.setup)
@@ -1077,6 +1077,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 			})
 		}
 		t.Run("of second factors, tokens and step-ups", func(t *testing.T) { factorAnswers(t, newRealm) })
+		t.Run("of identity providers", func(t *testing.T) { providerAnswers(t, newRealm) })
 		t.Run("a body that is too large is refused", func(t *testing.T) {
 			t.Parallel()
 			r := newRealm(t, setup{})
@@ -1288,29 +1289,36 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 // unlimited are the answers that only a limit on requests could give, on routes that have none, or more passwords at once
 // than are hashed: they are documented so that clients are prepared for one.
 var unlimited = map[openapi.Exchange]bool{
-	{Method: "POST", Path: "/token/verify", Status: 429}:              true,
-	{Method: "POST", Path: "/signout", Status: 429}:                   true,
-	{Method: "GET", Path: "/user", Status: 429}:                       true,
-	{Method: "DELETE", Path: "/user", Status: 429}:                    true,
-	{Method: "GET", Path: "/user/export", Status: 429}:                true,
-	{Method: "GET", Path: "/user/sessions", Status: 429}:              true,
-	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:      true,
-	{Method: "POST", Path: "/signup/webauthn", Status: 429}:           true,
-	{Method: "POST", Path: "/signin/webauthn", Status: 429}:           true,
-	{Method: "POST", Path: "/user/password", Status: 429}:             true,
-	{Method: "POST", Path: "/user/webauthn/add", Status: 429}:         true,
-	{Method: "POST", Path: "/user/webauthn/verify", Status: 429}:      true,
-	{Method: "GET", Path: "/user/webauthn/keys", Status: 429}:         true,
-	{Method: "PATCH", Path: "/user/webauthn/keys/{id}", Status: 429}:  true,
-	{Method: "DELETE", Path: "/user/webauthn/keys/{id}", Status: 429}: true,
-	{Method: "POST", Path: "/signin/mfa/recovery", Status: 429}:       true,
-	{Method: "POST", Path: "/elevate/webauthn", Status: 429}:          true,
-	{Method: "GET", Path: "/elevate", Status: 429}:                    true,
-	{Method: "GET", Path: "/mfa", Status: 429}:                        true,
-	{Method: "GET", Path: "/mfa/totp/generate", Status: 429}:          true,
-	{Method: "GET", Path: "/pat", Status: 429}:                        true,
-	{Method: "POST", Path: "/pat", Status: 429}:                       true,
-	{Method: "DELETE", Path: "/pat/{id}", Status: 429}:                true,
+	{Method: "POST", Path: "/token/verify", Status: 429}:                              true,
+	{Method: "POST", Path: "/signout", Status: 429}:                                   true,
+	{Method: "GET", Path: "/user", Status: 429}:                                       true,
+	{Method: "DELETE", Path: "/user", Status: 429}:                                    true,
+	{Method: "GET", Path: "/user/export", Status: 429}:                                true,
+	{Method: "GET", Path: "/user/sessions", Status: 429}:                              true,
+	{Method: "DELETE", Path: "/user/sessions/{id}", Status: 429}:                      true,
+	{Method: "POST", Path: "/signup/webauthn", Status: 429}:                           true,
+	{Method: "POST", Path: "/signin/webauthn", Status: 429}:                           true,
+	{Method: "POST", Path: "/user/password", Status: 429}:                             true,
+	{Method: "POST", Path: "/user/webauthn/add", Status: 429}:                         true,
+	{Method: "POST", Path: "/user/webauthn/verify", Status: 429}:                      true,
+	{Method: "GET", Path: "/user/webauthn/keys", Status: 429}:                         true,
+	{Method: "PATCH", Path: "/user/webauthn/keys/{id}", Status: 429}:                  true,
+	{Method: "DELETE", Path: "/user/webauthn/keys/{id}", Status: 429}:                 true,
+	{Method: "POST", Path: "/signin/mfa/recovery", Status: 429}:                       true,
+	{Method: "POST", Path: "/elevate/webauthn", Status: 429}:                          true,
+	{Method: "GET", Path: "/elevate", Status: 429}:                                    true,
+	{Method: "GET", Path: "/mfa", Status: 429}:                                        true,
+	{Method: "GET", Path: "/mfa/totp/generate", Status: 429}:                          true,
+	{Method: "GET", Path: "/pat", Status: 429}:                                        true,
+	{Method: "POST", Path: "/pat", Status: 429}:                                       true,
+	{Method: "DELETE", Path: "/pat/{id}", Status: 429}:                                true,
+	{Method: "POST", Path: "/link/idtoken", Status: 429}:                              true,
+	{Method: "POST", Path: "/link/provider/{provider}", Status: 429}:                  true,
+	{Method: "POST", Path: "/token/provider/{provider}", Status: 429}:                 true,
+	{Method: "GET", Path: "/user/identities", Status: 429}:                            true,
+	{Method: "DELETE", Path: "/user/identities/{provider}", Status: 429}:              true,
+	{Method: "POST", Path: "/user/provider/tokens", Status: 429}:                      true,
+	{Method: "GET", Path: "/signin/provider/{provider}/callback/tokens", Status: 429}: true,
 }
 
 // check compares an answer with what was expected of it. The body has been checked against the document.

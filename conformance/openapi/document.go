@@ -181,8 +181,8 @@ func redirectsWithError(header http.Header) bool {
 	return err == nil && location.Query().Has("error")
 }
 
-// credentials is satisfied by any bearer token and any cookie of the right name: whether they are good is for the server
-// to say.
+// credentials is satisfied by any bearer token and any cookie or header of the right name: whether they are good is for the
+// server to say.
 func credentials(_ context.Context, in *openapi3filter.AuthenticationInput) error {
 	r := in.RequestValidationInput.Request
 	switch s := in.SecurityScheme; {
@@ -194,6 +194,11 @@ func credentials(_ context.Context, in *openapi3filter.AuthenticationInput) erro
 	case s.Type == "apiKey" && s.In == "cookie":
 		_, err := r.Cookie(s.Name)
 		return err
+	case s.Type == "apiKey" && s.In == "header":
+		if r.Header.Get(s.Name) == "" {
+			return errors.New("no header " + s.Name)
+		}
+		return nil
 	default:
 		return fmt.Errorf("security scheme %s is of another kind", in.SecuritySchemeName)
 	}

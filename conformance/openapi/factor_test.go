@@ -118,6 +118,17 @@ const (
 	noCode    = "000000"
 )
 
+// byToken is a request in a session of a personal access token.
+func byToken(q request) func(*testing.T, *realm) request {
+	return func(t *testing.T, r *realm) request {
+		in, err := r.SignInPAT(t.Context(), auth.SignInPATParams{PersonalAccessToken: r.pat(t, r.signUp(t)).Token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q.as(in.Session)
+	}
+}
+
 // factorCalls are those of second factors, personal access tokens and the ways to step up.
 var factorCalls = []call{
 	{"a code signs in after the password", setup{}, func(t *testing.T, r *realm) request {
@@ -305,13 +316,17 @@ var factorCalls = []call{
 	{"a token is made for nobody", setup{}, of(post("/pat", until(""))), 401, auth.CodeUnauthenticated},
 	{"a token is made for no guest", setup{}, byGuest(post("/pat", until(""))), 403, auth.CodeForbiddenAnonymous},
 	{"a token needs a step-up to be made", stepUpRequired, byUser(post("/pat", until(""))), 403, auth.CodeElevationRequired},
-	{"a token makes no token", setup{}, func(t *testing.T, r *realm) request {
-		in, err := r.SignInPAT(t.Context(), auth.SignInPATParams{PersonalAccessToken: r.pat(t, r.signUp(t)).Token})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return post("/pat", until("")).as(in.Session)
-	}, 403, auth.CodeElevationRequired},
+	{"a token makes no token", setup{}, byToken(post("/pat", until(""))), 403, auth.CodeElevationRequired},
+	{"a token may ask who its user is", setup{}, byToken(get("/user")), 200, ""},
+	{"a token lists no tokens", setup{}, byToken(get("/pat")), 403, auth.CodeElevationRequired},
+	{"a token revokes no token", setup{}, byToken(del("/pat/" + nobodyPAT)), 403, auth.CodeElevationRequired},
+	{"a token lists no sessions", setup{}, byToken(get("/user/sessions")), 403, auth.CodeElevationRequired},
+	{"a token ends no session", setup{}, byToken(del("/user/sessions/" + nobodyPAT)), 403, auth.CodeElevationRequired},
+	{"a token does not sign out everywhere", setup{}, byToken(post("/signout", `{"all":true}`)), 403, auth.CodeElevationRequired},
+	{"a token exports nothing", setup{}, byToken(get("/user/export")), 403, auth.CodeElevationRequired},
+	{"a token lists no keys", setup{}, byToken(get("/user/webauthn/keys")), 403, auth.CodeElevationRequired},
+	{"a token does not ask for a second factor", setup{}, byToken(get("/mfa")), 403, auth.CodeElevationRequired},
+	{"a token proves no number", setup{}, byToken(post("/user/phone-number/change/verify", changed(`,"otp":"123456"`))), 403, auth.CodeElevationRequired},
 	{"a token is not made where they are off", noFactors, byUser(post("/pat", until(""))), 409, auth.CodeDisabledEndpoint},
 
 	{"tokens are listed", setup{}, func(t *testing.T, r *realm) request {
@@ -470,7 +485,7 @@ func factorAnswers(t *testing.T, newRealm func(*testing.T, setup) *realm) {
 			if err := json.Unmarshal(got.body, &body); err != nil || body.Session == nil || body.Session.AccessToken+body.Session.RefreshToken != "" {
 				t.Errorf("%v %s", err, got.body)
 			}
-			check(t, r.send(t, get("/mfa")), 200, "")
+			check(t, r.send(t, get("/user")), 200, "")
 		}
 	})
 	t.Run("too many guesses are refused", func(t *testing.T) {
