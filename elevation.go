@@ -91,6 +91,15 @@ func (e *Engine) protectedAccount(ctx context.Context, p *Principal, what protec
 	return a, rule, err
 }
 
+// freshAccount is protectedAccount for who changes the ways in: by an old session nobody makes themselves a new one.
+func (e *Engine) freshAccount(ctx context.Context, p *Principal, with store.With) (store.Account, store.Conditions, error) {
+	a, rule, err := e.protectedAccount(ctx, p, anything, with)
+	if err == nil && !e.justThere(&a, p) {
+		err = errNotJustThere
+	}
+	return a, rule, err
+}
+
 // mayWithSecond demands of who has a second factor that they have shown it: in this session, or by a step-up. Where the mode
 // demands a step-up of them, having signed in with both just now is as good.
 func (e *Engine) mayWithSecond(a *store.Account, p *Principal) error {

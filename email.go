@@ -113,16 +113,9 @@ func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p Change
 	if err != nil {
 		return err
 	}
-	a, err := e.account(ctx, principal, store.WithSecurityKeys)
+	a, rule, err := e.freshAccount(ctx, principal, 0)
 	if err != nil {
 		return err
-	}
-	rule, err := e.mayDo(&a, principal, anything)
-	if err != nil {
-		return err
-	}
-	if !e.justThere(&a, principal) {
-		return errNotJustThere
 	}
 	if address.Canonical == a.EmailKey {
 		return ErrInvalidRequest.saying("newEmail is the user's address already")

@@ -20,23 +20,15 @@ type codeTicket struct {
 	Visit     *visit   `json:"visit,omitempty"`
 }
 
-// giveCode gives a first factor its effect, and in place of a session a code for the client that began. Whether a second
-// factor is owed is asked when the code is exchanged.
+// giveCode gives the client that began a code in place of a session. Whether a second factor is owed is asked when the code is
+// exchanged.
 func (e *Engine) giveCode(ctx context.Context, in entry) (*SignInResult, error) {
 	ticket, code, err := e.issue(kindCode, in.user.ID, e.life(kindCode), codeTicket{in.challenge, in.method, in.amr, in.visit})
 	if err != nil {
 		return nil, err
 	}
 	ticket.Tries = 1
-	if in.create != nil {
-		in.create.Ticket = ticket
-		_, err = e.create(ctx, *in.create, in.method)
-	} else {
-		c := *in.change
-		c.UserID, c.Now, c.If.Epoch, c.Ticket = in.user.ID, e.now(), in.user.Epoch, ticket
-		_, err = e.store.ChangeUser(ctx, c)
-	}
-	if err != nil {
+	if err := e.giveTicket(ctx, in, ticket); err != nil {
 		return nil, err
 	}
 	return &SignInResult{Code: code}, nil

@@ -126,7 +126,11 @@ func (s *somebody) resolve(a *store.Account) resolution {
 }
 
 func hasIdentity(a *store.Account, key store.IdentityKey) bool {
-	return slices.ContainsFunc(a.Identities, func(i store.Identity) bool { return i.Provider == key.Provider && i.Subject == key.Subject })
+	return indexOfIdentity(a.Identities, key) >= 0
+}
+
+func indexOfIdentity(identities []store.Identity, key store.IdentityKey) int {
+	return slices.IndexFunc(identities, func(i store.Identity) bool { return i.Key() == key })
 }
 
 // enterBySomebody lets somebody in who has shown an account at a provider.
@@ -302,15 +306,6 @@ func (e *Engine) replaceAbandoned(ctx context.Context, n newcomer) (*SignInResul
 	return e.replaceSignUp(ctx, a.User, n)
 }
 
-// mayLink reads the account of a principal who may link an account at a provider, and returns the rule for the change.
-func (e *Engine) mayLink(ctx context.Context, principal *Principal) (store.Account, store.Conditions, error) {
-	a, rule, err := e.protectedAccount(ctx, principal, anything, store.WithIdentities)
-	if err == nil && !e.justThere(&a, principal) {
-		err = errNotJustThere
-	}
-	return a, rule, err
-}
-
 // finishLink links somebody to the user who began to, in the session in which they did, if the rule still holds by which they
 // might: whoever has become safer since is.
 func (e *Engine) finishLink(ctx context.Context, a *attempt, s *somebody) error {
@@ -341,11 +336,8 @@ func (e *Engine) link(ctx context.Context, a *store.Account, rule store.Conditio
 	rule.Epoch = a.Epoch
 	now := e.now()
 	_, err = e.store.ChangeUser(ctx, store.UserChange{UserID: a.ID, Now: now, If: rule, Identity: s.row(now), Messages: told.rows()})
-	if errors.Is(err, store.ErrConflict{Field: store.FieldIdentity}) {
-		return ErrProviderAccountLinked.because(err)
-	}
 	if err != nil {
-		return unprotected(err)
+		return unprotected(linkedMeanwhile(err))
 	}
 	e.emit(ctx, Event{Type: EventIdentityLinked, UserID: a.ID, SessionID: rule.Session, Detail: s.key.Provider})
 	e.deliver(ctx, told...)
@@ -400,12 +392,12 @@ type UnlinkParams struct{ Provider, Subject string }
 // may; [ErrInvalidRequest] for the last way in; otherwise as at [Engine.User].
 func (e *Engine) Unlink(ctx context.Context, principal *Principal, p UnlinkParams) (err error) {
 	defer e.settle(&err)
-	a, rule, err := e.mayLink(ctx, principal)
+	a, rule, err := e.freshAccount(ctx, principal, store.WithIdentities)
 	if err != nil {
 		return err
 	}
 	key := store.IdentityKey(p)
-	i := slices.IndexFunc(a.Identities, func(i store.Identity) bool { return i.Provider == key.Provider && i.Subject == key.Subject })
+	i := indexOfIdentity(a.Identities, key)
 	if i < 0 {
 		return ErrNotFound
 	}

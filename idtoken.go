@@ -14,6 +14,7 @@ import (
 
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/provider"
+	"github.com/ostiary/auth/store"
 )
 
 // SignInIDTokenParams is an id token that an app has got from a provider by itself.
@@ -83,7 +84,7 @@ func (e *Engine) LinkIDToken(ctx context.Context, principal *Principal, p LinkID
 	if e.config.IDTokens[p.Provider] == nil {
 		return ErrDisabledEndpoint
 	}
-	a, rule, err := e.mayLink(ctx, principal)
+	a, rule, err := e.freshAccount(ctx, principal, store.WithIdentities)
 	if err != nil {
 		return err
 	}
@@ -94,13 +95,16 @@ func (e *Engine) LinkIDToken(ctx context.Context, principal *Principal, p LinkID
 	return e.link(ctx, &a, rule, who)
 }
 
-// maxIDToken bounds an id token in bytes; real ones have some hundreds.
-const maxIDToken = 16 << 10
+// Bounds in bytes of what an app hands in; a real id token has some hundreds.
+const (
+	maxIDToken = 16 << 10
+	maxNonce   = 1024
+)
 
 // bearerOf says whom an id token is about.
 func (e *Engine) bearerOf(ctx context.Context, name, token, nonce string) (*somebody, error) {
 	wrong := ErrInvalidRequest.saying("the id token is not good")
-	if len(token) > maxIDToken || len(nonce) > maxState {
+	if len(token) > maxIDToken || len(nonce) > maxNonce {
 		return nil, wrong.because(errors.New("too long"))
 	}
 	var p provider.Profile

@@ -61,16 +61,14 @@ func (e *Engine) owesSecondFactor(in *entry) bool {
 	return e.config.MFA == nil || e.config.MFA.Policy == MFAAlways || in.method == methodPassword
 }
 
-// askSecondFactor gives a first factor its effect, and a ticket in place of a session.
+// askSecondFactor gives a ticket for the second factor in place of a session.
 func (e *Engine) askSecondFactor(ctx context.Context, in entry) (*SignInResult, error) {
 	ticket, secret, err := e.issue(kindMFA, in.user.ID, e.life(kindMFA), mfaTicket{in.method, in.amr, in.visit})
 	if err != nil {
 		return nil, err
 	}
 	ticket.Tries, ticket.Slot = codeTries, ticket.ID.String() // one for each sign-in: a stranger's voids nobody's
-	c := *in.change
-	c.UserID, c.Now, c.If.Epoch, c.Ticket = in.user.ID, e.now(), in.user.Epoch, ticket
-	if _, err := e.store.ChangeUser(ctx, c); err != nil {
+	if err := e.giveTicket(ctx, in, ticket); err != nil {
 		return nil, err
 	}
 	e.emit(ctx, Event{Type: EventSecondFactorAsked, UserID: in.user.ID, Method: in.method})

@@ -35,12 +35,9 @@ func (e *Engine) ChangePhone(ctx context.Context, principal *Principal, p Change
 	if err != nil {
 		return err
 	}
-	a, rule, err := e.protectedAccount(ctx, principal, anything, 0)
+	a, rule, err := e.freshAccount(ctx, principal, 0)
 	if err != nil {
 		return err
-	}
-	if !e.justThere(&a, principal) {
-		return errNotJustThere
 	}
 	if number == a.Phone && a.PhoneVerified {
 		return ErrInvalidRequest.saying("newPhoneNumber is the user's number already")

@@ -108,7 +108,7 @@ func (e *Engine) LinkProvider(ctx context.Context, principal *Principal, p LinkP
 	if e.config.Providers[p.Provider] == nil {
 		return nil, ErrDisabledEndpoint
 	}
-	a, rule, err := e.mayLink(ctx, principal)
+	a, rule, err := e.freshAccount(ctx, principal, store.WithIdentities)
 	if err != nil {
 		return nil, err
 	}

@@ -127,6 +127,19 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 	return &SignInResult{Session: session}, nil
 }
 
+// giveTicket gives a first factor its effect, and a ticket in place of a session.
+func (e *Engine) giveTicket(ctx context.Context, in entry, ticket *store.Ticket) error {
+	if in.create != nil {
+		in.create.Ticket = ticket
+		_, err := e.create(ctx, *in.create, in.method)
+		return err
+	}
+	c := *in.change
+	c.UserID, c.Now, c.If.Epoch, c.Ticket = in.user.ID, e.now(), in.user.Epoch, ticket
+	_, err := e.store.ChangeUser(ctx, c)
+	return err
+}
+
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

@@ -51,7 +51,7 @@ func (h *Handler) startProvider(w http.ResponseWriter, r *http.Request) error {
 	}
 	start, err := h.start(r, q, p)
 	if err != nil {
-		return h.tellBrowser(w, r, http.StatusFound, &auth.ProviderResult{RedirectTo: p.Options.RedirectTo, State: p.State}, err)
+		return h.tellBrowser(w, r, http.StatusFound, &auth.ProviderResult{RedirectTo: p.Options.RedirectTo}, err, ownState(p.State))
 	}
 	h.bind(w, r, start)
 	w.Header().Set("Location", start.URL)
@@ -91,11 +91,7 @@ func (h *Handler) start(r *http.Request, q url.Values, p auth.StartProviderParam
 // must have let it keep the cookie: from another origin, by fetch with credentials "include". The browser keeps none that a
 // page of another site asked for.
 func (h *Handler) linkProvider(w http.ResponseWriter, r *http.Request) error {
-	name, err := h.providerName(r)
-	if err != nil {
-		return err
-	}
-	principal, err := h.principal(w, r)
+	principal, name, err := h.visitor(w, r)
 	if err != nil {
 		return err
 	}
@@ -130,6 +126,16 @@ func (h *Handler) providerName(r *http.Request) (string, error) {
 		return "", invalid("there is no such provider")
 	}
 	return name, nil
+}
+
+// visitor is [Handler.providerName] and [Handler.principal]: who makes a request about which provider.
+func (h *Handler) visitor(w http.ResponseWriter, r *http.Request) (*auth.Principal, string, error) {
+	name, err := h.providerName(r)
+	if err != nil {
+		return nil, "", err
+	}
+	principal, err := h.principal(w, r)
+	return principal, name, err
 }
 
 // queryOptions reads the options of a sign-up from a query.
@@ -230,11 +236,11 @@ func (h *Handler) comeBack(w http.ResponseWriter, r *http.Request, status int, e
 		Provider: name, Values: values, Binding: h.unbind(w, r, state),
 	})
 	if err != nil {
-		if errors.Is(err, auth.ErrInvalidState) {
-			// The client's own state is not known.
-			return h.tellBrowserWith(w, r, status, result, err, url.Values{"provider_state": {shortened(state)}})
+		params := ownState(result.State)
+		if errors.Is(err, auth.ErrInvalidState) { // and the client's own is not known
+			params.Set("provider_state", shortened(state))
 		}
-		return h.tellBrowser(w, r, status, result, err)
+		return h.tellBrowser(w, r, status, result, err, params)
 	}
 	if result.Linked {
 		// As documented, the page gets its URL back as it was.
@@ -243,15 +249,7 @@ func (h *Handler) comeBack(w http.ResponseWriter, r *http.Request, status int, e
 		return nil
 	}
 	params := ownState(result.State)
-	if s := h.withoutTokens(w, result.Session); s != nil && s.RefreshToken != "" {
-		params.Set("refreshToken", s.RefreshToken)
-	}
-	if result.MFA != nil {
-		params.Set("mfaTicket", result.MFA.Ticket)
-	}
-	if result.Code != "" {
-		params.Set("code", result.Code)
-	}
+	h.addSignIn(w, params, result.SignInResult)
 	sendTo(w, status, result.RedirectTo, providerWords(params))
 	return nil
 }
@@ -273,14 +271,9 @@ func shortened(s string) string {
 	return s
 }
 
-// tellBrowser tells of a failure at the place that the visit was to lead to.
-func (h *Handler) tellBrowser(w http.ResponseWriter, r *http.Request, status int, result *auth.ProviderResult, err error) error {
-	return h.tellBrowserWith(w, r, status, result, err, ownState(result.State))
-}
-
-// tellBrowserWith is tellBrowser with further parameters. There is nobody but a browser to be told: faults of ours go there as
-// well, and are logged.
-func (h *Handler) tellBrowserWith(w http.ResponseWriter, r *http.Request, status int, result *auth.ProviderResult, err error, params url.Values) error {
+// tellBrowser tells of a failure at the place that the visit was to lead to, with further parameters. There is nobody but a
+// browser to be told: faults of ours go there as well, and are logged.
+func (h *Handler) tellBrowser(w http.ResponseWriter, r *http.Request, status int, result *auth.ProviderResult, err error, params url.Values) error {
 	f := failureOf(err)
 	if f.status >= http.StatusInternalServerError {
 		h.logFailure(r, f)
@@ -466,11 +459,7 @@ func (h *Handler) providerTokens(w http.ResponseWriter, r *http.Request) error {
 	if err := h.cookies.checkAsPost(r); err != nil {
 		return err
 	}
-	name, err := h.providerName(r)
-	if err != nil {
-		return err
-	}
-	principal, err := h.principal(w, r)
+	principal, name, err := h.visitor(w, r)
 	if err != nil {
 		return err
 	}
@@ -482,11 +471,7 @@ func (h *Handler) providerTokens(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) refreshProviderTokens(w http.ResponseWriter, r *http.Request) error {
-	name, err := h.providerName(r)
-	if err != nil {
-		return err
-	}
-	principal, err := h.principal(w, r)
+	principal, name, err := h.visitor(w, r)
 	if err != nil {
 		return err
 	}

@@ -57,17 +57,22 @@ func (h *Handler) followLink(w http.ResponseWriter, r *http.Request, status int,
 		return h.redirectFailure(w, status, p.RedirectTo, err)
 	}
 	params := url.Values{"type": {verified.Kind}}
-	if s := h.withoutTokens(w, verified.Session); s != nil && s.RefreshToken != "" {
-		params.Set("refreshToken", s.RefreshToken)
-	}
-	if verified.MFA != nil {
-		params.Set("mfaTicket", verified.MFA.Ticket)
-	}
-	if verified.Code != "" {
-		params.Set("code", verified.Code)
-	}
+	h.addSignIn(w, params, auth.SignInResult{Session: verified.Session, MFA: verified.MFA, Code: verified.Code})
 	sendTo(w, status, verified.RedirectTo, params)
 	return nil
+}
+
+// addSignIn adds what a first factor earned to the parameters of a redirect; in cookie mode a session goes into cookies.
+func (h *Handler) addSignIn(w http.ResponseWriter, params url.Values, in auth.SignInResult) {
+	if s := h.withoutTokens(w, in.Session); s != nil && s.RefreshToken != "" {
+		params.Set("refreshToken", s.RefreshToken)
+	}
+	if in.MFA != nil {
+		params.Set("mfaTicket", in.MFA.Ticket)
+	}
+	if in.Code != "" {
+		params.Set("code", in.Code)
+	}
 }
 
 // exchangeCode takes the code of a redirect from the client that asked for the link.

@@ -442,20 +442,26 @@ func unsafeFactorRoutes(s *auth.Session) []request {
 	}
 }
 
+// refusesBodies sends each route a body of another type, and one that is too large.
+func (r *realm) refusesBodies(t *testing.T, routes []request) {
+	t.Helper()
+	for _, q := range routes {
+		if q.body == "" {
+			continue
+		}
+		check(t, r.send(t, q.with("Content-Type", "text/plain")), 415, auth.CodeInvalidRequest)
+		q.body = `{"x":"` + strings.Repeat("x", 64<<10) + `"}`
+		check(t, r.send(t, q), 413, auth.CodeInvalidRequest)
+	}
+}
+
 // factorAnswers are the answers that more than one route gives, from those that are about second factors, tokens and the ways to
 // step up.
 func factorAnswers(t *testing.T, newRealm func(*testing.T, setup) *realm) {
 	t.Run("a body that is too large or of another type is refused", func(t *testing.T) {
 		t.Parallel()
 		r := newRealm(t, byPassword)
-		for _, q := range unsafeFactorRoutes(r.signUp(t)) {
-			if q.body == "" {
-				continue
-			}
-			check(t, r.send(t, q.with("Content-Type", "text/plain")), 415, auth.CodeInvalidRequest)
-			q.body = `{"x":"` + strings.Repeat("x", 64<<10) + `"}`
-			check(t, r.send(t, q), 413, auth.CodeInvalidRequest)
-		}
+		r.refusesBodies(t, unsafeFactorRoutes(r.signUp(t)))
 	})
 	t.Run("with cookies another site is refused", func(t *testing.T) {
 		t.Parallel()

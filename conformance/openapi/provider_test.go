@@ -355,14 +355,7 @@ func providerAnswers(t *testing.T, newRealm func(*testing.T, setup) *realm) {
 	t.Run("a body that is too large or of another type is refused", func(t *testing.T) {
 		t.Parallel()
 		r := newRealm(t, visits)
-		for _, q := range unsafeProviderRoutes(r.signUp(t)) {
-			if q.body == "" {
-				continue
-			}
-			check(t, r.send(t, q.with("Content-Type", "text/plain")), 415, auth.CodeInvalidRequest)
-			q.body = `{"x":"` + strings.Repeat("x", 64<<10) + `"}`
-			check(t, r.send(t, q), 413, auth.CodeInvalidRequest)
-		}
+		r.refusesBodies(t, unsafeProviderRoutes(r.signUp(t)))
 	})
 	t.Run("with cookies another site is refused, but for the form of a visit", func(t *testing.T) {
 		t.Parallel()

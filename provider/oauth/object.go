@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/ostiary/auth/provider"
+	"github.com/ostiary/auth/provider/internal/client"
 )
 
 // object is a JSON object. The names of its members are exact, which those of structs are not, and its numbers are text.
@@ -96,9 +97,7 @@ func checked(p provider.Profile) (provider.Profile, error) {
 	if p.Email == "" {
 		p.EmailVerified = false
 	}
-	if u, err := url.Parse(p.Picture); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		p.Picture = ""
-	}
+	p.Picture = client.Picture(p.Picture)
 	return p, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 
 	"golang.org/x/oauth2"
 
@@ -202,9 +201,7 @@ func (p *Provider) checked(profile provider.Profile) provider.Profile {
 	if p.config.DistrustEmail {
 		profile.EmailVerified = false
 	}
-	if u, err := url.Parse(profile.Picture); err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
-		profile.Picture = ""
-	}
+	profile.Picture = client.Picture(profile.Picture)
 	return profile
 }
 

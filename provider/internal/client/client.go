@@ -1,5 +1,5 @@
-// Package client is what a client of OAuth 2.0 does at every provider: it checks that a request goes with its protection and
-// asks the token endpoint.
+// Package client is what a client of OAuth 2.0 does at every provider: it checks that a request goes with its protection, asks
+// the token endpoint, and leaves out of a profile what no page could show.
 package client
 
 import (
@@ -19,6 +19,15 @@ import (
 
 // verifier is RFC 7636 §4.1.
 var verifier = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+
+// Picture returns the URL of a picture, or nothing where it is none that a page could show.
+func Picture(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	return s
+}
 
 // CheckRequest refuses a request that would go without its protection. The verifier is demanded of providers without PKCE,
 // too: an engine that has none is broken.
