@@ -33,6 +33,7 @@ type somewhere struct {
 	codes  map[string]consent
 	fails  error // of Authorize and Refresh
 	posts  bool
+	suffix string // of access tokens
 }
 
 type consent struct {
@@ -68,8 +69,8 @@ func (s *somewhere) Exchange(_ context.Context, _ provider.Env, r provider.Retur
 	if !found || c.verifier != r.Verifier || r.Secret != "kept for "+r.State || r.RedirectURI != s.visits[r.State].RedirectURI {
 		return provider.Tokens{}, errors.New("invalid_grant")
 	}
-	s.codes["token "+code] = c
-	return provider.Tokens{AccessToken: "token " + code, RefreshToken: "refresh " + code, ExpiresAt: time.Date(2035, 1, 1, 0, 0, 0, 0, time.UTC)}, nil
+	s.codes["token "+code+s.suffix] = c
+	return provider.Tokens{AccessToken: "token " + code + s.suffix, RefreshToken: "refresh " + code, ExpiresAt: time.Date(2035, 1, 1, 0, 0, 0, 0, time.UTC)}, nil
 }
 
 func (s *somewhere) Profile(_ context.Context, _ provider.Env, _ provider.Return, t provider.Tokens) (provider.Profile, error) {
@@ -1187,6 +1188,19 @@ func TestProviderTokens(t *testing.T) {
 	if err := v.RefreshKeptProviderTokens(t.Context(), uuid.New(), "here"); !errors.Is(err, auth.ErrNotFound) {
 		t.Errorf("nobody: %v", err)
 	}
+	// What is too long to be kept is not, and keeps nobody out.
+	if _, err := v.visit(t, "here", person("long", "", false)); err != nil {
+		t.Fatal(err)
+	}
+	v.here.suffix = strings.Repeat("x", 32<<10)
+	long, err := v.visit(t, "here", person("long", "", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.here.suffix = ""
+	if _, err := v.ProviderTokens(t.Context(), v.Principal(t, long.Session), "here"); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("tokens without end: %v", err)
+	}
 	// Tokens that have been put elsewhere in the store are nobody's.
 	other, err := v.visit(t, "here", person("2", "", false))
 	if err != nil {
@@ -1240,6 +1254,18 @@ func TestAnIDTokenWithANonceIsGoodOnce(t *testing.T) {
 	v.Clock.Advance(47 * time.Hour)
 	if _, err := v.SignInIDToken(t.Context(), auth.SignInIDTokenParams{Provider: "here", IDToken: token, Nonce: "nonce"}); !errors.Is(err, auth.ErrInvalidRequest) {
 		t.Errorf("later: %v", err)
+	}
+	// One that lives for longer than it is remembered would be good again.
+	lives := func(d time.Duration) error {
+		token := fmt.Sprintf(`{"Subject": "1", "Name": "nonce", "exp": %d}`, v.Clock.Now().Add(d).Unix())
+		_, err := v.SignInIDToken(t.Context(), auth.SignInIDTokenParams{Provider: "here", IDToken: token, Nonce: "nonce"})
+		return err
+	}
+	if err := lives(48 * time.Hour); err != nil {
+		t.Errorf("two days: %v", err)
+	}
+	if err := lives(48*time.Hour + time.Second); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("more than two days: %v", err)
 	}
 	// ID-09: the same id at two providers is two accounts.
 	if in, err := v.SignInIDToken(t.Context(), auth.SignInIDTokenParams{Provider: "there", IDToken: token, Nonce: "nonce"}); err != nil {
