@@ -20,7 +20,7 @@ import (
 //
 // Errors: [ErrElevationRequired]; otherwise as at [Engine.User]. Anonymous users can be deleted, too.
 func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "DeleteAccount").end(&err)
 	a, err := e.account(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err e
 //
 // Errors: [ErrNotFound].
 func (e *Engine) DeleteUser(ctx context.Context, id uuid.UUID) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "DeleteUser").end(&err)
 	a, err := e.store.User(ctx, store.UserQuery{ID: id, Now: e.now()})
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNotFound
@@ -104,7 +104,7 @@ type AccessTokenDetails struct {
 //
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ExportAccount(ctx context.Context, principal *Principal) (_ *AccountData, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ExportAccount").end(&err)
 	a, err := e.ownAccount(ctx, principal, store.WithSessions|store.WithSecurityKeys|store.WithIdentities|store.WithPATs)
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ type SignInAnonymousParams struct {
 // Errors: [ErrSignUpDisabled]; [ErrDisabledEndpoint] without Config.Anonymous; [ErrInvalidRequest] for a display name or
 // metadata of the wrong form; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set.
 func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignInAnonymous").end(&err)
 	if e.config.SignUp.Disabled {
 		return nil, ErrSignUpDisabled
 	}
@@ -108,7 +108,7 @@ func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redac
 // [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse]; [ErrTooManyRequests]; otherwise as at
 // [Engine.User].
 func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p DeanonymizeParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "Deanonymize").end(&err)
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated
@@ -266,7 +266,7 @@ type VerifyDeanonymizeParams struct {
 // PhoneNumber is not a number, for a wrong, expired or used code, and if the number is another user's;
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) VerifyDeanonymize(ctx context.Context, principal *Principal, p VerifyDeanonymizeParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyDeanonymize").end(&err)
 	switch {
 	case principal == nil, principal.UserID == uuid.Nil:
 		return nil, ErrUnauthenticated

@@ -32,6 +32,7 @@ type Engine struct {
 	hasher *passhash.Hasher // nil where passwords are off
 	keys   atomic.Pointer[keySet]
 	outbox outbox
+	sinks  []EventSink // for events: the configured one, and the engine's own
 
 	limiters limiters
 	outside  *http.Client // for requests to identity providers
@@ -61,6 +62,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	}
 	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens, limiters: newLimiters(&config), outside: config.HTTPClient}
 	e.outbox.wake = make(chan struct{}, 1)
+	e.sinks = single(config.Events)
 	keys := config.AccessTokens.Keys
 	if keys.empty() {
 		keys = derivedKeys(box)
@@ -123,7 +125,7 @@ func (p *Principal) HasRole(role string) bool {
 // Without CheckOnVerify a token of a session that was revoked stays good until it expires. Methods that change an
 // account check the session themselves.
 func (e *Engine) Authenticate(ctx context.Context, accessToken string) (_ *Principal, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "Authenticate").end(&err)
 	p, err := e.verify(accessToken)
 	if err != nil {
 		return nil, ErrUnauthenticated.because(err)
@@ -151,7 +153,7 @@ type VerifyTokenParams struct {
 // VerifyToken reports with a nil error that an access token is good. It is [Engine.Authenticate] for those who need no
 // more, and answers a bad token with [ErrInvalidRequest], as documented.
 func (e *Engine) VerifyToken(ctx context.Context, p VerifyTokenParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyToken").end(&err)
 	_, err = e.Authenticate(ctx, strings.TrimPrefix(p.Token, "Bearer "))
 	if errors.Is(err, ErrUnauthenticated) {
 		return ErrInvalidRequest.because(err)
@@ -161,7 +163,7 @@ func (e *Engine) VerifyToken(ctx context.Context, p VerifyTokenParams) (err erro
 
 // Health returns nil if the engine can serve: its store answers.
 func (e *Engine) Health(ctx context.Context) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "Health").end(&err)
 	return e.store.Ping(ctx)
 }
 

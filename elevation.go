@@ -220,7 +220,7 @@ var elevationMethods = []ElevationMethod{ElevateByWebAuthn, ElevateByTOTP, Eleva
 // Errors: [ErrForbiddenAnonymous]; [ErrElevationRequired] for a session of a personal access token; otherwise as at
 // [Engine.User].
 func (e *Engine) ElevationMethods(ctx context.Context, principal *Principal) (_ []ElevationMethod, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ElevationMethods").end(&err)
 	a, err := e.elevating(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return nil, err
@@ -271,7 +271,7 @@ type Elevation struct {
 // and for an address that is not theirs; [ErrTooManyRequests] and [ErrCannotSendSMS] for a code; [ErrForbiddenAnonymous];
 // [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevateParams) (_ *Elevation, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "Elevate").end(&err)
 	if err := e.checkElevationMethod(p.Method); err != nil {
 		return nil, err
 	}
@@ -337,7 +337,7 @@ func (VerifyElevationParams) LogValue() slog.Value { return slog.StringValue(red
 // for a wrong password; [ErrTooManyRequests]; [ErrForbiddenAnonymous]; [ErrElevationRequired] for a session of a personal
 // access token; otherwise as at [Engine.User].
 func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p VerifyElevationParams) (_ *Session, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyElevation").end(&err)
 	if err := e.checkElevationMethod(p.Method); err != nil {
 		return nil, err
 	}
@@ -500,7 +500,7 @@ func (e *Engine) checkElevationLetter(ctx context.Context, principal *Principal,
 //
 // Errors: [ErrUnauthenticated]; [ErrElevationRequired]; with CheckOnVerify also the account's state, as at [Engine.User].
 func (e *Engine) CheckElevation(ctx context.Context, principal *Principal, maxAge time.Duration) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "CheckElevation").end(&err)
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated

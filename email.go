@@ -29,7 +29,7 @@ type SendVerificationEmailParams struct {
 // [ErrInvalidEmailPassword] if there is no such user, or the access lists refuse the address; [ErrEmailAlreadyVerified];
 // [ErrTooManyRequests].
 func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEmailParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SendVerificationEmail").end(&err)
 	if e.config.Mail == nil {
 		return ErrDisabledEndpoint
 	}
@@ -98,7 +98,7 @@ type ChangeEmailParams struct {
 // lists refuse it; [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse], which Config.ConcealErrors hides; [ErrTooManyRequests];
 // otherwise as at [Engine.User].
 func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p ChangeEmailParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ChangeEmail").end(&err)
 	if e.config.Mail == nil {
 		return ErrDisabledEndpoint
 	}

@@ -173,7 +173,7 @@ type concealed struct{ error }
 
 // settle turns the error that a method is about to return into the one that its caller gets: every error becomes an
 // [*Error], and where errors are concealed, one that would tell something about an account becomes invalid-request.
-// Every exported method that can fail defers it.
+// Every exported method that can fail defers it, by [Engine.begin].
 func (e *Engine) settle(err *error) {
 	if *err == nil {
 		return

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -103,12 +104,39 @@ func LogEvents(l *slog.Logger) EventSink {
 	})
 }
 
+// FanOut returns a sink that hands every event to each of several, in their order. In [Config.Events], one that panics does
+// not keep it from the others.
+func FanOut(sinks ...EventSink) EventSink { return fanOut(slices.Clone(sinks)) }
+
+type fanOut []EventSink
+
+func (f fanOut) Emit(ctx context.Context, ev Event) {
+	for _, s := range f {
+		s.Emit(ctx, ev)
+	}
+}
+
+// single returns the sinks behind s, each by itself.
+func single(s EventSink) []EventSink {
+	several, ok := s.(fanOut)
+	if !ok {
+		return []EventSink{s}
+	}
+	var all []EventSink
+	for _, s := range several {
+		all = append(all, single(s)...)
+	}
+	return all
+}
+
 // emit completes an event and hands it on. A sink that panics does not take the request with it.
 func (e *Engine) emit(ctx context.Context, ev Event) {
 	ev.At = e.now()
 	ev.Client = clientOf(ctx)
 	ctx = context.WithoutCancel(ctx)
-	if err := guard(func() error { e.config.Events.Emit(ctx, ev); return nil }); err != nil {
-		e.config.Logger.ErrorContext(ctx, "event sink failed", slog.String("event", string(ev.Type)), slog.Any("error", err))
+	for _, s := range e.sinks {
+		if err := guard(func() error { s.Emit(ctx, ev); return nil }); err != nil {
+			e.config.Logger.ErrorContext(ctx, "event sink failed", slog.String("event", string(ev.Type)), slog.Any("error", err))
+		}
 	}
 }

@@ -55,7 +55,7 @@ func (p ExchangeCodeParams) LogValue() slog.Value { return slog.StringValue(reda
 // account's state, as at [Engine.Refresh]; [ErrProviderAccountLinked] if the account at a provider that the code came of has
 // become another user's.
 func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ExchangeCode").end(&err)
 	wrong := ErrInvalidRequest.saying("the code cannot be exchanged")
 	if n := len(p.CodeVerifier); n < 43 || n > 128 {
 		return nil, wrong.because(errors.New("not a code verifier"))

@@ -165,10 +165,14 @@ func TestAHookCannotGrantRoles(t *testing.T) {
 func TestAnEventSinkThatPanicsHarmsNobody(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, unverified, func(c *auth.Config) {
-		c.Events = auth.EventFunc(func(context.Context, auth.Event) { panic("sink") })
+		panics := auth.EventFunc(func(context.Context, auth.Event) { panic("sink") })
+		c.Events = auth.FanOut(auth.FanOut(panics), c.Events, panics)
 	})
 	if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
 		t.Error(err)
+	}
+	if len(e.Events.Of(auth.EventUserCreated)) != 1 {
+		t.Error("the sink beside it got no event")
 	}
 }
 

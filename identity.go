@@ -370,7 +370,7 @@ func publicIdentities(list []store.Identity) []Identity {
 //
 // Errors: [ErrElevationRequired] in a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListIdentities(ctx context.Context, principal *Principal) (_ []Identity, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ListIdentities").end(&err)
 	a, err := e.ownAccount(ctx, principal, store.WithIdentities)
 	if err != nil {
 		return nil, err
@@ -391,7 +391,7 @@ type UnlinkParams struct{ Provider, Subject string }
 // Errors: [ErrForbiddenAnonymous]; [ErrElevationRequired]; [ErrNotFound] if the principal has no such identity, whoever else
 // may; [ErrInvalidRequest] for the last way in; otherwise as at [Engine.User].
 func (e *Engine) Unlink(ctx context.Context, principal *Principal, p UnlinkParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "Unlink").end(&err)
 	a, rule, err := e.freshAccount(ctx, principal, store.WithIdentities)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func (SignInIDTokenParams) LogValue() slog.Value { return slog.StringValue(redac
 // [ErrDefaultRoleNotAllowed]; [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrEmailAlreadyInUse];
 // [ErrSignUpDisabled]; [ErrTooManyRequests]; the account's state, as at [Engine.Refresh].
 func (e *Engine) SignInIDToken(ctx context.Context, p SignInIDTokenParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignInIDToken").end(&err)
 	if e.config.IDTokens[p.Provider] == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -80,7 +80,7 @@ func (LinkIDTokenParams) LogValue() slog.Value { return slog.StringValue(redacte
 // good; [ErrInvalidEmailPassword] if the access lists refuse its address; [ErrProviderAccountLinked]; otherwise as at
 // [Engine.User].
 func (e *Engine) LinkIDToken(ctx context.Context, principal *Principal, p LinkIDTokenParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "LinkIDToken").end(&err)
 	if e.config.IDTokens[p.Provider] == nil {
 		return ErrDisabledEndpoint
 	}

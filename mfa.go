@@ -103,7 +103,7 @@ func (VerifyMFAParams) LogValue() slog.Value { return slog.StringValue(redacted)
 // provider that was the first factor has become another user's; [ErrTooManyRequests]; the account's state, as at
 // [Engine.Refresh].
 func (e *Engine) VerifyMFA(ctx context.Context, p VerifyMFAParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyMFA").end(&err)
 	if (p.OTP == "") == (p.RecoveryCode == "") {
 		return nil, ErrInvalidRequest.saying("either a code or a recovery code is required")
 	}
@@ -222,7 +222,7 @@ func (TOTPEnrolment) LogValue() slog.Value { return slog.StringValue(redacted) }
 // Errors: [ErrDisabledEndpoint] without Config.MFA; [ErrForbiddenAnonymous]; [ErrElevationRequired]; [ErrInvalidTOTP];
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) GenerateTOTP(ctx context.Context, principal *Principal, p GenerateTOTPParams) (_ *TOTPEnrolment, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "GenerateTOTP").end(&err)
 	if e.config.MFA == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -322,7 +322,7 @@ func (SetMFAParams) LogValue() slog.Value { return slog.StringValue(redacted) }
 // [ErrElevationRequired]; [ErrTOTPAlreadyActive] and [ErrNoTOTPSecret] if no enrolment has begun; [ErrDisabledMFATOTP] if it
 // is to be turned off and is not on; [ErrInvalidTOTP]; [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) SetMFA(ctx context.Context, principal *Principal, p SetMFAParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SetMFA").end(&err)
 	switch {
 	case p.Type != "" && p.Type != MFATypeTOTP:
 		return ErrMFATypeNotFound
@@ -403,7 +403,7 @@ type MFAStatus struct {
 //
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) MFA(ctx context.Context, principal *Principal) (_ *MFAStatus, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "MFA").end(&err)
 	a, err := e.ownAccount(ctx, principal, 0)
 	if err != nil {
 		return nil, err
@@ -439,7 +439,7 @@ func (GenerateRecoveryCodesParams) LogValue() slog.Value { return slog.StringVal
 // Errors: [ErrForbiddenAnonymous]; [ErrElevationRequired]; [ErrDisabledMFATOTP] if the user has no second factor;
 // [ErrInvalidTOTP]; [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) GenerateRecoveryCodes(ctx context.Context, principal *Principal, p GenerateRecoveryCodesParams) (_ []string, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "GenerateRecoveryCodes").end(&err)
 	a, rule, err := e.protectedAccount(ctx, principal, enrolling, 0)
 	if err != nil {
 		return nil, err
@@ -505,7 +505,7 @@ func (e *Engine) recoveryNotice(ctx context.Context, u *store.User, c *store.Use
 //
 // Errors: [ErrNotFound]; [ErrDisabledMFATOTP] if the user has none.
 func (e *Engine) RemoveMFA(ctx context.Context, id uuid.UUID) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "RemoveMFA").end(&err)
 	a, err := e.store.User(ctx, store.UserQuery{ID: id, Now: e.now()})
 	switch {
 	case errors.Is(err, store.ErrNotFound):

@@ -52,7 +52,7 @@ func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
 // [ErrTooManyRequests] if too many passwords are being hashed, or too many letters go to the address.
 func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignUpPassword").end(&err)
 	if e.hasher == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -142,7 +142,7 @@ func (p SignInPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // [ErrInvalidEmailPassword] for an unknown user and a wrong password alike; only with the right password, the account's
 // state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrTooManyRequests] if too many passwords are being hashed.
 func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignInPassword").end(&err)
 	if e.hasher == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -209,7 +209,7 @@ type ImportUserParams struct {
 // Errors: [ErrInvalidRequest] for an address or a hash that cannot be used, its cost being out of bounds included;
 // [ErrEmailAlreadyInUse]; and those of the options, as at [Engine.SignUpPassword].
 func (e *Engine) ImportUser(ctx context.Context, p ImportUserParams) (_ *User, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ImportUser").end(&err)
 	address, err := emailaddr.Parse(p.Email)
 	if err != nil {
 		return nil, ErrInvalidRequest.saying("email is not an address").because(err)

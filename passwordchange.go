@@ -27,7 +27,7 @@ type SendPasswordResetParams struct {
 // Errors: [ErrDisabledEndpoint] without Config.Password, or if no sender is configured; [ErrInvalidRequest] if Email is
 // not an address; [ErrRedirectNotAllowed]; [ErrTooManyRequests].
 func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SendPasswordReset").end(&err)
 	if e.hasher == nil || e.config.Mail == nil {
 		return ErrDisabledEndpoint
 	}
@@ -83,7 +83,7 @@ func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // [ErrElevationRequired], also where the current password is needed and not given; [ErrInvalidEmailPassword] if it is
 // wrong; [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) ChangePassword(ctx context.Context, principal *Principal, p ChangePasswordParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ChangePassword").end(&err)
 	switch {
 	case e.hasher == nil:
 		return ErrDisabledEndpoint

@@ -44,7 +44,7 @@ type SendMagicLinkParams struct {
 // lists refuse the address; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrTooManyRequests];
 // [ErrSignUpDisabled]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created.
 func (e *Engine) SendMagicLink(ctx context.Context, p SendMagicLinkParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SendMagicLink").end(&err)
 	c := e.config.MagicLink
 	if c == nil {
 		return ErrDisabledEndpoint
@@ -67,7 +67,7 @@ type SendEmailOTPParams struct {
 //
 // Errors: [ErrDisabledEndpoint] without Config.EmailOTP; otherwise as at [Engine.SendMagicLink].
 func (e *Engine) SendEmailOTP(ctx context.Context, p SendEmailOTPParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SendEmailOTP").end(&err)
 	c := e.config.EmailOTP
 	if c == nil {
 		return ErrDisabledEndpoint
@@ -92,7 +92,7 @@ type VerifyEmailOTPParams struct {
 // [ErrInvalidTicket] for a wrong, expired or used code and for an unknown address alike; [ErrTooManyRequests]; the account's
 // state, as at [Engine.Refresh].
 func (e *Engine) VerifyEmailOTP(ctx context.Context, p VerifyEmailOTPParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyEmailOTP").end(&err)
 	if e.config.EmailOTP == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -136,7 +136,7 @@ type SendSMSOTPParams struct {
 // wrong form; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrTooManyRequests];
 // [ErrSignUpDisabled]; [ErrCannotSendSMS]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created.
 func (e *Engine) SendSMSOTP(ctx context.Context, p SendSMSOTPParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SendSMSOTP").end(&err)
 	c := e.config.SMS
 	if c == nil {
 		return ErrDisabledEndpoint
@@ -179,7 +179,7 @@ type VerifySMSOTPParams struct {
 // Errors: [ErrDisabledEndpoint] without Config.SMS; [ErrInvalidRequest] if PhoneNumber is not one, for a wrong, expired or
 // used code and for an unknown number alike; [ErrTooManyRequests]; the account's state, as at [Engine.Refresh].
 func (e *Engine) VerifySMSOTP(ctx context.Context, p VerifySMSOTPParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifySMSOTP").end(&err)
 	if e.config.SMS == nil {
 		return nil, ErrDisabledEndpoint
 	}

@@ -51,7 +51,7 @@ const maxScopes = 32
 // Config.PAT.MaxLifetime from now, for metadata and scopes of the wrong form, and for more than Config.PAT.MaxPerUser;
 // otherwise as at [Engine.User].
 func (e *Engine) CreatePAT(ctx context.Context, principal *Principal, p CreatePATParams) (_ *PAT, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "CreatePAT").end(&err)
 	c := e.config.PAT
 	if c == nil {
 		return nil, ErrDisabledEndpoint
@@ -126,7 +126,7 @@ func (SignInPATParams) LogValue() slog.Value { return slog.StringValue(redacted)
 //
 // Errors: [ErrDisabledEndpoint] without Config.PAT; [ErrInvalidPAT]; the account's state, as at [Engine.Refresh].
 func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignInPAT").end(&err)
 	if e.config.PAT == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -165,7 +165,7 @@ func (e *Engine) enterByPAT(ctx context.Context, token string) (*SignInResult, e
 //
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListPATs(ctx context.Context, principal *Principal) (_ []AccessTokenDetails, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ListPATs").end(&err)
 	a, err := e.ownAccount(ctx, principal, store.WithPATs)
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func patDetails(tokens []store.PAT) []AccessTokenDetails {
 // Errors: [ErrNotFound] if the principal has no such token, whoever else may; [ErrElevationRequired] for a session of a
 // personal access token; otherwise as at [Engine.User].
 func (e *Engine) RevokePAT(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "RevokePAT").end(&err)
 	a, err := e.ownAccount(ctx, principal, store.WithPATs)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ type ChangePhoneParams struct {
 // NewPhoneNumber is not one, or is the user's already; [ErrTooManyRequests]; [ErrCannotSendSMS]; otherwise as at
 // [Engine.User].
 func (e *Engine) ChangePhone(ctx context.Context, principal *Principal, p ChangePhoneParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ChangePhone").end(&err)
 	if e.config.SMS == nil {
 		return ErrDisabledEndpoint
 	}
@@ -71,7 +71,7 @@ type VerifyChangePhoneParams struct {
 // number, for a wrong, expired or used code, and if the number is another user's;
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) VerifyChangePhone(ctx context.Context, principal *Principal, p VerifyChangePhoneParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyChangePhone").end(&err)
 	if e.config.SMS == nil {
 		return ErrDisabledEndpoint
 	}

@@ -76,7 +76,7 @@ func (e *Engine) IDTokenProviders() []string { return slices.Sorted(maps.Keys(e.
 // [ErrDefaultRoleNotAllowed]; [ErrInvalidRequest] for other options of the wrong form and for Params that the provider does
 // not know; [ErrInternal] if the provider cannot be reached.
 func (e *Engine) StartProvider(ctx context.Context, p StartProviderParams) (_ *ProviderStart, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "StartProvider").end(&err)
 	if e.config.Providers[p.Provider] == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -104,7 +104,7 @@ type LinkProviderParams struct {
 //
 // Errors: [ErrForbiddenAnonymous]; [ErrElevationRequired]; otherwise as at [Engine.StartProvider] and [Engine.User].
 func (e *Engine) LinkProvider(ctx context.Context, principal *Principal, p LinkProviderParams) (_ *ProviderStart, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "LinkProvider").end(&err)
 	if e.config.Providers[p.Provider] == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -274,7 +274,7 @@ type ProviderRefusal struct{ Error, Description, URI string }
 // [ErrTooManyRequests]; [ErrProviderAccountLinked] when linking, and [ErrUnauthenticated] if the session has ended; the
 // account's state, as at [Engine.Refresh].
 func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ *ProviderResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "FinishProvider").end(&err)
 	r := &ProviderResult{}
 	r.RedirectTo, _ = e.RedirectTo("")
 	a, state, err := e.returned(ctx, p)

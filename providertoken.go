@@ -83,7 +83,7 @@ func tokensOf(key store.IdentityKey) []byte { return []byte(key.Provider + "\x00
 // [ErrInvalidRequest] if there are none, or they have been handed out; [ErrElevationRequired] in a session of a personal
 // access token; otherwise as at [Engine.User].
 func (e *Engine) ProviderTokens(ctx context.Context, principal *Principal, name string) (_ *ProviderTokens, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ProviderTokens").end(&err)
 	if e.config.Providers[name] == nil || e.config.ForgetProviderTokens {
 		return nil, ErrDisabledEndpoint
 	}
@@ -146,7 +146,7 @@ func (RefreshProviderTokensParams) LogValue() slog.Value { return slog.StringVal
 // Errors: [ErrDisabledEndpoint]; [ErrForbiddenAnonymous]; [ErrOAuthProviderError] if the provider refuses, cannot be reached or
 // has no refresh tokens; [ErrElevationRequired] in a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) RefreshProviderTokens(ctx context.Context, principal *Principal, p RefreshProviderTokensParams) (_ *ProviderTokens, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "RefreshProviderTokens").end(&err)
 	if e.config.Providers[p.Provider] == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -173,7 +173,7 @@ func (e *Engine) RefreshProviderTokens(ctx context.Context, principal *Principal
 // Errors: [ErrDisabledEndpoint]; [ErrNotFound] if there is no such user; [ErrInvalidRequest] if nothing is kept that can be
 // refreshed; [ErrOAuthProviderError].
 func (e *Engine) RefreshKeptProviderTokens(ctx context.Context, userID uuid.UUID, name string) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "RefreshKeptProviderTokens").end(&err)
 	if e.config.Providers[name] == nil || e.config.ForgetProviderTokens {
 		return ErrDisabledEndpoint
 	}

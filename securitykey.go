@@ -100,7 +100,7 @@ func (e *Engine) securityKeys(u *store.User, keys []store.SecurityKey) *Security
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrElevationRequired] for a session of a personal access token;
 // otherwise as at [Engine.User].
 func (e *Engine) ListSecurityKeys(ctx context.Context, principal *Principal) (_ *SecurityKeys, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ListSecurityKeys").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -123,7 +123,7 @@ type RenameSecurityKeyParams struct {
 // may; [ErrInvalidRequest] for the name; [ErrElevationRequired] for a session of a personal access token; otherwise as at
 // [Engine.User].
 func (e *Engine) RenameSecurityKey(ctx context.Context, principal *Principal, p RenameSecurityKeyParams) (_ *SecurityKeys, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "RenameSecurityKey").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -169,7 +169,7 @@ type RemoveSecurityKeyParams struct {
 // if the principal has no such key, whoever else may; [ErrInvalidRequest] if the user could not sign in without it;
 // otherwise as at [Engine.User].
 func (e *Engine) RemoveSecurityKey(ctx context.Context, principal *Principal, p RemoveSecurityKeyParams) (_ *SecurityKeys, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "RemoveSecurityKey").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}

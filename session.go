@@ -199,7 +199,7 @@ type RefreshParams struct {
 // [ErrInvalidEmailPassword] if the access lists no longer admit the address. After any of the latter, and after a
 // failure of the signing key or the claims hook, the token presented is still good.
 func (e *Engine) Refresh(ctx context.Context, p RefreshParams) (_ *Session, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "Refresh").end(&err)
 	var candidates []store.SessionGeneration
 	for _, c := range e.tokens.Decode(p.RefreshToken) {
 		if c.Generation == refreshtoken.MaxGeneration {
@@ -283,7 +283,7 @@ type SignOutParams struct {
 // principal, or the principal's session has ended; [ErrElevationRequired] if All is set in a session of a personal access
 // token.
 func (e *Engine) SignOut(ctx context.Context, principal *Principal, p SignOutParams) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignOut").end(&err)
 	if p.All {
 		return e.signOutAll(ctx, principal, p.PATs)
 	}
@@ -326,7 +326,7 @@ func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool
 //
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListSessions(ctx context.Context, principal *Principal) (_ []SessionDetails, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ListSessions").end(&err)
 	a, err := e.ownAccount(ctx, principal, store.WithSessions)
 	if err != nil {
 		return nil, err
@@ -351,7 +351,7 @@ func sessionDetails(sessions []store.Session, current uuid.UUID) []SessionDetail
 // Errors: [ErrNotFound] if the principal has no such session, whoever else may; [ErrElevationRequired] for a session of a
 // personal access token, which [Engine.SignOut] ends; otherwise as at [Engine.User].
 func (e *Engine) RevokeSession(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "RevokeSession").end(&err)
 	if _, err := e.ownAccount(ctx, principal, 0); err != nil {
 		return err
 	}

@@ -257,7 +257,7 @@ type VerifiedTicket struct {
 // for has been turned off; [ErrEmailAlreadyInUse] if the new address is by now another's; the account's state, as at
 // [Engine.Refresh].
 func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *VerifiedTicket, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyTicket").end(&err)
 	redirectTo, err := e.RedirectTo(p.RedirectTo)
 	if err != nil {
 		return nil, err

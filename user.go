@@ -234,7 +234,7 @@ func (e *Engine) create(ctx context.Context, n store.NewUser, method string) (st
 // Errors: [ErrUnauthenticated] if the account or the principal's session is gone; otherwise the account's state, as at
 // [Engine.Refresh].
 func (e *Engine) User(ctx context.Context, principal *Principal) (_ *User, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "User").end(&err)
 	a, err := e.account(ctx, principal, 0)
 	if err != nil {
 		return nil, err
@@ -275,7 +275,7 @@ type UserBy struct {
 //
 // Errors: [ErrNotFound]; [ErrInvalidRequest] if Email is not an address or Phone not a number.
 func (e *Engine) FindUser(ctx context.Context, by UserBy) (_ *User, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "FindUser").end(&err)
 	q := store.UserQuery{ID: by.ID, Now: e.now()}
 	if by.Phone != "" {
 		if q.Phone, err = phone.Parse(by.Phone); err != nil {
@@ -302,7 +302,7 @@ func (e *Engine) FindUser(ctx context.Context, by UserBy) (_ *User, err error) {
 // ListUsers returns accounts in the order of their ids, for the service: at most limit, those after the given one. Begin
 // with the zero UUID and end with an empty page.
 func (e *Engine) ListUsers(ctx context.Context, after uuid.UUID, limit int) (_ []User, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "ListUsers").end(&err)
 	if limit < 1 {
 		return nil, ErrInvalidRequest.saying("limit must be at least 1")
 	}
@@ -343,7 +343,7 @@ type UserUpdate struct {
 // Errors: [ErrNotFound]; [ErrLocaleNotAllowed]; [ErrDefaultRoleNotAllowed]; [ErrInvalidRequest] for metadata that is no
 // object and for a role that is empty or has blanks.
 func (e *Engine) UpdateUser(ctx context.Context, id uuid.UUID, p UserUpdate) (_ *User, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "UpdateUser").end(&err)
 	if p.Locale != nil && !slices.Contains(e.config.Locales.Allowed, *p.Locale) {
 		return nil, ErrLocaleNotAllowed
 	}

@@ -110,7 +110,7 @@ type signUpKey struct {
 // [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed],
 // [ErrRedirectNotAllowed].
 func (e *Engine) SignUpWebAuthn(ctx context.Context, p SignUpWebAuthnParams) (_ *CreationOptions, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignUpWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -163,7 +163,7 @@ type VerifySignUpWebAuthnParams struct {
 // such a sign-up, or that WebAuthn L3 §7.1 or the configuration refuse, or that is registered already;
 // [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created.
 func (e *Engine) VerifySignUpWebAuthn(ctx context.Context, p VerifySignUpWebAuthnParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifySignUpWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -305,7 +305,7 @@ type signInKey struct {
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] if Email is not an address.
 func (e *Engine) SignInWebAuthn(ctx context.Context, p SignInWebAuthnParams) (_ *RequestOptions, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "SignInWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -352,7 +352,7 @@ type VerifySignInWebAuthnParams struct {
 // [ErrInvalidEmailPassword] if the access lists do not admit the address. With Config.ConcealErrors the state is not told
 // either, not even by another message.
 func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuthnParams) (_ *SignInResult, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifySignInWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -408,7 +408,7 @@ func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuth
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrForbiddenAnonymous]; [ErrElevationRequired];
 // [ErrInvalidRequest] if the user has Config.WebAuthn.MaxPerUser keys; otherwise as at [Engine.User].
 func (e *Engine) AddSecurityKey(ctx context.Context, principal *Principal) (_ *CreationOptions, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "AddSecurityKey").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -454,7 +454,7 @@ type VerifyAddSecurityKeyParams struct {
 // that WebAuthn L3 §7.1 or the configuration refuse, or that is registered already, for this user or another; the
 // account's state, as at [Engine.User].
 func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal, p VerifyAddSecurityKeyParams) (_ *SecurityKey, err error) {
-	defer e.settle(&err)
+	defer e.begin(&ctx, "VerifyAddSecurityKey").end(&err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
