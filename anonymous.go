@@ -31,7 +31,8 @@ type SignInAnonymousParams struct {
 // one round trip. Idle anonymous users are removed by [Engine.Run] if Config.Anonymous.MaxIdle says so.
 //
 // Errors: [ErrSignUpDisabled]; [ErrDisabledEndpoint] without Config.Anonymous; [ErrInvalidRequest] for a display name or
-// metadata of the wrong form; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set.
+// metadata of the wrong form; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set; [ErrCaptchaFailed] with
+// Config.Captcha.Anonymous.
 func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignInAnonymous").end(&err)
 	if e.config.SignUp.Disabled {
@@ -50,6 +51,9 @@ func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (
 			return nil, ErrInvalidRequest.saying("displayName must be at most 128 printable characters")
 		}
 		u.DisplayName = p.DisplayName
+	}
+	if err := e.captcha(ctx, signingInAnonymously); err != nil {
+		return nil, err
 	}
 	u.Anonymous, u.DefaultRole, u.Roles = true, roleAnonymous, []string{roleAnonymous}
 	u.LastSeenAt = u.CreatedAt // from which on they are idle
@@ -105,8 +109,8 @@ func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redac
 // Errors: [ErrUserNotAnonymous]; [ErrInvalidRequest] for an unknown method, and for an address, a number, a password or
 // options of the wrong form; [ErrCannotSendSMS]; [ErrDisabledEndpoint] if the method is off; [ErrSignUpDisabled];
 // [ErrPasswordTooShort], [ErrPasswordBreached]; [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed],
-// [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse]; [ErrTooManyRequests]; otherwise as at
-// [Engine.User].
+// [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse]; [ErrTooManyRequests]; [ErrCaptchaFailed] with
+// Config.Captcha.Messages; otherwise as at [Engine.User].
 func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p DeanonymizeParams) (err error) {
 	defer e.begin(&ctx, "Deanonymize").end(&err)
 	switch {
@@ -135,6 +139,9 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 	}
 	wanted, err := e.newUser(p.Options, address.Typed)
 	if err != nil {
+		return err
+	}
+	if err := e.captcha(ctx, havingMessagesSent); err != nil {
 		return err
 	}
 	wanted.Email, wanted.EmailKey, wanted.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
@@ -227,6 +234,9 @@ func (e *Engine) deanonymizeBySMS(ctx context.Context, principal *Principal, p D
 	}
 	wanted, err := e.newUser(p.Options, number)
 	if err != nil {
+		return err
+	}
+	if err := e.captcha(ctx, havingMessagesSent); err != nil {
 		return err
 	}
 	wanted.Phone = number

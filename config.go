@@ -87,6 +87,9 @@ type Config struct {
 	// handed it out.
 	ForgetProviderTokens bool
 
+	// Captcha asks strangers for the answer to a captcha. The default asks nobody.
+	Captcha *CaptchaConfig
+
 	SignUp       SignUpConfig
 	Email        EmailConfig
 	Roles        RolesConfig
@@ -624,6 +627,13 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		m.duration("Anonymous.MaxIdle", c.Anonymous.MaxIdle, time.Hour, 10*365*24*time.Hour)
 	}
 
+	if c.Captcha != nil {
+		o := *c.Captcha
+		if o.Verifier == nil {
+			m.add("Captcha.Verifier", "is required")
+		}
+		c.Captcha = &o
+	}
 	def(&c.SignUp.MaxMetadata, 16<<10)
 	m.within("SignUp.MaxMetadata", c.SignUp.MaxMetadata, 1, 1<<20)
 

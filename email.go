@@ -27,7 +27,7 @@ type SendVerificationEmailParams struct {
 //
 // Errors: [ErrDisabledEndpoint] if no sender is configured; [ErrInvalidRequest] if Email is not an address; [ErrRedirectNotAllowed];
 // [ErrInvalidEmailPassword] if there is no such user, or the access lists refuse the address; [ErrEmailAlreadyVerified];
-// [ErrTooManyRequests].
+// [ErrTooManyRequests]; [ErrCaptchaFailed] with Config.Captcha.Messages.
 func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEmailParams) (err error) {
 	defer e.begin(&ctx, "SendVerificationEmail").end(&err)
 	if e.config.Mail == nil {
@@ -65,6 +65,9 @@ func (e *Engine) addressee(ctx context.Context, email string) (*store.User, erro
 	address, refused := e.admit(email)
 	if refused != nil && !errors.Is(refused, ErrInvalidEmailPassword) {
 		return nil, refused
+	}
+	if err := e.captcha(ctx, havingMessagesSent); err != nil {
+		return nil, err
 	}
 	if err := e.mayWrite(ctx, address.Canonical); err != nil {
 		return nil, err

@@ -89,6 +89,7 @@ var (
 	ErrUnverifiedUser           = concealable(CodeUnverifiedUser, "User is not verified.")
 	ErrUserNotAnonymous         = sentinel(CodeUserNotAnonymous, "Logged in user is not anonymous")
 
+	ErrCaptchaFailed     = sentinel(CodeCaptchaFailed, "The captcha was not passed")
 	ErrElevationRequired = sentinel(CodeElevationRequired, "Elevated claim is required")
 	ErrNotFound          = sentinel(CodeRouteNotFound, "Not found")
 	ErrTooManyRequests   = sentinel(CodeTooManyRequests, "Too many requests")

@@ -44,6 +44,7 @@ const (
 	EventIdentityUnlinked     EventType = "identity-unlinked"
 	EventBreachCheckFailed    EventType = "breach-check-failed" // a password was accepted without having been checked
 	EventLimited              EventType = "limited"             // Detail names the budget that was exceeded
+	EventCaptchaFailed        EventType = "captcha-failed"      // Detail are the codes that say why, where there are any
 	EventMessageFailed        EventType = "message-failed"      // Detail says whether it will be tried again, or the caller was told
 	EventMessageGivenUp       EventType = "message-given-up"
 )

@@ -50,7 +50,8 @@ func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // address; [ErrPasswordTooShort] and [ErrPasswordBreached], the latter also for a password that is among the most common
 // ones or is the address itself; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed];
 // [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
-// [ErrTooManyRequests] if too many passwords are being hashed, or too many letters go to the address.
+// [ErrTooManyRequests] if too many passwords are being hashed, or too many letters go to the address; [ErrCaptchaFailed] with
+// Config.Captcha.
 func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignUpPassword").end(&err)
 	if e.hasher == nil {
@@ -66,7 +67,7 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 	if err != nil {
 		return nil, err
 	}
-	password, err := e.newPassword(ctx, p.Password, address)
+	password, err := e.normalPassword(p.Password, address)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +77,12 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 	}
 	u, err := e.newUser(p.Options, address.Typed)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.captcha(ctx, signingUp); err != nil {
+		return nil, err
+	}
+	if err := e.unbreached(ctx, password); err != nil {
 		return nil, err
 	}
 	if err := e.mayWriteOnSignUp(ctx, address.Canonical); err != nil {
@@ -140,7 +147,8 @@ func (p SignInPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 //
 // Errors: [ErrDisabledEndpoint] without Config.Password; [ErrInvalidRequest] if Email is not an address;
 // [ErrInvalidEmailPassword] for an unknown user and a wrong password alike; only with the right password, the account's
-// state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrTooManyRequests] if too many passwords are being hashed.
+// state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrTooManyRequests] if too many passwords are being hashed;
+// [ErrCaptchaFailed] with Config.Captcha.SignIn.
 func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignInPassword").end(&err)
 	if e.hasher == nil {
@@ -149,6 +157,9 @@ func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ 
 	address, err := emailaddr.Parse(p.Email)
 	if err != nil {
 		return nil, ErrInvalidRequest.saying("email is not an address").because(err)
+	}
+	if err := e.captcha(ctx, signingInByPassword); err != nil {
+		return nil, err
 	}
 	a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -238,6 +249,15 @@ func (e *Engine) ImportUser(ctx context.Context, p ImportUserParams) (_ *User, e
 // newPassword applies the rules for a password that a user chooses and returns its normal form. The same rules hold
 // wherever one is chosen.
 func (e *Engine) newPassword(ctx context.Context, password string, owner emailaddr.Address) (string, error) {
+	normal, err := e.normalPassword(password, owner)
+	if err != nil {
+		return "", err
+	}
+	return normal, e.unbreached(ctx, normal)
+}
+
+// normalPassword is the part of newPassword that needs nobody else.
+func (e *Engine) normalPassword(password string, owner emailaddr.Address) (string, error) {
 	c := e.config.Password
 	if len(password) > 4*c.MaxLength {
 		return "", tooLong(c.MaxLength)
@@ -262,20 +282,26 @@ func (e *Engine) newPassword(ctx context.Context, password string, owner emailad
 	if !c.AllowCommon && commonpw.Contains(normal) {
 		return "", ErrPasswordBreached.saying("Password is one of the most common ones")
 	}
-	if c.Breached == nil {
-		return normal, nil
+	return normal, nil
+}
+
+// unbreached is the rest of newPassword: it asks, where somebody is configured, whether attackers know the password.
+func (e *Engine) unbreached(ctx context.Context, normal string) error {
+	checker := e.config.Password.Breached
+	if checker == nil {
+		return nil
 	}
 	var breached bool
-	err = guard(func() (err error) { breached, err = c.Breached.Breached(ctx, normal); return err })
+	err := guard(func() (err error) { breached, err = checker.Breached(ctx, normal); return err })
 	if err != nil {
 		e.emit(ctx, Event{Type: EventBreachCheckFailed})
 		e.config.Logger.WarnContext(ctx, "breach check failed; password accepted", slog.Any("error", err))
-		return normal, nil
+		return nil
 	}
 	if breached {
-		return "", ErrPasswordBreached
+		return ErrPasswordBreached
 	}
-	return normal, nil
+	return nil
 }
 
 func tooLong(limit int) error {

@@ -25,7 +25,7 @@ type SendPasswordResetParams struct {
 // more for the letter.
 //
 // Errors: [ErrDisabledEndpoint] without Config.Password, or if no sender is configured; [ErrInvalidRequest] if Email is
-// not an address; [ErrRedirectNotAllowed]; [ErrTooManyRequests].
+// not an address; [ErrRedirectNotAllowed]; [ErrTooManyRequests]; [ErrCaptchaFailed] with Config.Captcha.Messages.
 func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParams) (err error) {
 	defer e.begin(&ctx, "SendPasswordReset").end(&err)
 	if e.hasher == nil || e.config.Mail == nil {

@@ -42,7 +42,8 @@ type SendMagicLinkParams struct {
 //
 // Errors: [ErrDisabledEndpoint] without Config.MagicLink; [ErrInvalidRequest]; [ErrInvalidEmailPassword] if the access
 // lists refuse the address; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrTooManyRequests];
-// [ErrSignUpDisabled]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created.
+// [ErrSignUpDisabled]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
+// [ErrCaptchaFailed] with Config.Captcha.Messages.
 func (e *Engine) SendMagicLink(ctx context.Context, p SendMagicLinkParams) (err error) {
 	defer e.begin(&ctx, "SendMagicLink").end(&err)
 	c := e.config.MagicLink
@@ -134,7 +135,8 @@ type SendSMSOTPParams struct {
 //
 // Errors: [ErrDisabledEndpoint] without Config.SMS; [ErrInvalidRequest] if PhoneNumber is not one, and for options of the
 // wrong form; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrTooManyRequests];
-// [ErrSignUpDisabled]; [ErrCannotSendSMS]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created.
+// [ErrSignUpDisabled]; [ErrCannotSendSMS]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
+// [ErrCaptchaFailed] with Config.Captcha.Messages.
 func (e *Engine) SendSMSOTP(ctx context.Context, p SendSMSOTPParams) (err error) {
 	defer e.begin(&ctx, "SendSMSOTP").end(&err)
 	c := e.config.SMS
@@ -150,6 +152,9 @@ func (e *Engine) SendSMSOTP(ctx context.Context, p SendSMSOTPParams) (err error)
 	}
 	u, err := e.newUser(p.Options, number)
 	if err != nil {
+		return err
+	}
+	if err := e.captcha(ctx, havingMessagesSent); err != nil {
 		return err
 	}
 	if err := e.mayText(ctx, number); err != nil {
@@ -237,6 +242,9 @@ func (e *Engine) invite(ctx context.Context, email string, o SignUpOptions, exis
 	}
 	if blocked != nil && !e.config.ConcealErrors {
 		return blocked
+	}
+	if err := e.captcha(ctx, havingMessagesSent); err != nil {
+		return err
 	}
 	if err := e.mayWrite(ctx, address.Canonical); err != nil {
 		return err

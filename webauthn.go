@@ -108,7 +108,7 @@ type signUpKey struct {
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrSignUpDisabled]; [ErrInvalidRequest];
 // [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed],
-// [ErrRedirectNotAllowed].
+// [ErrRedirectNotAllowed]; [ErrCaptchaFailed] with Config.Captcha.
 func (e *Engine) SignUpWebAuthn(ctx context.Context, p SignUpWebAuthnParams) (_ *CreationOptions, err error) {
 	defer e.begin(&ctx, "SignUpWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
@@ -126,6 +126,9 @@ func (e *Engine) SignUpWebAuthn(ctx context.Context, p SignUpWebAuthnParams) (_ 
 	}
 	u, err := e.newUser(p.Options, address.Typed)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.captcha(ctx, signingUp); err != nil {
 		return nil, err
 	}
 	u.Email = address.Typed

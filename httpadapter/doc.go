@@ -28,6 +28,8 @@
 //
 // A bearer token comes in one Authorization header, and nowhere else: never in the query or a form.
 //
+// The answer to a captcha, of whichever service, comes in one header x-cf-turnstile-response; see [auth.CaptchaConfig].
+//
 // # Failures
 //
 // Every failure, whichever layer finds it, has one body:

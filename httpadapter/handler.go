@@ -189,9 +189,9 @@ func (h *Handler) NotFound(w http.ResponseWriter, r *http.Request) {
 	h.fail(w, r, errRouteNotFound)
 }
 
-// withClient returns the context of a request, in which the engine finds who calls.
+// withClient returns the context of a request, in which the engine finds who calls, and what they have answered to a captcha.
 func (h *Handler) withClient(r *http.Request) context.Context {
-	return auth.WithClient(r.Context(), auth.Client{
+	return auth.WithClient(withCaptcha(r.Context(), r), auth.Client{
 		Address:   h.clients.From(r.RemoteAddr, r.Header),
 		UserAgent: r.UserAgent(),
 	})
