@@ -1069,7 +1069,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 		newRealm := func(t *testing.T, s setup) *realm {
 			return newRealm(t, func(next http.RoundTripper) http.RoundTripper { return document.Transport(t, next) }, s)
 		}
-		for _, c := range slices.Concat(calls, letterCalls, phoneCalls, limitCalls, factorCalls, providerCalls) {
+		for _, c := range slices.Concat(calls, letterCalls, phoneCalls, limitCalls, factorCalls, providerCalls, captchaCalls()) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				r := newRealm(t, c.setup)
