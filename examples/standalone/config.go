@@ -92,6 +92,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 	if dir := e.text("AUTH_EMAIL_TEMPLATES_PATH", ""); dir != "" {
 		s.auth.Templates = os.DirFS(dir)
 	}
+	s.auth.Captcha = captchas(e)
 	s.auth.Mail = mailSender(e, w)
 	if _, logged := s.auth.Mail.(logSender); logged {
 		s.warnings = append(s.warnings, "AUTH_MAIL_LOG is on: letters are logged and not sent, and who reads the log can follow their links")
