@@ -13,7 +13,8 @@
 // The engine is the real one over a [memstore.Store], with every rule in force: an address is verified, a password is
 // hashed (cheaply), a session expires. Nothing leaves the process: outbound requests fail.
 //
-// An [Authenticator] plays the part of a person's passkeys, and an [IdP] that of a provider with which they sign in.
+// An [Authenticator] plays the part of a person's passkeys, an [IdP] that of a provider with which they sign in, and a
+// [Captcha] that of a service behind captchas.
 package authtest
 
 import (
