@@ -44,6 +44,11 @@
 // [Engine.VerifyElevation] lead to an access token that says so; the engine's own methods ask for it as
 // Config.Elevation says, and a service's through [Engine.CheckElevation].
 //
+// # Captchas
+//
+// With Config.Captcha, strangers need the answer to a captcha to sign up, and where else it says: [WithCaptcha] hands it in.
+// Package captcha asks the well-known services.
+//
 // # Errors
 //
 // Every error is an [*Error] whose code is the documented one: match with errors.Is(err, auth.ErrInvalidTicket). What

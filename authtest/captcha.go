@@ -24,7 +24,8 @@ import (
 //	ctx := auth.WithCaptcha(t.Context(), service.Solve(authtest.CaptchaSolution{}))
 //
 // It calls an answer good once. It reads a request as the most lenient of the real ones does, which take a form or JSON, and of
-// two members of a name the last one; and it has [CaptchaTestSecret]. It is safe for concurrent use.
+// two members of a name the last one; and it has [CaptchaTestSecret]. It is safe for concurrent use. Make one
+// with [NewCaptcha].
 type Captcha struct {
 	server *httptest.Server
 	secret string

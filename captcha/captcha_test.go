@@ -80,6 +80,11 @@ func TestAnAnswerIsGoodOnceAndForOneThing(t *testing.T) {
 		if err := verify(t, v, token); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		shouted := solved
+		shouted.Hostname = "APP.test"
+		if err := verify(t, v, service.Solve(shouted)); err != nil {
+			t.Errorf("%s: the same host in capitals: %v", name, err)
+		}
 		for _, c := range []struct {
 			what, token, reason string
 		}{

@@ -32,8 +32,8 @@ type Service struct {
 	siteKey   string
 	hostnames []string // lower case
 	action    string
-	scored    bool // an answer must have a score
-	minScore  float64
+	scored    bool    // an answer must have a score
+	minScore  float64 // 0 but of reCAPTCHA: scores of others mean something else
 }
 
 var _ Verifier = (*Service)(nil)
@@ -92,9 +92,6 @@ func (s *Service) judge(v verdict) error {
 	}
 	if s.action != "" && v.action != s.action {
 		return s.refusal(ReasonAction)
-	}
-	if s.name != reCAPTCHA { // hCaptcha has scores, too, which mean the opposite
-		return nil
 	}
 	switch {
 	case v.score == nil && s.scored:
