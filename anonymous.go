@@ -31,7 +31,7 @@ type SignInAnonymousParams struct {
 // one round trip. Idle anonymous users are removed by [Engine.Run] if Config.Anonymous.MaxIdle says so.
 //
 // Errors: [ErrSignUpDisabled]; [ErrDisabledEndpoint] without Config.Anonymous; [ErrInvalidRequest] for a display name or
-// metadata of the wrong form; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set.
+// metadata of the wrong form; [ErrTooManyRequests]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set.
 func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignInAnonymous").end(&err)
 	if e.config.SignUp.Disabled {
@@ -50,6 +50,9 @@ func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (
 			return nil, ErrInvalidRequest.saying("displayName must be at most 128 printable characters")
 		}
 		u.DisplayName = p.DisplayName
+	}
+	if err := e.mayJoin(ctx); err != nil {
+		return nil, err
 	}
 	u.Anonymous, u.DefaultRole, u.Roles = true, roleAnonymous, []string{roleAnonymous}
 	u.LastSeenAt = u.CreatedAt // from which on they are idle

@@ -50,7 +50,8 @@ func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // address; [ErrPasswordTooShort] and [ErrPasswordBreached], the latter also for a password that is among the most common
 // ones or is the address itself; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed];
 // [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
-// [ErrTooManyRequests] if too many passwords are being hashed, or too many letters go to the address.
+// [ErrTooManyRequests] if the client signs up too often, too many passwords are being hashed, or too many letters go to
+// the address.
 func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignUpPassword").end(&err)
 	if e.hasher == nil {
@@ -64,6 +65,9 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 	}
 	address, err := e.admit(p.Email)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.mayJoin(ctx); err != nil {
 		return nil, err
 	}
 	password, err := e.newPassword(ctx, p.Password, address)
@@ -140,7 +144,8 @@ func (p SignInPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 //
 // Errors: [ErrDisabledEndpoint] without Config.Password; [ErrInvalidRequest] if Email is not an address;
 // [ErrInvalidEmailPassword] for an unknown user and a wrong password alike; only with the right password, the account's
-// state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrTooManyRequests] if too many passwords are being hashed.
+// state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrTooManyRequests] if too many wrong ones came from the client or for the
+// address, right or wrong, or if too many passwords are being hashed.
 func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignInPassword").end(&err)
 	if e.hasher == nil {
@@ -150,11 +155,18 @@ func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ 
 	if err != nil {
 		return nil, ErrInvalidRequest.saying("email is not an address").because(err)
 	}
+	tried, err := e.mayTryPassword(ctx, address.Canonical)
+	if err != nil {
+		return nil, err
+	}
 	a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("find user: %w", err)
+		err = fmt.Errorf("find user: %w", err)
+		tried(err)
+		return nil, err
 	}
 	stale, err := e.checkPassword(ctx, a.PasswordHash, p.Password)
+	tried(err)
 	if err != nil {
 		if errors.Is(err, ErrInvalidEmailPassword) {
 			e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, Method: methodPassword, Code: CodeInvalidEmailPassword})
