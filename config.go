@@ -490,8 +490,9 @@ type LimitsConfig struct {
 	// four: where fewer are, what sends them is not people, and no more are sent. The default is 50 per hour.
 	UnansweredTexts limit.Rate
 
-	// GuessesPerClient bounds what one client presents and is wrong: passwords, codes, links, tokens and credentials, for
-	// whatever account. What is right does not count. The default is 10 per 5 minutes.
+	// GuessesPerClient bounds what one client presents and is wrong, for whatever account: passwords, codes, links, visits to
+	// identity providers, id tokens, passkeys, personal access tokens, and the admin secret. What is right does not count, nor do
+	// refresh tokens, of which an honest client may present an old one at any time. The default is 10 per 5 minutes.
 	GuessesPerClient limit.Rate
 	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; of codes of
 	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by who is signed in. A
