@@ -31,8 +31,8 @@ type SignInAnonymousParams struct {
 // one round trip. Idle anonymous users are removed by [Engine.Run] if Config.Anonymous.MaxIdle says so.
 //
 // Errors: [ErrSignUpDisabled]; [ErrDisabledEndpoint] without Config.Anonymous; [ErrInvalidRequest] for a display name or
-// metadata of the wrong form; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set; [ErrCaptchaFailed] with
-// Config.Captcha.Anonymous.
+// metadata of the wrong form; [ErrTooManyRequests]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set;
+// [ErrCaptchaFailed] with Config.Captcha.Anonymous.
 func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignInAnonymous").end(&err)
 	if e.config.SignUp.Disabled {
@@ -53,6 +53,9 @@ func (e *Engine) SignInAnonymous(ctx context.Context, p SignInAnonymousParams) (
 		u.DisplayName = p.DisplayName
 	}
 	if err := e.captcha(ctx, signingInAnonymously); err != nil {
+		return nil, err
+	}
+	if err := e.mayJoin(ctx); err != nil {
 		return nil, err
 	}
 	u.Anonymous, u.DefaultRole, u.Roles = true, roleAnonymous, []string{roleAnonymous}

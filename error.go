@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/ostiary/auth/limit"
 )
 
 // Code is the machine-readable name of a failure, as the documented API sends it in the member "error".
@@ -104,6 +106,8 @@ type Error struct {
 
 	// RetryAfter is how long to wait before the same is worth another try; zero where nobody knows.
 	RetryAfter time.Duration
+	// Limit is the budget that was exceeded, with [ErrTooManyRequests]; zero where it was none of [LimitsConfig].
+	Limit limit.Decision
 
 	conceal bool  // becomes invalid-request where Config.ConcealErrors is set
 	cause   error // nil, or what went wrong underneath
@@ -162,10 +166,10 @@ func (e *Error) saying(message string) *Error {
 	return &c
 }
 
-// after returns e with the time to wait before another try.
-func (e *Error) after(d time.Duration) *Error {
+// limited returns e with the budget that was exceeded.
+func (e *Error) limited(d limit.Decision) *Error {
 	c := *e
-	c.RetryAfter = d
+	c.RetryAfter, c.Limit = d.RetryAfter, d
 	return &c
 }
 

@@ -53,13 +53,18 @@ func (p ExchangeCodeParams) LogValue() slog.Value { return slog.StringValue(reda
 //
 // Errors: [ErrInvalidRequest] for a code that is unknown, expired or used, and for a verifier that is not its own; the
 // account's state, as at [Engine.Refresh]; [ErrProviderAccountLinked] if the account at a provider that the code came of has
-// become another user's.
+// become another user's; [ErrTooManyRequests].
 func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "ExchangeCode").end(&err)
 	wrong := ErrInvalidRequest.saying("the code cannot be exchanged")
 	if n := len(p.CodeVerifier); n < 43 || n > 128 {
 		return nil, wrong.because(errors.New("not a code verifier"))
 	}
+	presented, err := e.mayPresent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { presented(err) }()
 	var data codeTicket
 	t, u, err := e.check(ctx, kindCode, p.Code, &data)
 	if errors.Is(err, ErrInvalidTicket) {

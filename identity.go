@@ -272,6 +272,9 @@ func (e *Engine) signUpSomebody(ctx context.Context, s *somebody, o SignUpOption
 	if s.picture != "" {
 		u.AvatarURL = s.picture
 	}
+	if err := e.mayJoin(ctx); err != nil {
+		return nil, err
+	}
 	method := methodOf(s.key.Provider)
 	if u, err = e.signUp(ctx, u, method); err != nil {
 		return nil, err

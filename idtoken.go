@@ -51,7 +51,12 @@ func (e *Engine) SignInIDToken(ctx context.Context, p SignInIDTokenParams) (_ *S
 	if _, err := e.RedirectTo(p.Options.RedirectTo); err != nil {
 		return nil, err
 	}
+	presented, err := e.mayPresent(ctx)
+	if err != nil {
+		return nil, err
+	}
 	who, err := e.bearerOf(ctx, p.Provider, p.IDToken, p.Nonce)
+	presented(err)
 	if err != nil {
 		e.emit(ctx, Event{Type: EventSignInFailed, Method: methodOf(p.Provider), Code: codeOf(err)})
 		return nil, err

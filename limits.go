@@ -4,92 +4,233 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/ostiary/auth/internal/clientaddr"
+	"github.com/ostiary/auth/internal/phone"
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store"
 )
 
-// The names of the budgets, as limiters and events have them.
+// Budget names one of the budgets of [LimitsConfig]: events and RateLimit headers have these names.
+type Budget string
+
+// The budgets of an engine. What each is for stands at its field in [LimitsConfig].
 const (
-	bucketLetters     = "letters-address"
-	bucketTexts       = "texts-number"
-	bucketGuesses     = "guesses-account"
-	bucketGuessesLong = "guesses-account-long"
-	bucketIDTokens    = "id-tokens"
+	BudgetRequestsPerClient       Budget = "requests-client"
+	BudgetLettersPerClient        Budget = "letters-client"
+	BudgetLettersPerAddress       Budget = "letters-address"
+	BudgetLettersPerAddressLong   Budget = "letters-address-long"
+	BudgetTextsPerClient          Budget = "texts-client"
+	BudgetTextsPerNumber          Budget = "texts-number"
+	BudgetTextsPerNumberLong      Budget = "texts-number-long"
+	BudgetTextsPerCountry         Budget = "texts-country"
+	BudgetTexts                   Budget = "texts"
+	BudgetUnansweredTexts         Budget = "texts-unanswered"
+	BudgetGuessesPerClient        Budget = "guesses-client"
+	BudgetGuessesPerAccount       Budget = "guesses-account"
+	BudgetGuessesPerAccountLong   Budget = "guesses-account-long"
+	BudgetPasswordsPerAccount     Budget = "passwords-account"
+	BudgetPasswordsPerAccountLong Budget = "passwords-account-long"
+	BudgetSignUpsPerClient        Budget = "signups-client"
+	BudgetChallengesPerClient     Budget = "challenges-client"
 )
+
+// bucketIDTokens holds the id tokens that have been used: no budget, but kept by a limiter all the same.
+const bucketIDTokens = "id-tokens"
+
+// budgetField is a field of a [LimitsConfig].
+type budgetField struct {
+	budget Budget
+	name   string
+	rate   *limit.Rate
+	usual  limit.Rate
+}
+
+// fields lists the budgets in families. Those of one family count together. Of two families none keeps the other from
+// counting, whoever fills it with recipients, say.
+func (c *LimitsConfig) fields() [][]budgetField {
+	const day = 24 * time.Hour
+	return [][]budgetField{
+		{
+			{BudgetRequestsPerClient, "RequestsPerClient", &c.RequestsPerClient, limit.Rate{Burst: 100, Per: time.Minute}},
+		}, {
+			{BudgetLettersPerClient, "LettersPerClient", &c.LettersPerClient, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetLettersPerAddress, "LettersPerAddress", &c.LettersPerAddress, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetLettersPerAddressLong, "LettersPerAddressLong", &c.LettersPerAddressLong, limit.Rate{Burst: 30, Per: day}},
+		}, {
+			{BudgetTextsPerClient, "TextsPerClient", &c.TextsPerClient, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetTextsPerNumber, "TextsPerNumber", &c.TextsPerNumber, limit.Rate{Burst: 5, Per: time.Hour}},
+			{BudgetTextsPerNumberLong, "TextsPerNumberLong", &c.TextsPerNumberLong, limit.Rate{Burst: 15, Per: day}},
+			{BudgetTextsPerCountry, "TextsPerCountry", &c.TextsPerCountry, limit.Rate{Burst: 500, Per: time.Hour}},
+			{BudgetTexts, "Texts", &c.Texts, limit.Rate{Burst: 1000, Per: time.Hour}},
+			{BudgetUnansweredTexts, "UnansweredTexts", &c.UnansweredTexts, limit.Rate{Burst: 50, Per: time.Hour}},
+		}, {
+			{BudgetGuessesPerClient, "GuessesPerClient", &c.GuessesPerClient, limit.Rate{Burst: 10, Per: 5 * time.Minute}},
+			{BudgetGuessesPerAccount, "GuessesPerAccount", &c.GuessesPerAccount, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetGuessesPerAccountLong, "GuessesPerAccountLong", &c.GuessesPerAccountLong, limit.Rate{Burst: 50, Per: 30 * day}},
+			{BudgetPasswordsPerAccount, "PasswordsPerAccount", &c.PasswordsPerAccount, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetPasswordsPerAccountLong, "PasswordsPerAccountLong", &c.PasswordsPerAccountLong, limit.Rate{Burst: 100, Per: 30 * day}},
+		}, {
+			{BudgetSignUpsPerClient, "SignUpsPerClient", &c.SignUpsPerClient, limit.Rate{Burst: 10, Per: 5 * time.Minute}},
+			{BudgetChallengesPerClient, "ChallengesPerClient", &c.ChallengesPerClient, limit.Rate{Burst: 100, Per: 5 * time.Minute}},
+		},
+	}
+}
+
+// answeredFor is how many texts an answered one pays for: sending goes on while one in so many is answered.
+const answeredFor = 4
 
 // withDefaults completes c.
 func (c *LimitsConfig) withDefaults(m *mistakes) {
-	for _, r := range []struct {
-		field string
-		rate  *limit.Rate
-		usual limit.Rate
-	}{
-		{"LettersPerAddress", &c.LettersPerAddress, limit.Rate{Burst: 10, Per: time.Hour}},
-		{"TextsPerNumber", &c.TextsPerNumber, limit.Rate{Burst: 5, Per: time.Hour}},
-		{"GuessesPerAccount", &c.GuessesPerAccount, limit.Rate{Burst: 10, Per: time.Hour}},
-		{"GuessesPerAccountLong", &c.GuessesPerAccountLong, limit.Rate{Burst: 50, Per: 30 * 24 * time.Hour}},
-	} {
-		def(r.rate, r.usual)
-		if err := r.rate.Check(); err != nil {
-			m.add("Limits."+r.field, "%w", err)
+	var known []Budget
+	for _, f := range slices.Concat(c.fields()...) {
+		known = append(known, f.budget)
+		def(f.rate, f.usual)
+		if err := f.rate.Check(); err != nil {
+			m.add("Limits."+f.name, "%w", err)
+		}
+	}
+	if c.UnansweredTexts.Burst < answeredFor {
+		m.add("Limits.UnansweredTexts", "the burst is %d; it must be at least %d", c.UnansweredTexts.Burst, answeredFor)
+	}
+	if c.FailOpen == nil {
+		c.FailOpen = []Budget{
+			BudgetRequestsPerClient, BudgetLettersPerClient, BudgetLettersPerAddress, BudgetLettersPerAddressLong,
+			BudgetSignUpsPerClient, BudgetChallengesPerClient,
+		}
+	}
+	c.FailOpen = slices.Clone(c.FailOpen)
+	for i, b := range c.FailOpen {
+		if !slices.Contains(known, b) {
+			m.add(fmt.Sprintf("Limits.FailOpen[%d]", i), "there is no budget called %q", b)
 		}
 	}
 }
 
-// spend takes from budgets, or says when to come back. The error does not depend on whether there is such an account.
-func (e *Engine) spend(ctx context.Context, takes ...limit.Take) error {
-	d, err := e.limiterFor(takes[0].Bucket).Take(ctx, takes...)
-	if err != nil {
-		return fmt.Errorf("limits: %w", err)
-	}
-	if !d.Allowed {
-		e.emit(ctx, Event{Type: EventLimited, Code: CodeTooManyRequests, Detail: d.Bucket})
-		return ErrTooManyRequests.after(d.RetryAfter)
-	}
-	return nil
+// budget is one budget and what counts it.
+type budget struct {
+	limiter  limit.Limiter
+	rate     limit.Rate
+	failOpen bool
+	off      bool
 }
 
-// limiters are the engine's own, where the configuration has none. They are several so that nobody who fills one with
-// recipients, or one provider with id tokens, keeps another from counting.
+// limiters are what an engine counts with.
 type limiters struct {
-	letters, texts, guesses limit.Limiter
-	idTokens                map[string]limit.Limiter // by provider
+	budgets  map[Budget]*budget
+	idTokens map[string]limit.Limiter // by provider
+	told     limit.Limiter            // of whom it has been told that a budget is exhausted
 }
 
 func newLimiters(c *Config) limiters {
-	next := func() limit.Limiter {
+	own := func() limit.Limiter { return limit.NewMemory(limit.MemoryConfig{Now: c.Now}) }
+	shared := func() limit.Limiter {
 		if c.Limits.Limiter != nil {
 			return c.Limits.Limiter
 		}
-		return limit.NewMemory(limit.MemoryConfig{Now: c.Now})
+		return own()
 	}
-	l := limiters{letters: next(), texts: next(), guesses: next(), idTokens: map[string]limit.Limiter{}}
+	l := limiters{budgets: map[Budget]*budget{}, idTokens: map[string]limit.Limiter{}}
+	for _, family := range c.Limits.fields() {
+		by := shared()
+		if family[0].budget == BudgetRequestsPerClient {
+			by = own()
+		}
+		for _, f := range family {
+			// A code of six digits is no secret without.
+			always := f.budget == BudgetGuessesPerAccount || f.budget == BudgetGuessesPerAccountLong
+			l.budgets[f.budget] = &budget{
+				limiter: by, rate: *f.rate, failOpen: slices.Contains(c.Limits.FailOpen, f.budget), off: c.Limits.Off && !always,
+			}
+		}
+	}
 	for name := range c.IDTokens {
-		l.idTokens[name] = next()
+		l.idTokens[name] = shared()
 	}
+	l.told = limit.NewMemory(limit.MemoryConfig{Now: c.Now, MaxEntries: 10_000})
 	return l
 }
 
-func (e *Engine) limiterFor(bucket string) limit.Limiter {
-	switch bucket {
-	case bucketLetters:
-		return e.limiters.letters
-	case bucketTexts:
-		return e.limiters.texts
-	default:
-		return e.limiters.guesses
+// take is a withdrawal of one, for whoever key is.
+func (e *Engine) take(b Budget, key string) limit.Take {
+	of := e.limiters.budgets[b]
+	return limit.Take{Bucket: string(b), Key: key, Rate: of.rate, FailOpen: of.failOpen}
+}
+
+// takeForClient is a withdrawal of one for the client that calls, where it is known.
+func (e *Engine) takeForClient(ctx context.Context, b Budget) limit.Take {
+	network := clientaddr.Key(clientOf(ctx).Address)
+	if !network.IsValid() {
+		return limit.Take{}
+	}
+	key := network.Addr().As16()
+	return e.take(b, string(key[:]))
+}
+
+// spend takes from budgets of one family, of all or of none, or says when to come back. Whether there is such an account has
+// no part in it. Those that are off are left out, and those for a client where it is not known.
+func (e *Engine) spend(ctx context.Context, takes ...limit.Take) (limit.Decision, error) {
+	takes = slices.DeleteFunc(takes, func(t limit.Take) bool {
+		return t.Bucket == "" || e.limiters.budgets[Budget(t.Bucket)].off
+	})
+	if len(takes) == 0 {
+		return limit.Decision{Allowed: true}, nil
+	}
+	d, err := e.limiters.budgets[Budget(takes[0].Bucket)].limiter.Take(ctx, takes...)
+	if err != nil {
+		return d, fmt.Errorf("limits: %w", err)
+	}
+	if !d.Allowed {
+		e.tellLimited(ctx, d.Bucket, takes)
+		return d, ErrTooManyRequests.limited(d)
+	}
+	return d, nil
+}
+
+// tellLimited tells that somebody has exhausted a budget: once a minute, because who is refused comes back at once.
+func (e *Engine) tellLimited(ctx context.Context, bucket string, takes []limit.Take) {
+	i := slices.IndexFunc(takes, func(t limit.Take) bool { return t.Bucket == bucket })
+	d, err := e.limiters.told.Take(ctx, limit.Take{Bucket: bucket, Key: takes[i].Key, Rate: limit.Rate{Burst: 1, Per: time.Minute}})
+	if err == nil && d.Allowed {
+		e.emit(ctx, Event{Type: EventLimited, Code: CodeTooManyRequests, Detail: bucket})
 	}
 }
 
-// mayWrite takes a letter to an address from its budget. Where letters cannot be counted they are sent: nobody could sign
-// in otherwise.
-func (e *Engine) mayWrite(ctx context.Context, emailKey string) error {
-	if e.config.Limits.Off {
-		return nil
+// giveBack puts the cost of withdrawals back. If it fails, at worst there is less in the budgets than there might be.
+func (e *Engine) giveBack(ctx context.Context, takes ...limit.Take) {
+	for i := range takes {
+		takes[i].Cost, takes[i].FailOpen, takes[i].Peek = -takes[i].Amount(), true, false
 	}
-	return e.spend(ctx, limit.Take{Bucket: bucketLetters, Key: emailKey, Rate: e.config.Limits.LettersPerAddress, FailOpen: true})
+	_, _ = e.spend(context.WithoutCancel(ctx), takes...)
+}
+
+// all is a withdrawal of all there is.
+func all(t limit.Take) limit.Take {
+	t.Cost = t.Rate.Burst
+	return t
+}
+
+// Admit counts a request of the client that ctx carries (see [WithClient]) against Config.Limits.RequestsPerClient, and
+// says what is left. The HTTP adapter asks it about each request to its routes, whatever comes of that. It costs no round
+// trip: these are counted within the process. Without a client, or with Config.Limits.Off, nothing is counted, and the
+// decision names no bucket.
+//
+// Errors: [ErrTooManyRequests].
+func (e *Engine) Admit(ctx context.Context) (_ limit.Decision, err error) {
+	defer e.settle(&err)
+	return e.spend(ctx, e.takeForClient(ctx, BudgetRequestsPerClient))
+}
+
+// mayWrite takes a letter to an address from its budgets.
+func (e *Engine) mayWrite(ctx context.Context, emailKey string) error {
+	client := e.takeForClient(ctx, BudgetLettersPerClient)
+	if e.config.Limits.LettersShared {
+		client = e.take(BudgetLettersPerClient, "")
+	}
+	_, err := e.spend(ctx, client, e.take(BudgetLettersPerAddress, emailKey), e.take(BudgetLettersPerAddressLong, emailKey))
+	return err
 }
 
 // mayWriteOnSignUp is mayWrite for a sign-up, which sends a letter where addresses are verified.
@@ -100,53 +241,95 @@ func (e *Engine) mayWriteOnSignUp(ctx context.Context, emailKey string) error {
 	return e.mayWrite(ctx, emailKey)
 }
 
-// mayText takes a text message to a number from its budget.
+// mayText takes a text message to a number from its budgets.
 func (e *Engine) mayText(ctx context.Context, number string) error {
-	if e.config.Limits.Off {
-		return nil
-	}
-	return e.spend(ctx, limit.Take{Bucket: bucketTexts, Key: number, Rate: e.config.Limits.TextsPerNumber})
+	country := phone.CountryCode(number)
+	_, err := e.spend(
+		ctx, e.takeForClient(ctx, BudgetTextsPerClient), e.take(BudgetTextsPerNumber, number), e.take(BudgetTextsPerNumberLong, number),
+		e.take(BudgetTextsPerCountry, country), e.take(BudgetTexts, ""), e.take(BudgetUnansweredTexts, country),
+	)
+	return err
 }
 
-// mayGuess takes a guess of a code from the budget of whom it went to, before it is looked at, and returns what is to be told
-// of it afterwards. The budget belongs to the recipient and not to the code: another code brings no further guesses.
+// answered says that somebody at a number has read what was sent there.
+func (e *Engine) answered(ctx context.Context, number string) {
+	t := e.take(BudgetUnansweredTexts, phone.CountryCode(number))
+	t.Cost = answeredFor
+	e.giveBack(ctx, t)
+}
+
+// mayJoin takes an attempt to sign up from the budget of the client.
+func (e *Engine) mayJoin(ctx context.Context) error {
+	_, err := e.spend(ctx, e.takeForClient(ctx, BudgetSignUpsPerClient))
+	return err
+}
+
+// mayBegin takes the begin of a sign-in that has to be remembered from the budget of the client.
+func (e *Engine) mayBegin(ctx context.Context) error {
+	_, err := e.spend(ctx, e.takeForClient(ctx, BudgetChallengesPerClient))
+	return err
+}
+
+// mayPresent takes a secret that the client presents from its budget, before it is looked at, and returns what is to be told of
+// the outcome. Only those count that were wrong, or whatever else the client should not have sent: a busy office is no attack.
+func (e *Engine) mayPresent(ctx context.Context) (presented func(error), err error) {
+	client := e.takeForClient(ctx, BudgetGuessesPerClient)
+	if _, err := e.spend(ctx, client); err != nil {
+		return nil, err
+	}
+	return func(err error) {
+		if known := (*Error)(nil); err == nil || !errors.As(err, &known) || known.Code == CodeInternal {
+			e.giveBack(ctx, client)
+		}
+	}, nil
+}
+
+// mayGuess takes a guess of a code from the budgets of the client and of whom the code went to, before it is looked at, and
+// returns what is to be told of it afterwards. The budget belongs to the recipient and not to the code: another code brings
+// no further guesses.
 //
 // In the long run only those count that were made while there was a code to be guessed: nobody is kept out for weeks by
 // guesses of what there is not.
 func (e *Engine) mayGuess(ctx context.Context, to string) (guessed func(error), err error) {
-	short, long := e.guesses(to)
+	client, short, long := e.takeForClient(ctx, BudgetGuessesPerClient), e.take(BudgetGuessesPerAccount, to), e.take(BudgetGuessesPerAccountLong, to)
 	left := long
 	left.Peek = true
-	if err := e.spend(ctx, short, left); err != nil {
+	if _, err := e.spend(ctx, client, short, left); err != nil {
 		return nil, err
 	}
 	return func(err error) {
 		switch {
 		case err == nil:
-			e.giveBack(ctx, short)
+			e.giveBack(ctx, client, all(short))
 		case !errors.Is(err, store.ErrNotFound):
-			_ = e.spend(ctx, long)
+			_, _ = e.spend(ctx, long)
 		}
 	}, nil
 }
 
-// forgive ends the count of guesses, in the long run as well.
+// forgive ends the count of guesses of codes, in the long run as well.
 func (e *Engine) forgive(ctx context.Context, to string) {
-	short, long := e.guesses(to)
-	e.giveBack(ctx, short, long)
+	e.giveBack(ctx, all(e.take(BudgetGuessesPerAccount, to)), all(e.take(BudgetGuessesPerAccountLong, to)))
 }
 
-// guesses are the budgets of guesses of what is somebody's.
-func (e *Engine) guesses(to string) (short, long limit.Take) {
-	c := &e.config.Limits
-	return limit.Take{Bucket: bucketGuesses, Key: to, Rate: c.GuessesPerAccount},
-		limit.Take{Bucket: bucketGuessesLong, Key: to, Rate: c.GuessesPerAccountLong}
-}
-
-// giveBack fills budgets again. If it fails, at worst there is less in them than there might be.
-func (e *Engine) giveBack(ctx context.Context, takes ...limit.Take) {
-	for i := range takes {
-		takes[i].Cost, takes[i].FailOpen = -takes[i].Rate.Burst, true
+// mayTryPassword is mayGuess for the password of whoever has an address, if anybody does: for one without an account it counts
+// the same.
+func (e *Engine) mayTryPassword(ctx context.Context, emailKey string) (tried func(error), err error) {
+	client, short, long := e.takeForClient(ctx, BudgetGuessesPerClient), e.take(BudgetPasswordsPerAccount, emailKey), e.take(BudgetPasswordsPerAccountLong, emailKey)
+	if _, err := e.spend(ctx, client, short, long); err != nil {
+		return nil, err
 	}
-	_ = e.spend(ctx, takes...)
+	return func(err error) {
+		switch {
+		case err == nil:
+			e.giveBack(ctx, client, all(short), all(long))
+		case !errors.Is(err, ErrInvalidEmailPassword): // it was not compared
+			e.giveBack(ctx, client, short, long)
+		}
+	}, nil
+}
+
+// forgivePasswords ends the count of wrong passwords: there is a new one, which nobody has guessed at.
+func (e *Engine) forgivePasswords(ctx context.Context, emailKey string) {
+	e.giveBack(ctx, all(e.take(BudgetPasswordsPerAccount, emailKey)), all(e.take(BudgetPasswordsPerAccountLong, emailKey)))
 }

@@ -50,8 +50,8 @@ func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // address; [ErrPasswordTooShort] and [ErrPasswordBreached], the latter also for a password that is among the most common
 // ones or is the address itself; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed];
 // [ErrEmailAlreadyInUse]; [ErrDisabledUser] if Config.SignUp.DisableNewUsers is set, although the user was created;
-// [ErrTooManyRequests] if too many passwords are being hashed, or too many letters go to the address; [ErrCaptchaFailed] with
-// Config.Captcha.
+// [ErrCaptchaFailed] with Config.Captcha; [ErrTooManyRequests] if the client signs up too often, too many passwords are being
+// hashed, or too many letters go to the address.
 func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignUpPassword").end(&err)
 	if e.hasher == nil {
@@ -80,6 +80,9 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 		return nil, err
 	}
 	if err := e.captcha(ctx, signingUp); err != nil {
+		return nil, err
+	}
+	if err := e.mayJoin(ctx); err != nil {
 		return nil, err
 	}
 	if err := e.unbreached(ctx, password); err != nil {
@@ -147,8 +150,8 @@ func (p SignInPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 //
 // Errors: [ErrDisabledEndpoint] without Config.Password; [ErrInvalidRequest] if Email is not an address;
 // [ErrInvalidEmailPassword] for an unknown user and a wrong password alike; only with the right password, the account's
-// state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrTooManyRequests] if too many passwords are being hashed;
-// [ErrCaptchaFailed] with Config.Captcha.SignIn.
+// state: [ErrDisabledUser], [ErrUnverifiedUser]; [ErrCaptchaFailed] with Config.Captcha.SignIn; [ErrTooManyRequests] if too
+// many wrong ones came from the client or for the address, right or wrong, or if too many passwords are being hashed.
 func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignInPassword").end(&err)
 	if e.hasher == nil {
@@ -161,11 +164,18 @@ func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ 
 	if err := e.captcha(ctx, signingInByPassword); err != nil {
 		return nil, err
 	}
+	tried, err := e.mayTryPassword(ctx, address.Canonical)
+	if err != nil {
+		return nil, err
+	}
 	a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("find user: %w", err)
+		err = fmt.Errorf("find user: %w", err)
+		tried(err)
+		return nil, err
 	}
 	stale, err := e.checkPassword(ctx, a.PasswordHash, p.Password)
+	tried(err)
 	if err != nil {
 		if errors.Is(err, ErrInvalidEmailPassword) {
 			e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, Method: methodPassword, Code: CodeInvalidEmailPassword})

@@ -190,6 +190,9 @@ func (e *Engine) setPassword(ctx context.Context, u *store.User, how string, c s
 		}
 		return err
 	}
+	if u.EmailKey != "" {
+		e.forgivePasswords(ctx, u.EmailKey)
+	}
 	e.emit(ctx, Event{Type: EventPasswordChanged, UserID: u.ID, Detail: how})
 	e.deliver(ctx, told...)
 	return nil

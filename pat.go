@@ -124,7 +124,8 @@ func (SignInPATParams) LogValue() slog.Value { return slog.StringValue(redacted)
 // [ErrElevationRequired], in every mode: it neither changes nor lists what the account has, nor exports, signs out everywhere,
 // revokes, makes further tokens or steps up. (What turns a guest into a user refuses it as it does every user.)
 //
-// Errors: [ErrDisabledEndpoint] without Config.PAT; [ErrInvalidPAT]; the account's state, as at [Engine.Refresh].
+// Errors: [ErrDisabledEndpoint] without Config.PAT; [ErrInvalidPAT]; [ErrTooManyRequests]; the account's state, as at
+// [Engine.Refresh].
 func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "SignInPAT").end(&err)
 	if e.config.PAT == nil {
@@ -133,6 +134,11 @@ func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInRes
 	if id, err := uuid.Parse(p.PersonalAccessToken); err != nil || id.String() != p.PersonalAccessToken {
 		return nil, ErrInvalidPAT.because(errors.New("not the form of one"))
 	}
+	presented, err := e.mayPresent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { presented(err) }()
 	in, err := e.enterByPAT(ctx, p.PersonalAccessToken)
 	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) {
 		// Something was revoked a moment ago. If it was not this token, the sign-in comes after that and stands.

@@ -171,6 +171,9 @@ func (e *Engine) checkCode(ctx context.Context, q store.TicketQuery, number, cod
 		}
 	}
 	guessed(err)
+	if err == nil {
+		e.answered(ctx, number)
+	}
 	if errors.Is(err, ErrInvalidTicket) && q.Kind == kindSMSOTP {
 		e.emit(ctx, Event{Type: EventSignInFailed, UserID: u.ID, Method: methodSMS, Code: CodeInvalidRequest})
 	}

@@ -74,7 +74,7 @@ func (e *Engine) IDTokenProviders() []string { return slices.Sorted(maps.Keys(e.
 //
 // Errors: [ErrDisabledEndpoint] if there is no such provider; [ErrRedirectNotAllowed], [ErrRoleNotAllowed],
 // [ErrDefaultRoleNotAllowed]; [ErrInvalidRequest] for other options of the wrong form and for Params that the provider does
-// not know; [ErrInternal] if the provider cannot be reached.
+// not know; [ErrTooManyRequests]; [ErrInternal] if the provider cannot be reached.
 func (e *Engine) StartProvider(ctx context.Context, p StartProviderParams) (_ *ProviderStart, err error) {
 	defer e.begin(&ctx, "StartProvider").end(&err)
 	if e.config.Providers[p.Provider] == nil {
@@ -84,6 +84,9 @@ func (e *Engine) StartProvider(ctx context.Context, p StartProviderParams) (_ *P
 		return nil, err
 	}
 	if err := checkChallenge(p.CodeChallenge); err != nil {
+		return nil, err
+	}
+	if err := e.mayBegin(ctx); err != nil {
 		return nil, err
 	}
 	return e.leave(ctx, p.Provider, p.Params, attempt{Options: p.Options, State: p.State, CodeChallenge: p.CodeChallenge})
@@ -277,7 +280,12 @@ func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ 
 	defer e.begin(&ctx, "FinishProvider").end(&err)
 	r := &ProviderResult{}
 	r.RedirectTo, _ = e.RedirectTo("")
+	presented, err := e.mayPresent(ctx)
+	if err != nil {
+		return r, err
+	}
 	a, state, err := e.returned(ctx, p)
+	presented(err)
 	if err != nil {
 		return r, err
 	}

@@ -254,8 +254,8 @@ type VerifiedTicket struct {
 //
 // Errors: [ErrRedirectNotAllowed]; [ErrInvalidRequest] for a code challenge that is none; [ErrInvalidTicket] for a ticket
 // that is unknown, of another kind, expired, used or overtaken by a later one; [ErrDisabledEndpoint] if what the link is
-// for has been turned off; [ErrEmailAlreadyInUse] if the new address is by now another's; the account's state, as at
-// [Engine.Refresh].
+// for has been turned off; [ErrEmailAlreadyInUse] if the new address is by now another's; [ErrTooManyRequests]; the account's
+// state, as at [Engine.Refresh].
 func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *VerifiedTicket, err error) {
 	defer e.begin(&ctx, "VerifyTicket").end(&err)
 	redirectTo, err := e.RedirectTo(p.RedirectTo)
@@ -275,7 +275,12 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 	default:
 		return nil, ErrInvalidTicket
 	}
+	presented, err := e.mayPresent(ctx)
+	if err != nil {
+		return nil, err
+	}
 	t, u, data, err := e.checkAddressed(ctx, e.bySecret(kind, p.Ticket))
+	presented(err)
 	if err != nil {
 		return nil, err
 	}

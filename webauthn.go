@@ -108,7 +108,7 @@ type signUpKey struct {
 //
 // Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrSignUpDisabled]; [ErrInvalidRequest];
 // [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed],
-// [ErrRedirectNotAllowed]; [ErrCaptchaFailed] with Config.Captcha.
+// [ErrRedirectNotAllowed]; [ErrCaptchaFailed] with Config.Captcha; [ErrTooManyRequests].
 func (e *Engine) SignUpWebAuthn(ctx context.Context, p SignUpWebAuthnParams) (_ *CreationOptions, err error) {
 	defer e.begin(&ctx, "SignUpWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
@@ -129,6 +129,9 @@ func (e *Engine) SignUpWebAuthn(ctx context.Context, p SignUpWebAuthnParams) (_ 
 		return nil, err
 	}
 	if err := e.captcha(ctx, signingUp); err != nil {
+		return nil, err
+	}
+	if err := e.mayJoin(ctx); err != nil {
 		return nil, err
 	}
 	u.Email = address.Typed
@@ -306,7 +309,8 @@ type signInKey struct {
 // account, or without a key, they name keys that nobody has, always the same ones for as long as the oldest of the
 // configured secrets stays, so that the answer tells nothing. It costs one round trip, and two with an address.
 //
-// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] if Email is not an address.
+// Errors: [ErrDisabledEndpoint] without Config.WebAuthn; [ErrInvalidRequest] if Email is not an address;
+// [ErrTooManyRequests].
 func (e *Engine) SignInWebAuthn(ctx context.Context, p SignInWebAuthnParams) (_ *RequestOptions, err error) {
 	defer e.begin(&ctx, "SignInWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
@@ -314,11 +318,14 @@ func (e *Engine) SignInWebAuthn(ctx context.Context, p SignInWebAuthnParams) (_ 
 	}
 	var begun signInKey
 	var offered []CredentialDescriptor
+	address, err := emailaddr.Parse(p.Email)
+	if err != nil && p.Email != "" {
+		return nil, ErrInvalidRequest.saying("email is not an address").because(err)
+	}
+	if err := e.mayBegin(ctx); err != nil {
+		return nil, err
+	}
 	if p.Email != "" {
-		address, err := emailaddr.Parse(p.Email)
-		if err != nil {
-			return nil, ErrInvalidRequest.saying("email is not an address").because(err)
-		}
 		a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, With: store.WithSecurityKeys, Now: e.now()})
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, fmt.Errorf("find user: %w", err)
@@ -353,7 +360,7 @@ type VerifySignInWebAuthnParams struct {
 // not an answer to a challenge of such a sign-in, or that is not known here, or that WebAuthn L3 §7.2 or the
 // configuration refuse; after that the account's state: [ErrDisabledUser], [ErrUnverifiedUser],
 // [ErrInvalidEmailPassword] if the access lists do not admit the address. With Config.ConcealErrors the state is not told
-// either, not even by another message.
+// either, not even by another message. And [ErrTooManyRequests], before any of it.
 func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuthnParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "VerifySignInWebAuthn").end(&err)
 	if e.config.WebAuthn == nil {
@@ -371,6 +378,11 @@ func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuth
 	if err != nil {
 		return nil, errCredential.because(err)
 	}
+	presented, err := e.mayPresent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { presented(err) }()
 	var begun signInKey
 	ticket, _, err := e.presented(ctx, kindSignInKey, answer.Challenge(), &begun)
 	if err != nil {

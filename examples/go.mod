@@ -11,6 +11,12 @@ require (
 	github.com/ostiary/auth/mail/smtpmail v0.0.0
 	github.com/ostiary/auth/store/pgstore v0.0.0
 	github.com/ostiary/auth/store/sqlitestore v0.0.0
+	github.com/redis/go-redis/v9 v9.23.0
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 )
 
 require (
@@ -31,6 +37,7 @@ require (
 	github.com/mfridman/interpolate v0.0.2 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/nyaruka/phonenumbers v1.8.1 // indirect
+	github.com/ostiary/auth/limit/redislimit v0.0.0
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/pquerna/otp v1.5.0 // indirect
 	github.com/pressly/goose/v3 v3.27.0 // indirect
@@ -60,3 +67,5 @@ replace (
 	github.com/ostiary/auth/store/pgstore => ../store/pgstore
 	github.com/ostiary/auth/store/sqlitestore => ../store/sqlitestore
 )
+
+replace github.com/ostiary/auth/limit/redislimit => ../limit/redislimit

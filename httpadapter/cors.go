@@ -87,7 +87,7 @@ func (c *cors) preflight(w http.ResponseWriter, r *http.Request, binds bool) (an
 	}
 	wanted := r.Header["Access-Control-Request-Method"]
 	if r.Method != http.MethodOptions || len(wanted) == 0 {
-		header.Set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate")
+		header.Set("Access-Control-Expose-Headers", "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate")
 		return false
 	}
 	header.Set("Access-Control-Allow-Methods", c.methods)

@@ -40,7 +40,7 @@ func TestOnlyListedOriginsAreLetIn(t *testing.T) {
 			h := newFixture(t, c.options)
 			expose, vary := "", ""
 			if c.allow != "" {
-				expose = "Retry-After, WWW-Authenticate"
+				expose = "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate"
 			}
 			if len(c.options.AllowedOrigins) > 1 {
 				vary = "Origin"

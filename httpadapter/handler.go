@@ -10,8 +10,8 @@ import (
 	"net/textproto"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ostiary/auth"
@@ -49,10 +49,6 @@ type Options struct {
 	// URL, and a link with somebody's own token in it has whoever follows it link their account at the provider to that user.
 	// POST /link/provider/{provider} does what it is for without either.
 	RefuseConnect bool
-	// AdminSecret lets the service's own back end have the tokens refreshed that are kept of providers, by
-	// POST /user/provider/tokens with the header X-Hasura-Admin-Secret. Whoever knows it may: it should be random. The default
-	// is none, and the route is off.
-	AdminSecret auth.Secret
 
 	// Cookies turns on cookie mode, for server-rendered sites. The default is off: cookies are neither read nor set.
 	Cookies *CookieOptions
@@ -74,10 +70,10 @@ type Handler struct {
 	cookies *cookies // nil where cookie mode is off
 	log     *slog.Logger
 	root    http.Handler
+	proxied sync.Once // the operator has been told of a proxy that is not configured
 
 	confirmLinks  bool
 	refuseConnect bool
-	adminSecret   auth.Secret
 	binding       string // what the cookies of visits to identity providers begin with
 }
 
@@ -141,7 +137,6 @@ func New(engine *auth.Engine, o Options) (*Handler, error) {
 
 		confirmLinks:  o.ConfirmLinks,
 		refuseConnect: o.RefuseConnect,
-		adminSecret:   slices.Clone(o.AdminSecret),
 		binding:       bindingPrefix(engine.ProviderRedirectURI("")),
 	}
 	h.root = h.router("")
@@ -191,10 +186,14 @@ func (h *Handler) NotFound(w http.ResponseWriter, r *http.Request) {
 
 // withClient returns the context of a request, in which the engine finds who calls, and what they have answered to a captcha.
 func (h *Handler) withClient(r *http.Request) context.Context {
-	return auth.WithClient(withCaptcha(r.Context(), r), auth.Client{
-		Address:   h.clients.From(r.RemoteAddr, r.Header),
-		UserAgent: r.UserAgent(),
-	})
+	address := h.clients.From(r.RemoteAddr, r.Header)
+	if (len(r.Header["X-Forwarded-For"]) > 0 || len(r.Header["Forwarded"]) > 0) && (address.IsPrivate() || address.IsLoopback()) {
+		h.proxied.Do(func() {
+			h.log.WarnContext(r.Context(), "requests come through a proxy that TrustedProxies does not have, or that does not say for whom:"+
+				" all its clients count as one in limits", slog.String("address", address.String()))
+		})
+	}
+	return auth.WithClient(withCaptcha(r.Context(), r), auth.Client{Address: address, UserAgent: r.UserAgent()})
 }
 
 // attempt calls f and answers its failure, if it fails. A panic is a failure like others; only its type and stack are

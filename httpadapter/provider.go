@@ -1,7 +1,6 @@
 package httpadapter
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -492,14 +491,15 @@ func (h *Handler) refreshProviderTokens(w http.ResponseWriter, r *http.Request) 
 
 var errInvalidAdminSecret = &failure{http.StatusUnauthorized, "invalid-admin-secret", "Invalid admin secret", nil}
 
-// refreshKeptProviderTokens is for the service's own back end, which has [Options.AdminSecret].
+// refreshKeptProviderTokens is for the service's own back end, which has [auth.Config.AdminSecret].
 func (h *Handler) refreshKeptProviderTokens(w http.ResponseWriter, r *http.Request) error {
-	if len(h.adminSecret) == 0 {
-		return auth.ErrDisabledEndpoint
-	}
-	presented := r.Header["X-Hasura-Admin-Secret"]
-	if len(presented) != 1 || subtle.ConstantTimeCompare([]byte(presented[0]), h.adminSecret) != 1 {
+	presented := strings.Join(r.Header["X-Hasura-Admin-Secret"], ",")
+	err := h.engine.AuthenticateAdmin(r.Context(), presented)
+	if errors.Is(err, auth.ErrUnauthenticated) {
 		return errInvalidAdminSecret
+	}
+	if err != nil {
+		return err
 	}
 	var body struct {
 		ProviderID string    `json:"providerId" strict:"required"`

@@ -1423,8 +1423,8 @@ func TestRefreshingTheTokensThatAreKept(t *testing.T) {
 	t.Parallel()
 	const header, secret = "X-Hasura-Admin-Secret", "plum-tractor-eleven-harbour"
 	configured := auth.Secret(secret)
-	v := newVisitor(t, httpadapter.Options{AdminSecret: configured})
-	clear(configured) // the handler has its own
+	v := newVisitor(t, httpadapter.Options{}, func(c *auth.Config) { c.AdminSecret = configured })
+	clear(configured) // the engine has its own
 	session := v.session(t, ada)
 	body := func(name string, id uuid.UUID) string {
 		return `{"providerId":` + text(name) + `,"userId":"` + id.String() + `"}`
@@ -1459,7 +1459,7 @@ func TestRefreshingTheTokensThatAreKept(t *testing.T) {
 	}
 	v.engine.Logs.AssertAbsent(t, secret)
 	for _, unset := range []auth.Secret{nil, {}} {
-		off := newVisitor(t, httpadapter.Options{AdminSecret: unset})
+		off := newVisitor(t, httpadapter.Options{}, func(c *auth.Config) { c.AdminSecret = unset })
 		for _, headers := range [][]string{nil, {header, ""}, {header, secret}} {
 			wantRefused(t, do(t, off, "POST", "/user/provider/tokens", good, headers...), 409, auth.CodeDisabledEndpoint)
 		}

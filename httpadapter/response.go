@@ -136,6 +136,28 @@ func failureOf(err error) failure {
 	return f
 }
 
+// setRateLimit tells a client of a budget of its own, or that refuses it
+// (draft-ietf-httpapi-ratelimit-headers-10). A decision about none sets nothing.
+func setRateLimit(h http.Header, d limit.Decision) {
+	if d.Bucket == "" {
+		return
+	}
+	var text [96]byte
+	b := append(text[:0], '"')
+	b = append(append(b, d.Bucket...), '"')
+	name := len(b)
+	b = strconv.AppendInt(append(b, ";q="...), int64(d.Rate.Burst), 10)
+	b = strconv.AppendInt(append(b, ";w="...), limit.Seconds(d.Rate.Per), 10)
+	h["Ratelimit-Policy"] = []string{string(b)}
+	next := d.Reset
+	if !d.Allowed {
+		next = d.RetryAfter
+	}
+	b = strconv.AppendInt(append(b[:name], ";r="...), int64(d.Remaining), 10)
+	b = strconv.AppendInt(append(b, ";t="...), limit.Seconds(next), 10)
+	h["Ratelimit"] = []string{string(b)}
+}
+
 // retryAfter is when to come back after a 429, in seconds. The one limit that does not say so is that on concurrent password
 // hashes, and a hash takes a fraction of a second.
 func retryAfter(err error) string {
@@ -158,6 +180,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("WWW-Authenticate", stepUpChallenge(err, f.message))
 	case f.status == http.StatusTooManyRequests:
 		header.Set("Retry-After", retryAfter(err))
+		if known := (*auth.Error)(nil); errors.As(err, &known) {
+			setRateLimit(header, known.Limit)
+		}
 	case f.status >= http.StatusInternalServerError:
 		h.logFailure(r, f)
 	}

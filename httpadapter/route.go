@@ -150,13 +150,18 @@ func (h *Handler) router(prefix string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header())
 		local := strings.TrimPrefix(r.URL.Path, prefix)
+		ctx, cancel := context.WithTimeout(h.withClient(r), h.timeout)
+		defer cancel()
+		decision, limited := h.engine.Admit(ctx)
 		if h.cors.preflight(w, r, strings.HasPrefix(local, "/link/provider/")) {
 			return
 		}
-		ctx, cancel := context.WithTimeout(h.withClient(r), h.timeout)
-		defer cancel()
+		setRateLimit(w.Header(), decision)
 		r = r.WithContext(ctx)
 		h.attempt(w, r, func() error {
+			if limited != nil {
+				return limited
+			}
 			if err := h.cookies.check(r); err != nil && !isProviderForm(r.Method, local) {
 				return err
 			}

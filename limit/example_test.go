@@ -108,18 +108,6 @@ func ExampleDecision() {
 	// 429 "signup-client";q=2;w=3600 "signup-client";r=0;t=3600 "1800"
 }
 
-// withFallback counts in each process by itself while the limiter that all share is unavailable: n replicas then allow n
-// times as much, which may be better than nothing or than everything.
-type withFallback struct{ shared, own limit.Limiter }
-
-func (w withFallback) Take(ctx context.Context, takes ...limit.Take) (limit.Decision, error) {
-	d, err := w.shared.Take(ctx, takes...)
-	if errors.Is(err, limit.ErrUnavailable) {
-		return w.own.Take(ctx, takes...)
-	}
-	return d, err
-}
-
 // broken is a limiter that cannot count.
 type broken struct{}
 
@@ -127,7 +115,8 @@ func (broken) Take(_ context.Context, takes ...limit.Take) (limit.Decision, erro
 	return limit.Unavailable(errors.New("connection refused"), takes...)
 }
 
-// What happens without the server that counts is decided for each bucket by FailOpen, or by a second limiter.
+// What happens without the server that counts is decided for each bucket by FailOpen, or by a second limiter: n replicas then allow n times as
+// much, which may be better than nothing or than everything.
 func ExampleUnavailable() {
 	ctx := context.Background()
 	guess := limit.Take{Bucket: "code-account", Key: "jane@example.org", Rate: limit.Rate{Burst: 1, Per: time.Hour}}
@@ -138,7 +127,7 @@ func ExampleUnavailable() {
 	d, err := broken{}.Take(ctx, read)
 	fmt.Println(d.Allowed, d.Degraded, err)
 
-	limiter := withFallback{broken{}, limit.NewMemory(limit.MemoryConfig{})}
+	limiter := limit.WithFallback(broken{}, limit.NewMemory(limit.MemoryConfig{}))
 	for range 2 {
 		d, err = limiter.Take(ctx, guess)
 		fmt.Println(d.Allowed, d.Degraded, err)

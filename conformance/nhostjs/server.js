@@ -14,6 +14,9 @@ const program = join(directory, 'standalone');
 execFileSync('go', ['build', '-o', program, './standalone'], { cwd: examples, stdio: 'inherit' });
 process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
 
+// manyClients are the limits of one client for tests that play many, all at one address.
+const manyClients = Object.fromEntries(['GLOBAL', 'EMAIL', 'SMS', 'BRUTE_FORCE', 'SIGNUPS'].map((limit) => [`AUTH_RATE_LIMIT_${limit}_BURST`, '100000']));
+
 /**
  * Starts a server on a free port and waits until it answers.
  *
@@ -46,6 +49,7 @@ export async function startServer(environment = {}) {
       AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED: 'false',
       AUTH_PASSWORD_MIN_LENGTH: '8',
       AUTH_LOCALE_ALLOWED_LOCALES: 'en,fr',
+      ...manyClients,
       ...environment,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

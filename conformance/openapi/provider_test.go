@@ -59,11 +59,11 @@ func with(here somewhere, s setup) setup {
 	s.config = func(c *auth.Config) {
 		c.Providers = map[string]provider.Provider{"here": here}
 		c.IDTokens = map[string]provider.IDTokenVerifier{"here": here}
+		c.AdminSecret = auth.Secret(adminSecret)
 		if amend != nil {
 			amend(c)
 		}
 	}
-	s.options.AdminSecret = auth.Secret(adminSecret)
 	return s
 }
 

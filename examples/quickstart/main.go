@@ -35,6 +35,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/mail"
 )
 
@@ -105,6 +106,8 @@ func run(ctx context.Context, addr, db string, out io.Writer) (err error) {
 	return err
 }
 
+var often = limit.Rate{Burst: 1000, Per: time.Minute}
+
 // config is all that the engine needs to know.
 func config(url string, secret auth.Secret, sender mail.Sender) auth.Config {
 	c := auth.Config{
@@ -120,8 +123,12 @@ func config(url string, secret auth.Secret, sender mail.Sender) auth.Config {
 		// Who has a passkey or an authenticator app confirms with it what the engine protects, such as removing a passkey. For
 		// the service's own part see notes.
 		Elevation: auth.ElevationConfig{Mode: auth.ElevationRecommended},
-		Mail:      sender,
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		// Whoever tries this out is one client, in all their roles.
+		Limits: auth.LimitsConfig{
+			RequestsPerClient: often, LettersPerClient: often, GuessesPerClient: often, SignUpsPerClient: often, ChallengesPerClient: often,
+		},
+		Mail:   sender,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	// Passkeys belong to a name. Where the page has none, because -addr says a number that others reach, there are none.
 	if named(url) {

@@ -25,6 +25,7 @@ type settings struct {
 	listen   string // address to listen on
 	prefix   string // path under which the routes are mounted: empty, or with a slash before and none after it
 	store    place
+	counting counting
 	auth     auth.Config
 	http     httpadapter.Options
 	warnings []string // for the operator
@@ -46,6 +47,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 		prefix: prefix(e),
 	}
 	s.store, s.warnings = storePlace(e)
+	s.counting = countingPlace(e)
 	s.auth = auth.Config{
 		ServerURL:           e.required("AUTH_SERVER_URL", "the public URL of this server, with AUTH_API_PREFIX"),
 		ClientURL:           e.required("AUTH_CLIENT_URL", "where browsers are sent after a link was followed"),
@@ -79,7 +81,8 @@ func read(e *environment, w io.Writer) (settings, error) {
 			// never less.
 			Idle: e.seconds("AUTH_REFRESH_TOKEN_EXPIRES_IN", 30*24*time.Hour, 10*365*24*time.Hour),
 		},
-		Limits:        auth.LimitsConfig{Off: !e.flag("AUTH_RATE_LIMIT_ENABLE", true)},
+		Limits:        limits(e),
+		AdminSecret:   auth.Secret(e.text("HASURA_GRAPHQL_ADMIN_SECRET", "")),
 		AccessTokens:  accessTokens(e),
 		Elevation:     elevation(e),
 		ConcealErrors: e.flag("AUTH_CONCEAL_ERRORS", false),
@@ -130,7 +133,6 @@ func read(e *environment, w io.Writer) (settings, error) {
 		AllowedOrigins: allowedOrigins(e, engine),
 		ConfirmLinks:   e.flag("AUTH_CONFIRM_LINKS", false),
 		RefuseConnect:  e.flag("AUTH_REFUSE_CONNECT", false),
-		AdminSecret:    auth.Secret(e.text("HASURA_GRAPHQL_ADMIN_SECRET", "")),
 		Logger:         s.auth.Logger,
 	}
 	if engine == nil {

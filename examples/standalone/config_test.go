@@ -480,7 +480,7 @@ func TestWhatHasNoEffectIsSaid(t *testing.T) {
 		want []string
 	}{
 		"nothing else":                      {nil, []string{inMemory}},
-		"a capability that is not yet":      {map[string]string{"AUTH_RATE_LIMIT_GLOBAL_BURST": "1"}, []string{inMemory, "AUTH_RATE_LIMIT_GLOBAL_BURST is not supported yet"}},
+		"a capability that is not yet":      {map[string]string{"HASURA_GRAPHQL_GRAPHQL_URL": "canary"}, []string{inMemory, "HASURA_GRAPHQL_GRAPHQL_URL is not supported yet"}},
 		"captchas":                          {map[string]string{"AUTH_TURNSTILE_SECRET": "canary", "AUTH_CAPTCHA_MESSAGES": "true"}, []string{inMemory}},
 		"the same, switched off":            {map[string]string{"AUTH_PROVIDER_GITHUB_ENABLED": "false", "AUTH_RATE_LIMIT_ENABLE": "false"}, []string{inMemory}},
 		"second factors":                    {map[string]string{"AUTH_MFA_ENABLED": "true", "AUTH_MFA_TOTP_ISSUER": "Example"}, []string{inMemory}},

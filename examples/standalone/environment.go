@@ -78,6 +78,17 @@ func (e *environment) seconds(name string, fallback, most time.Duration) time.Du
 	return time.Duration(e.number(name, int(fallback/time.Second), 1, int(most/time.Second))) * time.Second
 }
 
+// duration returns a length of time with its unit, such as 90s or 5m.
+func (e *environment) duration(name string, fallback, least, most time.Duration) time.Duration {
+	text := e.text(name, fallback.String())
+	v, err := time.ParseDuration(strings.TrimSpace(text))
+	if err != nil || v < least || v > most {
+		e.wrong(name, "%q is not a length of time from %v to %v, such as 90s or 5m", text, least, most)
+		return fallback
+	}
+	return v
+}
+
 // milliseconds returns a length of time that is given in milliseconds, and 0 if none is.
 func (e *environment) milliseconds(name string, least, most time.Duration) time.Duration {
 	if e.text(name, "") == "" {

@@ -64,6 +64,12 @@ func serve(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
+	limiter, closeLimiter, err := s.counting.open(s.auth.Secret, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLimiter()) }()
+	s.auth.Limits.Limiter = limiter
 	engine, err := auth.New(db, s.auth)
 	if err != nil {
 		return err

@@ -9,13 +9,14 @@ import (
 
 // notYet are the documented variables, or what they begin with, that this program does not read yet.
 var notYet = []string{
-	"AUTH_RATE_LIMIT_",
 	"HASURA_GRAPHQL_GRAPHQL_URL",
 }
 
 // never are documented variables that this program will not read, and why.
 var never = map[string]string{
-	"AUTH_ENABLE_CHANGE_ENV": "this program has no route that changes its environment",
+	"AUTH_ENABLE_CHANGE_ENV":          "this program has no route that changes its environment",
+	"AUTH_RATE_LIMIT_MEMCACHE_SERVER": "memcached cannot count several budgets in one step; see AUTH_RATE_LIMIT_REDIS_URL",
+	"AUTH_RATE_LIMIT_MEMCACHE_PREFIX": "see AUTH_RATE_LIMIT_REDIS_PREFIX",
 }
 
 // unsupported says which variables were set and have no effect. A protection among them is a mistake.
