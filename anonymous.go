@@ -109,6 +109,7 @@ func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redac
 // [Engine.User].
 func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p DeanonymizeParams) (err error) {
 	defer e.begin(&ctx, "Deanonymize").end(&err)
+	defer e.refusal(ctx, principal, "Deanonymize", &err)
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated
@@ -250,6 +251,7 @@ func (e *Engine) deanonymizeBySMS(ctx context.Context, principal *Principal, p D
 	if err != nil {
 		return notAnonymous(unprotected(err))
 	}
+	e.emit(ctx, Event{Type: EventPhoneChangeAsked, UserID: a.ID, SessionID: principal.SessionID, Method: string(p.Method)})
 	return e.hand(ctx, l)
 }
 
@@ -267,6 +269,7 @@ type VerifyDeanonymizeParams struct {
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) VerifyDeanonymize(ctx context.Context, principal *Principal, p VerifyDeanonymizeParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "VerifyDeanonymize").end(&err)
+	defer e.refusal(ctx, principal, "VerifyDeanonymize", &err)
 	switch {
 	case principal == nil, principal.UserID == uuid.Nil:
 		return nil, ErrUnauthenticated
