@@ -292,16 +292,26 @@ func (p *pace) end(began, now time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy--
-	call, ok := errors.AsType[*callError](err)
+	call, answered := errors.AsType[*callError](err)
 	switch {
 	case errors.Is(err, errNotTried):
-	case !ok || !call.down():
+	case err == nil, answered && !call.down():
 		p.failures = 0
 	case p.failures == 0 || !began.Before(p.failed):
 		p.failures++
 		p.failed = now
-		p.until = now.Add(max(min(firstRetry<<min(p.failures-1, 16), longestRest), call.pause))
+		p.until = now.Add(min(firstRetry<<min(p.failures-1, 16), longestRest))
+		if answered {
+			p.until = later(p.until, now.Add(call.pause))
+		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // idle takes back a begin that found nothing to do.
