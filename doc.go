@@ -44,6 +44,11 @@
 // [Engine.VerifyElevation] lead to an access token that says so; the engine's own methods ask for it as
 // Config.Elevation says, and a service's through [Engine.CheckElevation].
 //
+// # Events
+//
+// Every step that an operator should know of is an [Event], from [EventUserCreated] to [EventMessageGivenUp]: to
+// Config.Events when it has been done, and to other servers by Config.Webhooks, signed; package webhook receives them.
+//
 // # Errors
 //
 // Every error is an [*Error] whose code is the documented one: match with errors.Is(err, auth.ErrInvalidTicket). What
