@@ -40,11 +40,11 @@ type scene struct {
 }
 
 const (
-	sceneSecret  = "canary-of-the-engine-0123456789abcdef"
-	sceneNewPassword  = "canary-password-of-tomorrow"
-	sceneWrong = "canary-password-of-nobody"
-	adaAddress   = "ada.of-the-canaries@example.com"
-	otherAddress = "bob.of-the-canaries@example.com"
+	sceneSecret      = "canary-of-the-engine-0123456789abcdef"
+	sceneNewPassword = "canary-password-of-tomorrow"
+	sceneWrong       = "canary-password-of-nobody"
+	adaAddress       = "ada.of-the-canaries@example.com"
+	otherAddress     = "bob.of-the-canaries@example.com"
 )
 
 func newScene(t *testing.T, amend func(*auth.Config)) *scene {
