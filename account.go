@@ -21,6 +21,7 @@ import (
 // Errors: [ErrElevationRequired]; otherwise as at [Engine.User]. Anonymous users can be deleted, too.
 func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err error) {
 	defer e.begin(&ctx, "DeleteAccount").end(&err)
+	defer e.refusal(ctx, principal, "DeleteAccount", &err)
 	a, err := e.account(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return err
@@ -105,6 +106,7 @@ type AccessTokenDetails struct {
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ExportAccount(ctx context.Context, principal *Principal) (_ *AccountData, err error) {
 	defer e.begin(&ctx, "ExportAccount").end(&err)
+	defer e.refusal(ctx, principal, "ExportAccount", &err)
 	a, err := e.ownAccount(ctx, principal, store.WithSessions|store.WithSecurityKeys|store.WithIdentities|store.WithPATs)
 	if err != nil {
 		return nil, err
@@ -119,5 +121,6 @@ func (e *Engine) ExportAccount(ctx context.Context, principal *Principal) (_ *Ac
 	for i := range a.SecurityKeys {
 		d.SecurityKeys[i] = *publicKey(&a.SecurityKeys[i])
 	}
+	e.emit(ctx, Event{Type: EventUserExported, UserID: a.ID, SessionID: principal.SessionID})
 	return d, nil
 }

@@ -116,6 +116,7 @@ func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redac
 // Config.Captcha.Messages; otherwise as at [Engine.User].
 func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p DeanonymizeParams) (err error) {
 	defer e.begin(&ctx, "Deanonymize").end(&err)
+	defer e.refusal(ctx, principal, "Deanonymize", &err)
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated
@@ -263,6 +264,7 @@ func (e *Engine) deanonymizeBySMS(ctx context.Context, principal *Principal, p D
 	if err != nil {
 		return notAnonymous(unprotected(err))
 	}
+	e.emit(ctx, Event{Type: EventPhoneChangeAsked, UserID: a.ID, SessionID: principal.SessionID, Method: string(p.Method)})
 	return e.hand(ctx, l)
 }
 
@@ -280,6 +282,7 @@ type VerifyDeanonymizeParams struct {
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) VerifyDeanonymize(ctx context.Context, principal *Principal, p VerifyDeanonymizeParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "VerifyDeanonymize").end(&err)
+	defer e.refusal(ctx, principal, "VerifyDeanonymize", &err)
 	switch {
 	case principal == nil, principal.UserID == uuid.Nil:
 		return nil, ErrUnauthenticated

@@ -63,11 +63,14 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens, limiters: newLimiters(&config), outside: config.HTTPClient}
 	e.outbox.wake = make(chan struct{}, 1)
 	e.sinks = single(config.Events)
+	if len(rules.webhooks) > 0 {
+		e.sinks = append(e.sinks, EventFunc(e.writeWebhooks))
+	}
 	keys := config.AccessTokens.Keys
 	if keys.empty() {
 		keys = derivedKeys(box)
 	}
-	if err := e.SetKeys(keys); err != nil {
+	if _, err := e.setKeys(keys); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
 	// What can be derived has been: nobody who prints the service's memory needs to find the rest.

@@ -141,6 +141,8 @@ type Config struct {
 	Hooks Hooks
 	// Events receives what happened. The default writes to Logger.
 	Events EventSink
+	// Webhooks are servers that are told of events; see [WebhookConfig].
+	Webhooks []WebhookConfig
 	// Observer watches calls, for traces and metrics. The default is none.
 	Observer Observer
 
@@ -756,6 +758,8 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	if c.Events == nil {
 		c.Events = LogEvents(c.Logger)
 	}
+	r.webhooks = m.webhooks(c.Webhooks)
+	c.Webhooks = nil // what is of use has been compiled
 	c.HTTPClient = outbound.Client(c.HTTPClient)
 	return c, r, errors.Join(m...)
 }
@@ -812,6 +816,7 @@ type rules struct {
 	claims    *claimpath.Set // nil without custom claims
 	passkeys  *ceremony.RelyingParty
 	texts     *texts.Set
+	webhooks  []*endpoint
 
 	clientHost string // of ClientURL: letters show it, and codes of text messages are bound to it
 

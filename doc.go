@@ -49,6 +49,11 @@
 // With Config.Captcha, strangers need the answer to a captcha to sign up, and where else it says: [WithCaptcha] hands it in.
 // Package captcha asks the well-known services.
 //
+// # Events
+//
+// Every step that an operator should know of is an [Event], from [EventUserCreated] to [EventMessageGivenUp]: to
+// Config.Events when it has been done, and to other servers by Config.Webhooks, signed; package webhook receives them.
+//
 // # Errors
 //
 // Every error is an [*Error] whose code is the documented one: match with errors.Is(err, auth.ErrInvalidTicket). What

@@ -221,6 +221,7 @@ var elevationMethods = []ElevationMethod{ElevateByWebAuthn, ElevateByTOTP, Eleva
 // [Engine.User].
 func (e *Engine) ElevationMethods(ctx context.Context, principal *Principal) (_ []ElevationMethod, err error) {
 	defer e.begin(&ctx, "ElevationMethods").end(&err)
+	defer e.refusal(ctx, principal, "ElevationMethods", &err)
 	a, err := e.elevating(ctx, principal, store.WithSecurityKeys)
 	if err != nil {
 		return nil, err
@@ -272,6 +273,7 @@ type Elevation struct {
 // [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevateParams) (_ *Elevation, err error) {
 	defer e.begin(&ctx, "Elevate").end(&err)
+	defer e.refusal(ctx, principal, "Elevate", &err)
 	if err := e.checkElevationMethod(p.Method); err != nil {
 		return nil, err
 	}
@@ -476,6 +478,7 @@ func (e *Engine) sendElevationCode(ctx context.Context, principal *Principal, a 
 	if err != nil {
 		return unprotected(err)
 	}
+	e.emit(ctx, Event{Type: EventElevationAsked, UserID: a.ID, SessionID: principal.SessionID, Method: string(m)})
 	return e.hand(ctx, p)
 }
 
@@ -501,6 +504,7 @@ func (e *Engine) checkElevationLetter(ctx context.Context, principal *Principal,
 // Errors: [ErrUnauthenticated]; [ErrElevationRequired]; with CheckOnVerify also the account's state, as at [Engine.User].
 func (e *Engine) CheckElevation(ctx context.Context, principal *Principal, maxAge time.Duration) (err error) {
 	defer e.begin(&ctx, "CheckElevation").end(&err)
+	defer e.refusal(ctx, principal, "CheckElevation", &err)
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated

@@ -44,7 +44,7 @@ func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEm
 	switch {
 	case err != nil:
 	case u.Disabled:
-		return e.pretend(ctx)
+		return e.pretend(ctx, Event{Type: EventVerificationAsked})
 	case u.EmailVerified:
 		err = ErrEmailAlreadyVerified
 	default:
@@ -52,10 +52,10 @@ func (e *Engine) SendVerificationEmail(ctx context.Context, p SendVerificationEm
 		if err != nil {
 			return err
 		}
-		return e.send(ctx, u, l)
+		return e.send(ctx, u, l, Event{Type: EventVerificationAsked})
 	}
 	if e.config.ConcealErrors && (errors.Is(err, ErrEmailAlreadyVerified) || errors.Is(err, ErrInvalidEmailPassword)) {
-		return e.pretend(ctx)
+		return e.pretend(ctx, Event{Type: EventVerificationAsked})
 	}
 	return err
 }
@@ -102,6 +102,7 @@ type ChangeEmailParams struct {
 // otherwise as at [Engine.User].
 func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p ChangeEmailParams) (err error) {
 	defer e.begin(&ctx, "ChangeEmail").end(&err)
+	defer e.refusal(ctx, principal, "ChangeEmail", &err)
 	if e.config.Mail == nil {
 		return ErrDisabledEndpoint
 	}
@@ -164,6 +165,7 @@ func (e *Engine) ChangeEmail(ctx context.Context, principal *Principal, p Change
 	if err != nil {
 		return unprotected(err)
 	}
+	e.emit(ctx, Event{Type: EventEmailChangeAsked, UserID: a.ID, SessionID: principal.SessionID})
 	e.deliver(ctx, both...)
 	return nil
 }

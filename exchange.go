@@ -68,6 +68,7 @@ func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *Sig
 	var data codeTicket
 	t, u, err := e.check(ctx, kindCode, p.Code, &data)
 	if errors.Is(err, ErrInvalidTicket) {
+		e.refusedTicket(ctx, u.ID, kindCode, err)
 		return nil, wrong.because(err)
 	}
 	if err != nil {
@@ -80,6 +81,7 @@ func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *Sig
 	}
 	in, err := e.enter(ctx, entry{user: u, method: data.Method, amr: data.AMR, change: &store.UserChange{Redeem: t.ID}, visit: data.Visit})
 	if err = linkedMeanwhile(spent(overtaken(err))); errors.Is(err, ErrInvalidTicket) {
+		e.refusedTicket(ctx, u.ID, kindCode, err)
 		return nil, wrong.because(err)
 	}
 	return in, err

@@ -65,7 +65,7 @@ func TestAFailingHookSendsNoLetter(t *testing.T) {
 	})
 	_, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
 	wantErr(t, err, auth.ErrInternal)
-	due, err := e.Store.ClaimMessages(t.Context(), e.Clock.Now().AddDate(1, 0, 0), e.Clock.Now().AddDate(2, 0, 0), 10)
+	due, err := e.Store.ClaimMessages(t.Context(), store.MessageClaim{Now: e.Clock.Now().AddDate(1, 0, 0), Until: e.Clock.Now().AddDate(2, 0, 0), Limit: 10})
 	if err != nil || len(due) != 0 || len(e.Mailbox.All()) != 0 {
 		t.Errorf("%d in the outbox, %d sent, %v", len(due), len(e.Mailbox.All()), err)
 	}

@@ -186,7 +186,7 @@ func (e *Engine) enterAs(ctx context.Context, s *somebody, a *store.Account, wha
 		return nil, err
 	}
 	if !a.EmailVerified && u.EmailVerified {
-		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID})
+		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID, SessionID: sessionOf(in), Detail: displaced})
 	}
 	return in, nil
 }
@@ -242,9 +242,9 @@ func (e *Engine) doubt(ctx context.Context, s *somebody, a *store.Account, o Sig
 			return nil, err
 		}
 		if a.EmailVerified {
-			return e.signUpTaken(ctx, a.User)
+			return e.signUpTaken(ctx, a.User, methodOf(s.key.Provider))
 		}
-		return &SignInResult{}, e.pretend(ctx)
+		return &SignInResult{}, e.pretend(ctx, Event{Type: EventSignUpFailed, UserID: a.ID, Method: methodOf(s.key.Provider), Code: CodeEmailAlreadyInUse})
 	}
 	return nil, ErrEmailAlreadyInUse.because(errors.New("an address alone does not show that this is its user"))
 }
@@ -374,6 +374,7 @@ func publicIdentities(list []store.Identity) []Identity {
 // Errors: [ErrElevationRequired] in a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListIdentities(ctx context.Context, principal *Principal) (_ []Identity, err error) {
 	defer e.begin(&ctx, "ListIdentities").end(&err)
+	defer e.refusal(ctx, principal, "ListIdentities", &err)
 	a, err := e.ownAccount(ctx, principal, store.WithIdentities)
 	if err != nil {
 		return nil, err
@@ -395,6 +396,7 @@ type UnlinkParams struct{ Provider, Subject string }
 // may; [ErrInvalidRequest] for the last way in; otherwise as at [Engine.User].
 func (e *Engine) Unlink(ctx context.Context, principal *Principal, p UnlinkParams) (err error) {
 	defer e.begin(&ctx, "Unlink").end(&err)
+	defer e.refusal(ctx, principal, "Unlink", &err)
 	a, rule, err := e.freshAccount(ctx, principal, store.WithIdentities)
 	if err != nil {
 		return err

@@ -86,6 +86,7 @@ func (LinkIDTokenParams) LogValue() slog.Value { return slog.StringValue(redacte
 // [Engine.User].
 func (e *Engine) LinkIDToken(ctx context.Context, principal *Principal, p LinkIDTokenParams) (err error) {
 	defer e.begin(&ctx, "LinkIDToken").end(&err)
+	defer e.refusal(ctx, principal, "LinkIDToken", &err)
 	if e.config.IDTokens[p.Provider] == nil {
 		return ErrDisabledEndpoint
 	}
@@ -94,10 +95,13 @@ func (e *Engine) LinkIDToken(ctx context.Context, principal *Principal, p LinkID
 		return err
 	}
 	who, err := e.bearerOf(ctx, p.Provider, p.IDToken, p.Nonce)
-	if err != nil {
-		return err
+	if err == nil {
+		err = e.link(ctx, &a, rule, who)
 	}
-	return e.link(ctx, &a, rule, who)
+	if err != nil {
+		e.emit(ctx, Event{Type: EventIdentityLinkFailed, UserID: a.ID, SessionID: principal.SessionID, Detail: p.Provider, Code: codeOf(err)})
+	}
+	return err
 }
 
 // Bounds in bytes of what an app hands in; a real id token has some hundreds.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -79,6 +80,16 @@ type key struct {
 // It reports every mistake at once: a key that is too short, not of its algorithm, on another curve, or not of its
 // public half, and two keys with one id.
 func (e *Engine) SetKeys(keys Keys) error {
+	set, err := e.setKeys(keys)
+	if err != nil {
+		return err
+	}
+	e.emit(context.Background(), Event{Type: EventKeysReplaced, Detail: set.active.id})
+	return nil
+}
+
+// setKeys is SetKeys without an event.
+func (e *Engine) setKeys(keys Keys) (*keySet, error) {
 	var m mistakes
 	set := &keySet{}
 	add := func(field string, k Key, signs bool) *key {
@@ -106,10 +117,10 @@ func (e *Engine) SetKeys(keys Keys) error {
 		add(fmt.Sprintf("Retired[%d]", i), k, false)
 	}
 	if err := errors.Join(m...); err != nil {
-		return err
+		return nil, err
 	}
 	e.keys.Store(set)
-	return nil
+	return set, nil
 }
 
 func compileKey(k Key, signs bool) (*key, error) {

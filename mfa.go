@@ -109,6 +109,7 @@ func (e *Engine) VerifyMFA(ctx context.Context, p VerifyMFAParams) (_ *SignInRes
 	}
 	var data mfaTicket
 	t, u, err := e.check(ctx, kindMFA, p.Ticket, &data)
+	e.refusedTicket(ctx, u.ID, kindMFA, err)
 	if errors.Is(err, ErrInvalidTicket) && e.config.MFA == nil {
 		err = ErrDisabledEndpoint
 	}
@@ -127,7 +128,15 @@ func (e *Engine) VerifyMFA(ctx context.Context, p VerifyMFAParams) (_ *SignInRes
 	change.Messages = told.rows()
 	in, err := e.enter(ctx, entry{user: u, method: data.Method, amr: unique(append(slices.Clone(data.AMR), amrOTP, amrMFA)), change: change, visit: data.Visit})
 	if err != nil {
-		return nil, linkedMeanwhile(spent(overtaken(wrongSecond(err))))
+		err = linkedMeanwhile(spent(overtaken(wrongSecond(err))))
+		if errors.Is(err, ErrInvalidTOTP) { // which somebody else has used at the same moment
+			e.emit(ctx, Event{Type: EventSignInFailed, UserID: u.ID, Method: data.Method, Code: codeOf(err)})
+		}
+		e.refusedTicket(ctx, u.ID, kindMFA, err)
+		return nil, err
+	}
+	if change.RecoveryCode != nil {
+		e.emit(ctx, Event{Type: EventRecoveryCodeUsed, UserID: u.ID, SessionID: sessionOf(in)})
 	}
 	e.deliver(ctx, told...)
 	return in, nil
@@ -223,6 +232,7 @@ func (TOTPEnrolment) LogValue() slog.Value { return slog.StringValue(redacted) }
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) GenerateTOTP(ctx context.Context, principal *Principal, p GenerateTOTPParams) (_ *TOTPEnrolment, err error) {
 	defer e.begin(&ctx, "GenerateTOTP").end(&err)
+	defer e.refusal(ctx, principal, "GenerateTOTP", &err)
 	if e.config.MFA == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -246,6 +256,7 @@ func (e *Engine) GenerateTOTP(ctx context.Context, principal *Principal, p Gener
 	if _, err := e.store.ChangeUser(ctx, change); err != nil {
 		return nil, unprotected(wrongSecond(err))
 	}
+	e.emit(ctx, Event{Type: EventMFAEnrolmentBegun, UserID: a.ID, SessionID: principal.SessionID})
 	return enrolment, nil
 }
 
@@ -323,6 +334,7 @@ func (SetMFAParams) LogValue() slog.Value { return slog.StringValue(redacted) }
 // is to be turned off and is not on; [ErrInvalidTOTP]; [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) SetMFA(ctx context.Context, principal *Principal, p SetMFAParams) (err error) {
 	defer e.begin(&ctx, "SetMFA").end(&err)
+	defer e.refusal(ctx, principal, "SetMFA", &err)
 	switch {
 	case p.Type != "" && p.Type != MFATypeTOTP:
 		return ErrMFATypeNotFound
@@ -363,6 +375,9 @@ func (e *Engine) SetMFA(ctx context.Context, principal *Principal, p SetMFAParam
 		return unprotected(wrongSecond(err))
 	}
 	e.emit(ctx, Event{Type: event, UserID: a.ID, SessionID: principal.SessionID})
+	if change.RecoveryCode != nil {
+		e.emit(ctx, Event{Type: EventRecoveryCodeUsed, UserID: a.ID, SessionID: principal.SessionID})
+	}
 	e.deliver(ctx, told...)
 	return nil
 }
@@ -404,6 +419,7 @@ type MFAStatus struct {
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) MFA(ctx context.Context, principal *Principal) (_ *MFAStatus, err error) {
 	defer e.begin(&ctx, "MFA").end(&err)
+	defer e.refusal(ctx, principal, "MFA", &err)
 	a, err := e.ownAccount(ctx, principal, 0)
 	if err != nil {
 		return nil, err
@@ -440,6 +456,7 @@ func (GenerateRecoveryCodesParams) LogValue() slog.Value { return slog.StringVal
 // [ErrInvalidTOTP]; [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) GenerateRecoveryCodes(ctx context.Context, principal *Principal, p GenerateRecoveryCodesParams) (_ []string, err error) {
 	defer e.begin(&ctx, "GenerateRecoveryCodes").end(&err)
+	defer e.refusal(ctx, principal, "GenerateRecoveryCodes", &err)
 	a, rule, err := e.protectedAccount(ctx, principal, enrolling, 0)
 	if err != nil {
 		return nil, err
@@ -532,7 +549,7 @@ func (e *Engine) RemoveMFA(ctx context.Context, id uuid.UUID) (err error) {
 	if err != nil {
 		return fmt.Errorf("remove the second factor: %w", err)
 	}
-	e.emit(ctx, Event{Type: EventMFADisabled, UserID: id, Detail: "by the service"})
+	e.emit(ctx, Event{Type: EventMFADisabled, UserID: id, Detail: byTheService})
 	e.deliver(ctx, told...)
 	return nil
 }

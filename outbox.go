@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -159,7 +160,7 @@ func (e *Engine) sending(row store.Message) (func(context.Context) error, error)
 		err = json.Unmarshal(body, &m)
 		return e.texts(m), err
 	}
-	return nil, fmt.Errorf("there is no channel %q", row.Channel)
+	return e.webhookSending(&row, body)
 }
 
 // letters are those that belong to one change.
@@ -231,23 +232,21 @@ func (e *Engine) attempt(ctx context.Context, l letter, once bool) error {
 	if err != nil {
 		s.Dead = !once && (l.row.Attempts >= maxAttempts || mail.IsPermanent(err))
 		s.RetryAt = e.now().Add(backOff(l.row.Attempts))
-		event := Event{Type: EventMessageFailed, Detail: "will be tried again"}
+		if call, ok := errors.AsType[*callError](err); ok {
+			s.RetryAt = e.now().Add(max(backOff(l.row.Attempts), call.pause))
+		}
+		event := Event{Type: EventMessageFailed, Method: l.row.Channel, Detail: "will be tried again"}
 		switch {
 		case once:
 			event.Detail = "the caller was told"
 		case s.Dead:
-			event = Event{Type: EventMessageGivenUp}
+			event = Event{Type: EventMessageGivenUp, Method: l.row.Channel}
 		}
 		e.emit(ctx, event)
 		e.config.Logger.ErrorContext(ctx, "deliver message", slog.Any("error", err), slog.String("channel", l.row.Channel),
 			slog.String("message", l.row.ID.String()), slog.Int("attempts", l.row.Attempts), slog.Bool("given up", s.Dead || once))
 	}
-	// The deadline of the attempt is not that of the note that it was made.
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
-	defer cancel()
-	if err := e.store.SettleMessage(ctx, s); err != nil {
-		e.config.Logger.ErrorContext(ctx, "settle message", slog.Any("error", err), slog.String("message", l.row.ID.String()))
-	}
+	e.settleMessage(ctx, s) // whose deadline is not that of the attempt
 	return err
 }
 
@@ -277,16 +276,21 @@ func backOff(attempts int) time.Duration {
 	return d + rand.N(d/2+1)
 }
 
-// Run is the engine's one background loop: it delivers messages, again and later where that fails, and removes what has
-// expired. Start it in one or more processes; it ends, having finished the message in hand, when ctx does, and returns
+// Run is the engine's one background loop: it delivers messages, again and later where that fails, each webhook apart from
+// the others and from letters and text messages, and removes what has expired. Start it in one or more processes; it ends, having finished the messages in hand, when ctx does, and returns
 // ctx's error. Faults of the store are logged and tried again.
 //
 // Without a running loop, messages are delivered before the call that causes them returns, and one that fails waits for
 // a loop. So does one that is caused within a transaction of the service's own: a service that uses those must run a loop
-// somewhere.
+// somewhere. Webhooks are delivered by loops alone; see [WebhookConfig].
 func (e *Engine) Run(ctx context.Context) error {
 	e.outbox.loops.Add(1)
 	defer e.outbox.loops.Add(-1)
+	var others sync.WaitGroup
+	defer others.Wait()
+	for _, w := range e.rules.webhooks {
+		others.Go(func() { e.deliverTo(ctx, w) })
+	}
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
 	var purged time.Time
@@ -294,6 +298,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.deliverDue(ctx)
 		if now := e.now(); now.Sub(purged) >= purgeInterval {
 			e.purge(ctx)
+			e.giveUpStrays(ctx)
 			purged = now
 		}
 		select {
@@ -305,30 +310,62 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
+// deliverDue delivers the letters and text messages that are due, in turns: many of one kind do not keep back the other.
 func (e *Engine) deliverDue(ctx context.Context) {
-	for ctx.Err() == nil {
-		now := e.now()
-		// Claimed one by one, so that nobody holds a claim while waiting for another's slow delivery.
-		due, err := e.store.ClaimMessages(ctx, now, now.Add(2*deliveryTime), 1)
-		if err != nil {
-			e.config.Logger.ErrorContext(ctx, "claim messages", slog.Any("error", err))
-			return
-		}
-		if len(due) == 0 {
-			return
-		}
-		row := due[0]
-		send, err := e.sending(row)
-		if err != nil {
-			// Sealed under a secret that is no longer configured: nobody will ever read it.
-			e.config.Logger.ErrorContext(ctx, "open message", slog.Any("error", err), slog.String("message", row.ID.String()))
-			e.emit(ctx, Event{Type: EventMessageGivenUp})
-			if err := e.store.SettleMessage(ctx, store.Settlement{ID: row.ID, Dead: true}); err != nil {
-				e.config.Logger.ErrorContext(ctx, "settle message", slog.Any("error", err))
+	for more := true; more; {
+		more = false
+		for _, channel := range []string{channelMail, channelSMS} {
+			if row, ok := e.claim(ctx, store.MessageClaim{Channel: channel}); ok {
+				_ = e.deliverRow(ctx, row)
+				more = true
 			}
-			continue
 		}
-		_ = e.attempt(ctx, letter{row, send}, false)
+	}
+}
+
+// claim takes one message that is due; false without one. They are claimed one by one, so that nobody holds a claim while
+// waiting for another's slow delivery.
+func (e *Engine) claim(ctx context.Context, c store.MessageClaim) (store.Message, bool) {
+	if ctx.Err() != nil {
+		return store.Message{}, false
+	}
+	c.Now, c.Limit = e.now(), 1
+	c.Until = c.Now.Add(2 * deliveryTime)
+	due, err := e.store.ClaimMessages(ctx, c)
+	if err != nil {
+		e.config.Logger.ErrorContext(ctx, "claim messages", slog.Any("error", err))
+		return store.Message{}, false
+	}
+	if len(due) == 0 {
+		return store.Message{}, false
+	}
+	return due[0], true
+}
+
+// deliverRow tries to deliver a message that has been claimed.
+func (e *Engine) deliverRow(ctx context.Context, row store.Message) error {
+	send, err := e.sending(row)
+	if err != nil {
+		// Sealed under a secret that is no longer configured, say: nobody will ever read it.
+		e.giveUp(ctx, row, err)
+		return errNotTried
+	}
+	return e.attempt(ctx, letter{row, send}, false)
+}
+
+// giveUp ends a message that is never to be delivered, without an attempt.
+func (e *Engine) giveUp(ctx context.Context, row store.Message, why error) {
+	e.config.Logger.ErrorContext(ctx, "give up message", slog.Any("error", why), slog.String("channel", row.Channel),
+		slog.String("message", row.ID.String()))
+	e.emit(ctx, Event{Type: EventMessageGivenUp, Method: row.Channel})
+	e.settleMessage(ctx, store.Settlement{ID: row.ID, Dead: true})
+}
+
+func (e *Engine) settleMessage(ctx context.Context, s store.Settlement) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
+	defer cancel()
+	if err := e.store.SettleMessage(ctx, s); err != nil {
+		e.config.Logger.ErrorContext(ctx, "settle message", slog.Any("error", err), slog.String("message", s.ID.String()))
 	}
 }
 

@@ -59,7 +59,7 @@ func TestUndeliverableLettersAreGivenUpInTheEnd(t *testing.T) {
 		if n := len(e.Events.Of(auth.EventMessageGivenUp)); n != 1 {
 			t.Errorf("given up %d times", n)
 		}
-		due, err := e.Store.ClaimMessages(t.Context(), time.Now().AddDate(1, 0, 0), time.Now().AddDate(2, 0, 0), 10)
+		due, err := e.Store.ClaimMessages(t.Context(), store.MessageClaim{Now: time.Now().AddDate(1, 0, 0), Until: time.Now().AddDate(2, 0, 0), Limit: 10})
 		if err != nil || len(due) != 0 {
 			t.Errorf("still due: %v, %v", due, err)
 		}
@@ -179,7 +179,7 @@ func TestALetterThatIsBeingDeliveredIsNobodyElses(t *testing.T) {
 	e := authtest.NewWithStore(t, s, func(c *auth.Config) {
 		c.Mail = sendFunc(func(ctx context.Context, _ mail.Message) error {
 			sends++
-			due, err := s.ClaimMessages(ctx, c.Now(), c.Now().Add(time.Minute), 10)
+			due, err := s.ClaimMessages(ctx, store.MessageClaim{Now: c.Now(), Until: c.Now().Add(time.Minute), Limit: 10})
 			if err != nil || len(due) != 0 {
 				t.Errorf("a loop gets %d letters, %v", len(due), err)
 			}
@@ -242,7 +242,7 @@ func TestARunningLoopTakesTheLetter(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		due, err := e.Store.ClaimMessages(t.Context(), time.Now().AddDate(1, 0, 0), time.Now().AddDate(2, 0, 0), 10)
+		due, err := e.Store.ClaimMessages(t.Context(), store.MessageClaim{Now: time.Now().AddDate(1, 0, 0), Until: time.Now().AddDate(2, 0, 0), Limit: 10})
 		if err != nil || len(due) != 0 {
 			t.Errorf("left in the outbox: %v, %v", due, err)
 		}
@@ -339,7 +339,7 @@ func TestALetterThatWillNeverBeTaken(t *testing.T) {
 		}
 		e.Mailbox.Refuse(nil)
 		e.Clock.Advance(24 * time.Hour)
-		due, err := e.Store.ClaimMessages(t.Context(), e.Clock.Now(), e.Clock.Now().Add(time.Minute), 1)
+		due, err := e.Store.ClaimMessages(t.Context(), store.MessageClaim{Now: e.Clock.Now(), Until: e.Clock.Now().Add(time.Minute), Limit: 1})
 		if err != nil || len(due) == 0 != permanent {
 			t.Errorf("permanent %t: %d letters due, %v", permanent, len(due), err)
 		}

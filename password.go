@@ -126,7 +126,7 @@ func (e *Engine) signUpAgain(ctx context.Context, n newcomer, password string) (
 	if replaceable {
 		return e.replaceSignUp(ctx, a.User, n)
 	}
-	return e.signUpTaken(ctx, a.User)
+	return e.signUpTaken(ctx, a.User, n.method)
 }
 
 // pending reports whether an account is no more than a sign-up whose address nobody has proven: a later one may take its

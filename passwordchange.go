@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/google/uuid"
+
 	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/store"
 )
@@ -40,7 +42,7 @@ func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParam
 	}
 	u, err := e.addressee(ctx, p.Email)
 	if errors.Is(err, ErrInvalidEmailPassword) || err == nil && u.Disabled {
-		return e.pretend(ctx)
+		return e.pretend(ctx, Event{Type: EventPasswordResetAsked})
 	}
 	if err != nil {
 		return err
@@ -49,7 +51,7 @@ func (e *Engine) SendPasswordReset(ctx context.Context, p SendPasswordResetParam
 	if err != nil {
 		return err
 	}
-	return e.send(ctx, u, l)
+	return e.send(ctx, u, l, Event{Type: EventPasswordResetAsked})
 }
 
 // ChangePasswordParams is a new password, and by what right it is set.
@@ -84,6 +86,7 @@ func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(re
 // wrong; [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) ChangePassword(ctx context.Context, principal *Principal, p ChangePasswordParams) (err error) {
 	defer e.begin(&ctx, "ChangePassword").end(&err)
+	defer e.refusal(ctx, principal, "ChangePassword", &err)
 	switch {
 	case e.hasher == nil:
 		return ErrDisabledEndpoint
@@ -139,7 +142,8 @@ func (e *Engine) checkOwnPassword(ctx context.Context, u *store.User, password s
 	return err
 }
 
-func (e *Engine) resetPassword(ctx context.Context, ticket, password string) error {
+func (e *Engine) resetPassword(ctx context.Context, ticket, password string) (err error) {
+	defer func() { e.refusedTicket(ctx, uuid.Nil, kindPasswordReset, err) }()
 	t, u, _, err := e.checkAddressed(ctx, e.bySecret(kindPasswordReset, ticket))
 	if err != nil {
 		return err
@@ -157,7 +161,13 @@ func (e *Engine) resetPassword(ctx context.Context, ticket, password string) err
 	e.proven(&u, kindPasswordReset, &change)
 	change.Set.PasswordHash = &hash
 	change.Drop.Sessions, change.Drop.PATs, change.Drop.AllTickets = true, true, true
-	return spent(overtaken(e.setPassword(ctx, &known, "reset", change)))
+	if err := e.setPassword(ctx, &known, "reset", change); err != nil {
+		return spent(overtaken(err))
+	}
+	if !u.EmailVerified {
+		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID, Detail: displaced})
+	}
+	return nil
 }
 
 // chosen applies the rules for passwords to one that a user has chosen, and hashes it.
@@ -193,7 +203,7 @@ func (e *Engine) setPassword(ctx context.Context, u *store.User, how string, c s
 	if u.EmailKey != "" {
 		e.forgivePasswords(ctx, u.EmailKey)
 	}
-	e.emit(ctx, Event{Type: EventPasswordChanged, UserID: u.ID, Detail: how})
+	e.emit(ctx, Event{Type: EventPasswordChanged, UserID: u.ID, SessionID: c.If.Session, Detail: how})
 	e.deliver(ctx, told...)
 	return nil
 }

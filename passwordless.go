@@ -209,7 +209,7 @@ func (e *Engine) VerifySMSOTP(ctx context.Context, p VerifySMSOTPParams) (_ *Sig
 		return nil, wrongCode(spent(overtaken(err)))
 	}
 	if first {
-		e.emit(ctx, Event{Type: EventPhoneVerified, UserID: u.ID})
+		e.emit(ctx, Event{Type: EventPhoneVerified, UserID: u.ID, SessionID: sessionOf(in), Detail: displaced})
 	}
 	return in, nil
 }
@@ -256,6 +256,9 @@ func (e *Engine) invite(ctx context.Context, email string, o SignUpOptions, exis
 	})
 }
 
+// asked is the event of an invitation of who exists, or does not and is not to be told.
+func (i *invitation) asked() Event { return Event{Type: EventSignInAsked, Method: i.method} }
+
 func (e *Engine) inviteTo(ctx context.Context, i invitation) error {
 	for range 2 { // the address may be taken between the look and the sign-up: by a second click, say
 		i.who.Now = e.now()
@@ -264,12 +267,12 @@ func (e *Engine) inviteTo(ctx context.Context, i invitation) error {
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return fmt.Errorf("find user: %w", err)
 		case i.blocked: // and looked for all the same: the answer takes as long as any other
-			return e.pretend(ctx)
+			return e.pretend(ctx, i.asked())
 		case err == nil:
 			return e.inviteUser(ctx, a.User, i)
 		case i.existing || e.config.SignUp.Disabled:
 			if e.config.ConcealErrors {
-				return e.pretend(ctx)
+				return e.pretend(ctx, i.asked())
 			}
 			return ErrSignUpDisabled
 		}
@@ -283,13 +286,13 @@ func (e *Engine) inviteTo(ctx context.Context, i invitation) error {
 
 func (e *Engine) inviteUser(ctx context.Context, u store.User, i invitation) error {
 	if u.Disabled || i.unique == store.FieldPhone && !isWayIn(&u) {
-		return e.pretend(ctx)
+		return e.pretend(ctx, i.asked())
 	}
 	p, err := i.post(&u)
 	if err != nil {
 		return err
 	}
-	return e.send(ctx, &u, p)
+	return e.send(ctx, &u, p, i.asked())
 }
 
 func (e *Engine) inviteStranger(ctx context.Context, i invitation) error {
@@ -314,22 +317,25 @@ func (e *Engine) inviteStranger(ctx context.Context, i invitation) error {
 }
 
 // send writes a user's ticket together with its message, and delivers that. A user who is gone or disabled by now gets
-// none, and nobody hears of it.
-func (e *Engine) send(ctx context.Context, u *store.User, p posted) error {
+// none, and nobody hears of it. The event says that it was asked for.
+func (e *Engine) send(ctx context.Context, u *store.User, p posted, asked Event) error {
 	_, err := e.store.ChangeUser(ctx, store.UserChange{
 		UserID: u.ID, Now: e.now(), Ticket: p.ticket, Messages: []store.Message{p.letter.row},
 	})
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionEnabled}) {
+		e.emit(ctx, asked)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("send a message: %w", err)
 	}
+	asked.UserID = u.ID
+	e.emit(ctx, asked)
 	return e.hand(ctx, p)
 }
 
-// pretend takes as long as sending somebody something.
-func (e *Engine) pretend(ctx context.Context) error {
+// pretend takes as long as sending somebody something, and emits the event of it without a user.
+func (e *Engine) pretend(ctx context.Context, asked Event) error {
 	now := e.now()
 	id := uuid.New()
 	hash := e.box.MAC("ticket", id[:])
@@ -339,6 +345,7 @@ func (e *Engine) pretend(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("send nothing: %w", err)
 	}
+	e.emit(ctx, asked) // a sink may take its time, and so must it for who does not exist
 	return nil
 }
 

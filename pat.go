@@ -52,6 +52,7 @@ const maxScopes = 32
 // otherwise as at [Engine.User].
 func (e *Engine) CreatePAT(ctx context.Context, principal *Principal, p CreatePATParams) (_ *PAT, err error) {
 	defer e.begin(&ctx, "CreatePAT").end(&err)
+	defer e.refusal(ctx, principal, "CreatePAT", &err)
 	c := e.config.PAT
 	if c == nil {
 		return nil, ErrDisabledEndpoint
@@ -172,6 +173,7 @@ func (e *Engine) enterByPAT(ctx context.Context, token string) (*SignInResult, e
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListPATs(ctx context.Context, principal *Principal) (_ []AccessTokenDetails, err error) {
 	defer e.begin(&ctx, "ListPATs").end(&err)
+	defer e.refusal(ctx, principal, "ListPATs", &err)
 	a, err := e.ownAccount(ctx, principal, store.WithPATs)
 	if err != nil {
 		return nil, err
@@ -194,6 +196,7 @@ func patDetails(tokens []store.PAT) []AccessTokenDetails {
 // personal access token; otherwise as at [Engine.User].
 func (e *Engine) RevokePAT(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
 	defer e.begin(&ctx, "RevokePAT").end(&err)
+	defer e.refusal(ctx, principal, "RevokePAT", &err)
 	a, err := e.ownAccount(ctx, principal, store.WithPATs)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ type ChangePhoneParams struct {
 // [Engine.User].
 func (e *Engine) ChangePhone(ctx context.Context, principal *Principal, p ChangePhoneParams) (err error) {
 	defer e.begin(&ctx, "ChangePhone").end(&err)
+	defer e.refusal(ctx, principal, "ChangePhone", &err)
 	if e.config.SMS == nil {
 		return ErrDisabledEndpoint
 	}
@@ -55,6 +56,7 @@ func (e *Engine) ChangePhone(ctx context.Context, principal *Principal, p Change
 	if err != nil {
 		return unprotected(err)
 	}
+	e.emit(ctx, Event{Type: EventPhoneChangeAsked, UserID: a.ID, SessionID: principal.SessionID})
 	return e.hand(ctx, l)
 }
 
@@ -72,6 +74,7 @@ type VerifyChangePhoneParams struct {
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) VerifyChangePhone(ctx context.Context, principal *Principal, p VerifyChangePhoneParams) (err error) {
 	defer e.begin(&ctx, "VerifyChangePhone").end(&err)
+	defer e.refusal(ctx, principal, "VerifyChangePhone", &err)
 	if e.config.SMS == nil {
 		return ErrDisabledEndpoint
 	}
@@ -177,6 +180,9 @@ func (e *Engine) checkCode(ctx context.Context, q store.TicketQuery, number, cod
 	if errors.Is(err, ErrInvalidTicket) && q.Kind == kindSMSOTP {
 		e.emit(ctx, Event{Type: EventSignInFailed, UserID: u.ID, Method: methodSMS, Code: CodeInvalidRequest})
 	}
+	if q.Kind == kindPhoneChange || q.Kind == kindDeanonymize {
+		e.refusedTicket(ctx, q.UserID, q.Kind, err)
+	}
 	return t, u, wrongCode(err)
 }
 
@@ -226,13 +232,18 @@ func (e *Engine) taking(ctx context.Context, number string, change func() error)
 		return err
 	}
 	now, unseen, none := e.now(), store.Conditions{Epoch: holder.Epoch, Disabled: true}, ""
+	lost := Event{Type: EventPhoneChanged, UserID: holder.ID, Detail: "taken"}
 	if holder.EmailKey == "" && holder.LastSeenAt.IsZero() {
+		lost.Type = EventUserDeleted
 		lookErr = e.store.DeleteUser(ctx, store.UserDeletion{UserID: holder.ID, Now: now, If: unseen})
 	} else {
 		_, lookErr = e.store.ChangeUser(ctx, store.UserChange{UserID: holder.ID, Now: now, If: unseen, Set: store.UserSet{Phone: &none}})
 	}
 	if lookErr != nil && !errors.Is(lookErr, store.ErrNotFound) && !errors.Is(lookErr, store.ErrUnmet{Condition: store.ConditionEpoch}) {
 		return fmt.Errorf("free a number: %w", lookErr)
+	}
+	if lookErr == nil {
+		e.emit(ctx, lost)
 	}
 	return change()
 }

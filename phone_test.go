@@ -312,7 +312,7 @@ func TestAGatewayThatFails(t *testing.T) {
 // countMessages is how many messages lie in the outbox.
 func countMessages(t *testing.T, e *authtest.Engine) int {
 	t.Helper()
-	due, err := e.Store.ClaimMessages(t.Context(), e.Clock.Now().Add(1000*time.Hour), e.Clock.Now().Add(2000*time.Hour), 100)
+	due, err := e.Store.ClaimMessages(t.Context(), store.MessageClaim{Now: e.Clock.Now().Add(1000 * time.Hour), Until: e.Clock.Now().Add(2000 * time.Hour), Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

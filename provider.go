@@ -108,6 +108,7 @@ type LinkProviderParams struct {
 // Errors: [ErrForbiddenAnonymous]; [ErrElevationRequired]; otherwise as at [Engine.StartProvider] and [Engine.User].
 func (e *Engine) LinkProvider(ctx context.Context, principal *Principal, p LinkProviderParams) (_ *ProviderStart, err error) {
 	defer e.begin(&ctx, "LinkProvider").end(&err)
+	defer e.refusal(ctx, principal, "LinkProvider", &err)
 	if e.config.Providers[p.Provider] == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -287,6 +288,7 @@ func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ 
 	a, state, err := e.returned(ctx, p)
 	presented(err)
 	if err != nil {
+		e.refusedTicket(ctx, uuid.Nil, kindState, err)
 		return r, err
 	}
 	r.State = a.State
@@ -305,6 +307,7 @@ func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ 
 	}
 	if refusal := p.Values.Get("error"); refusal != "" {
 		r.Refusal = &ProviderRefusal{shorten(refusal, 256), shorten(p.Values.Get("error_description"), 256), shorten(p.Values.Get("error_uri"), 256)}
+		e.emit(ctx, a.failed(p.Provider, ErrOAuthProviderError))
 		return r, ErrOAuthProviderError
 	}
 	back := provider.Return{Request: e.request(p.Provider, state, a), Secret: a.Secret, Values: p.Values}
@@ -323,7 +326,7 @@ func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ 
 		return nil
 	})
 	if err != nil {
-		e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.UserID, Method: methodOf(p.Provider), Code: codeOf(err)})
+		e.emit(ctx, a.failed(p.Provider, err))
 		if r.Refusal == nil {
 			e.tellOperator(ctx, p.Provider, err)
 		}
@@ -331,14 +334,16 @@ func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ 
 	}
 	who, err := e.somebody(p.Provider, profile)
 	if err != nil {
-		e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.UserID, Method: methodOf(p.Provider), Code: codeOf(err)})
+		e.emit(ctx, a.failed(p.Provider, err))
 		return r, err
 	}
 	if who.tokens, err = e.sealTokens(who.key, tokens); err != nil {
 		return r, err
 	}
 	if a.UserID != uuid.Nil {
-		err = e.finishLink(ctx, a, who)
+		if err = e.finishLink(ctx, a, who); err != nil {
+			e.emit(ctx, a.failed(p.Provider, err))
+		}
 		r.Linked = err == nil
 		return r, err
 	}
@@ -348,6 +353,14 @@ func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ 
 	}
 	r.SignInResult = *in
 	return r, nil
+}
+
+// failed is the event of an attempt that came to nothing.
+func (a *attempt) failed(name string, err error) Event {
+	if a.UserID == uuid.Nil {
+		return Event{Type: EventSignInFailed, Method: methodOf(name), Code: codeOf(err)}
+	}
+	return Event{Type: EventIdentityLinkFailed, UserID: a.UserID, SessionID: a.SessionID, Detail: name, Code: codeOf(err)}
 }
 
 // returned finds the attempt of a browser that has come back, which ends with this.

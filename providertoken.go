@@ -84,6 +84,7 @@ func tokensOf(key store.IdentityKey) []byte { return []byte(key.Provider + "\x00
 // access token; otherwise as at [Engine.User].
 func (e *Engine) ProviderTokens(ctx context.Context, principal *Principal, name string) (_ *ProviderTokens, err error) {
 	defer e.begin(&ctx, "ProviderTokens").end(&err)
+	defer e.refusal(ctx, principal, "ProviderTokens", &err)
 	if e.config.Providers[name] == nil || e.config.ForgetProviderTokens {
 		return nil, ErrDisabledEndpoint
 	}
@@ -113,6 +114,7 @@ func (e *Engine) ProviderTokens(ctx context.Context, principal *Principal, name 
 	if err != nil {
 		return nil, unprotected(err)
 	}
+	e.emit(ctx, Event{Type: EventProviderTokensTaken, UserID: a.ID, SessionID: principal.SessionID, Detail: name})
 	return e.providerTokens(kept), nil
 }
 
@@ -147,6 +149,7 @@ func (RefreshProviderTokensParams) LogValue() slog.Value { return slog.StringVal
 // has no refresh tokens; [ErrElevationRequired] in a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) RefreshProviderTokens(ctx context.Context, principal *Principal, p RefreshProviderTokensParams) (_ *ProviderTokens, err error) {
 	defer e.begin(&ctx, "RefreshProviderTokens").end(&err)
+	defer e.refusal(ctx, principal, "RefreshProviderTokens", &err)
 	if e.config.Providers[p.Provider] == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -163,6 +166,7 @@ func (e *Engine) RefreshProviderTokens(ctx context.Context, principal *Principal
 	if err != nil {
 		return nil, err
 	}
+	e.emit(ctx, Event{Type: EventProviderTokensRenewed, UserID: principal.UserID, SessionID: principal.SessionID, Detail: p.Provider})
 	return e.providerTokens(keptTokens{t.AccessToken, t.RefreshToken, t.ExpiresAt}), nil
 }
 
@@ -214,8 +218,11 @@ func (e *Engine) RefreshKeptProviderTokens(ctx context.Context, userID uuid.UUID
 		return nil // the user has come in again meanwhile, and there are newer ones; or has got theirs
 	case errors.Is(err, store.ErrNotFound):
 		return ErrNotFound.because(err)
+	case err != nil:
+		return err
 	}
-	return err
+	e.emit(ctx, Event{Type: EventProviderTokensRenewed, UserID: a.ID, Detail: name})
+	return nil
 }
 
 // renew asks a provider for new tokens.

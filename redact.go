@@ -12,6 +12,12 @@ import (
 // hide prints what stands for a secret.
 func hide(f fmt.State) { _, _ = io.WriteString(f, redacted) }
 
+// Format keeps the tokens out of logs.
+func (SignInResult) Format(f fmt.State, _ rune) { hide(f) }
+
+// LogValue is [SignInResult.Format] for package slog.
+func (SignInResult) LogValue() slog.Value { return slog.StringValue(redacted) }
+
 // Format keeps the ticket out of logs.
 func (VerifyTicketParams) Format(f fmt.State, _ rune) { hide(f) }
 
@@ -59,3 +65,21 @@ func (SignOutParams) Format(f fmt.State, _ rune) { hide(f) }
 
 // LogValue is [SignOutParams.Format] for package slog.
 func (SignOutParams) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Format keeps the challenge out of logs.
+func (RequestOptions) Format(f fmt.State, _ rune) { hide(f) }
+
+// LogValue is [RequestOptions.Format] for package slog.
+func (RequestOptions) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Format keeps the challenge out of logs.
+func (CreationOptions) Format(f fmt.State, _ rune) { hide(f) }
+
+// LogValue is [CreationOptions.Format] for package slog.
+func (CreationOptions) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Format keeps the challenge out of logs.
+func (Elevation) Format(f fmt.State, _ rune) { hide(f) }
+
+// LogValue is [Elevation.Format] for package slog.
+func (Elevation) LogValue() slog.Value { return slog.StringValue(redacted) }

@@ -101,6 +101,7 @@ func (e *Engine) securityKeys(u *store.User, keys []store.SecurityKey) *Security
 // otherwise as at [Engine.User].
 func (e *Engine) ListSecurityKeys(ctx context.Context, principal *Principal) (_ *SecurityKeys, err error) {
 	defer e.begin(&ctx, "ListSecurityKeys").end(&err)
+	defer e.refusal(ctx, principal, "ListSecurityKeys", &err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -124,6 +125,7 @@ type RenameSecurityKeyParams struct {
 // [Engine.User].
 func (e *Engine) RenameSecurityKey(ctx context.Context, principal *Principal, p RenameSecurityKeyParams) (_ *SecurityKeys, err error) {
 	defer e.begin(&ctx, "RenameSecurityKey").end(&err)
+	defer e.refusal(ctx, principal, "RenameSecurityKey", &err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -170,6 +172,7 @@ type RemoveSecurityKeyParams struct {
 // otherwise as at [Engine.User].
 func (e *Engine) RemoveSecurityKey(ctx context.Context, principal *Principal, p RemoveSecurityKeyParams) (_ *SecurityKeys, err error) {
 	defer e.begin(&ctx, "RemoveSecurityKey").end(&err)
+	defer e.refusal(ctx, principal, "RemoveSecurityKey", &err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}

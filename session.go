@@ -123,7 +123,11 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 	}
 	e.brought(ctx, in.visit, &row, told)
 	session.User = publicUser(&user)
-	e.emit(ctx, Event{Type: EventSignedIn, UserID: user.ID, SessionID: row.ID, Method: in.method})
+	signedIn := Event{Type: EventSignedIn, UserID: user.ID, SessionID: row.ID, Method: in.method}
+	if in.pat != nil {
+		signedIn.Detail = in.pat.ID.String()
+	}
+	e.emit(ctx, signedIn)
 	return &SignInResult{Session: session}, nil
 }
 
@@ -284,6 +288,7 @@ type SignOutParams struct {
 // token.
 func (e *Engine) SignOut(ctx context.Context, principal *Principal, p SignOutParams) (err error) {
 	defer e.begin(&ctx, "SignOut").end(&err)
+	defer e.refusal(ctx, principal, "SignOut", &err)
 	if p.All {
 		return e.signOutAll(ctx, principal, p.PATs)
 	}
@@ -327,6 +332,7 @@ func (e *Engine) signOutAll(ctx context.Context, principal *Principal, pats bool
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
 func (e *Engine) ListSessions(ctx context.Context, principal *Principal) (_ []SessionDetails, err error) {
 	defer e.begin(&ctx, "ListSessions").end(&err)
+	defer e.refusal(ctx, principal, "ListSessions", &err)
 	a, err := e.ownAccount(ctx, principal, store.WithSessions)
 	if err != nil {
 		return nil, err
@@ -352,6 +358,7 @@ func sessionDetails(sessions []store.Session, current uuid.UUID) []SessionDetail
 // personal access token, which [Engine.SignOut] ends; otherwise as at [Engine.User].
 func (e *Engine) RevokeSession(ctx context.Context, principal *Principal, id uuid.UUID) (err error) {
 	defer e.begin(&ctx, "RevokeSession").end(&err)
+	defer e.refusal(ctx, principal, "RevokeSession", &err)
 	if _, err := e.ownAccount(ctx, principal, 0); err != nil {
 		return err
 	}

@@ -97,7 +97,8 @@ func taken(err error) error {
 }
 
 // signUpTaken is a sign-up with an address whose owner has proven it.
-func (e *Engine) signUpTaken(ctx context.Context, owner store.User) (*SignInResult, error) {
+func (e *Engine) signUpTaken(ctx context.Context, owner store.User, method string) (*SignInResult, error) {
+	e.emit(ctx, Event{Type: EventSignUpFailed, UserID: owner.ID, Method: method, Code: CodeEmailAlreadyInUse})
 	if !e.config.ConcealErrors {
 		return nil, ErrEmailAlreadyInUse
 	}

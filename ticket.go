@@ -266,6 +266,7 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 		return nil, err
 	}
 	kind, _, _ := strings.Cut(p.Ticket, ":")
+	defer func() { e.refusedTicket(ctx, uuid.Nil, kind, err) }()
 	switch kind {
 	case kindVerifyEmail, kindPasswordReset, kindEmailChange:
 	case kindMagicLink:
@@ -273,6 +274,7 @@ func (e *Engine) VerifyTicket(ctx context.Context, p VerifyTicketParams) (_ *Ver
 			return nil, ErrDisabledEndpoint
 		}
 	default:
+		kind = ""
 		return nil, ErrInvalidTicket
 	}
 	presented, err := e.mayPresent(ctx)
@@ -310,7 +312,11 @@ func (e *Engine) enterByAddress(ctx context.Context, u store.User, t store.Ticke
 		return nil, spent(overtaken(err))
 	}
 	if first {
-		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID})
+		detail := displaced
+		if t.Kind == kindVerifyEmail {
+			detail = ""
+		}
+		e.emit(ctx, Event{Type: EventEmailVerified, UserID: u.ID, SessionID: sessionOf(in), Detail: detail})
 	}
 	return in, nil
 }
@@ -335,6 +341,20 @@ func (e *Engine) proven(u *store.User, kind string, c *store.UserChange) {
 	displace(c)
 	u.TOTPSecret = nil // nobody is asked for a second factor that is being dropped
 	c.Set.Phone, c.Set.PhoneVerified = &none, &nobody
+}
+
+// Details of events.
+const (
+	displaced    = "displaced"
+	byTheService = "by the service"
+)
+
+// sessionOf is the session that a way in led to, if it did.
+func sessionOf(in *SignInResult) uuid.UUID {
+	if in.Session == nil {
+		return uuid.Nil
+	}
+	return in.Session.RefreshTokenID
 }
 
 // displace adds to a change that every way in goes, but for the address and the number.

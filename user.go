@@ -193,6 +193,7 @@ func (e *Engine) signUp(ctx context.Context, u store.User, method string) (store
 		DefaultRole: u.DefaultRole, Roles: slices.Clone(u.Roles), Metadata: u.Metadata,
 	}
 	if err := hook("BeforeSignUp", func() error { return h(ctx, s) }); err != nil {
+		e.emit(ctx, Event{Type: EventSignUpFailed, Method: method, Code: codeOf(err)})
 		return u, err
 	}
 	// A hook can narrow what a user gets and never widen it.
@@ -378,6 +379,19 @@ func (e *Engine) UpdateUser(ctx context.Context, id uuid.UUID, p UserUpdate) (_ 
 		return nil, fmt.Errorf("change user: %w", err)
 	}
 	e.emit(ctx, Event{Type: EventUserUpdated, UserID: id})
+	if p.Disabled != nil {
+		what := EventUserEnabled
+		if *p.Disabled {
+			what = EventUserDisabled
+		}
+		e.emit(ctx, Event{Type: what, UserID: id})
+	}
+	if p.Roles != nil || p.DefaultRole != nil {
+		e.emit(ctx, Event{Type: EventRolesChanged, UserID: id})
+	}
+	if p.EmailVerified != nil && *p.EmailVerified {
+		e.emit(ctx, Event{Type: EventEmailVerified, UserID: id, Detail: byTheService})
+	}
 	return publicUser(&u), nil
 }
 

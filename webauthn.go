@@ -266,7 +266,7 @@ func (e *Engine) alreadyThere(ctx context.Context, key *store.SecurityKey, email
 // key is always another proof than the one before.
 func (e *Engine) signUpKeyAgain(ctx context.Context, n newcomer, a *store.Account) (*SignInResult, error) {
 	if !pending(&a.User) {
-		return e.signUpTaken(ctx, a.User)
+		return e.signUpTaken(ctx, a.User, methodWebAuthn)
 	}
 	in, err := e.replaceSignUp(ctx, a.User, n)
 	return in, refused(err)
@@ -424,6 +424,7 @@ func (e *Engine) VerifySignInWebAuthn(ctx context.Context, p VerifySignInWebAuth
 // [ErrInvalidRequest] if the user has Config.WebAuthn.MaxPerUser keys; otherwise as at [Engine.User].
 func (e *Engine) AddSecurityKey(ctx context.Context, principal *Principal) (_ *CreationOptions, err error) {
 	defer e.begin(&ctx, "AddSecurityKey").end(&err)
+	defer e.refusal(ctx, principal, "AddSecurityKey", &err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -470,6 +471,7 @@ type VerifyAddSecurityKeyParams struct {
 // account's state, as at [Engine.User].
 func (e *Engine) VerifyAddSecurityKey(ctx context.Context, principal *Principal, p VerifyAddSecurityKeyParams) (_ *SecurityKey, err error) {
 	defer e.begin(&ctx, "VerifyAddSecurityKey").end(&err)
+	defer e.refusal(ctx, principal, "VerifyAddSecurityKey", &err)
 	if e.config.WebAuthn == nil {
 		return nil, ErrDisabledEndpoint
 	}
@@ -601,6 +603,7 @@ func (e *Engine) challenge(ctx context.Context, kind, slot string, userID uuid.U
 func (e *Engine) presented(ctx context.Context, kind, challenge string, data any) (uuid.UUID, store.User, error) {
 	t, u, err := e.check(ctx, kind, kind+":"+challenge, data)
 	if errors.Is(err, ErrInvalidTicket) {
+		e.refusedTicket(ctx, uuid.Nil, kind, err)
 		return t.ID, u, errCredential.because(err)
 	}
 	return t.ID, u, err

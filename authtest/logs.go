@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +38,7 @@ func (l *Logs) Logger() *slog.Logger { return slog.New(l.handler) }
 func (l *Logs) String() string { return l.buffer.String() }
 
 // AssertAbsent fails the test for each of the secrets that is in the logs, as it is or as a logger might show it:
-// quoted, or as bytes. It shows the line. An empty secret, which a test that lost its secret would look for, fails the test too.
+// quoted, or as bytes (see [Shows]). It shows the line. An empty secret, which a test that lost its secret would look for, fails the test too.
 func (l *Logs) AssertAbsent(t testing.TB, secrets ...string) {
 	t.Helper()
 	logged := l.String()
@@ -56,16 +58,39 @@ func (l *Logs) AssertAbsent(t testing.TB, secrets ...string) {
 	}
 }
 
-// spellings are the forms in which the handlers write a string, or the bytes of one.
+// Shows reports whether there is a secret in a text: as it is, quoted, escaped for a URL, in hexadecimal, as a list of bytes, or in
+// base64 of either alphabet, also as a part of something longer. It is false for an empty secret.
+func Shows(text, secret string) bool {
+	if secret == "" {
+		return false
+	}
+	return slices.ContainsFunc(spellings(secret), func(form string) bool { return strings.Contains(text, form) })
+}
+
+// spellings are the forms in which a string, or the bytes of one, may be written.
 func spellings(s string) []string {
 	quoted := strconv.Quote(s)
 	numbers := fmt.Sprint([]byte(s))
 	forms := []string{
 		s,
 		quoted[1 : len(quoted)-1],
-		base64.RawStdEncoding.EncodeToString([]byte(s)),
 		hex.EncodeToString([]byte(s)),
+		strings.ToUpper(hex.EncodeToString([]byte(s))),
 		numbers[1 : len(numbers)-1],
+		url.QueryEscape(s),
+		url.PathEscape(s),
+	}
+	for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		forms = append(forms, alphabet.EncodeToString([]byte(s)))
+		// Within something longer it may begin at the second or third byte of a group, whose first characters are then others',
+		// as are the last.
+		for before := range 3 {
+			whole := alphabet.EncodeToString(append(make([]byte, before), s...))
+			from, to := (before*8+5)/6, (before+len(s))*8/6
+			if part := whole[from:to]; len(part) >= 8 {
+				forms = append(forms, part)
+			}
+		}
 	}
 	for _, escapeHTML := range []bool{false, true} {
 		var b bytes.Buffer

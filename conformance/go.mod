@@ -13,6 +13,7 @@ require (
 	github.com/ostiary/auth/mail/smtpmail v0.0.0
 	github.com/ostiary/auth/store/pgstore v0.0.0
 	github.com/ostiary/auth/store/sqlitestore v0.0.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	golang.org/x/net v0.62.0
 	modernc.org/sqlite v1.46.1
 )

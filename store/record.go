@@ -28,6 +28,16 @@ type Message struct {
 	Dead      bool // given up; kept for the operator
 }
 
+// MessageClaim says which messages of the outbox somebody wants to deliver.
+type MessageClaim struct {
+	Now   time.Time // they are due at this time
+	Until time.Time // they are hidden until then
+	Limit int       // at most this many; at least 1
+
+	Channel string   // of this channel; empty for any
+	Except  []string // where Channel is empty, of none of these
+}
+
 // Settlement ends a delivery attempt: the message was delivered and goes; or it is given up and stays as dead; or it
 // may be claimed again at RetryAt.
 type Settlement struct {

@@ -112,10 +112,13 @@ type Store interface {
 	// did. Replicas that rotate at the same moment so make one key.
 	AddSigningKey(ctx context.Context, k SigningKey, since time.Time) (bool, error)
 
-	// ClaimMessages takes up to limit messages of the outbox that are due at now, oldest first, counts an attempt for
-	// each and hides them until the given time: whoever claims one has until then to settle it. No message is claimed
-	// twice at once.
-	ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]Message, error)
+	// PutMessages adds messages to the outbox: all of them, or none. It returns [ErrConflict] where the id of one is taken.
+	PutMessages(ctx context.Context, messages []Message) error
+
+	// ClaimMessages takes messages of the outbox that are due, oldest first, counts an attempt for each and hides them
+	// until c.Until: whoever claims one has until then to settle it. No message is claimed twice at once. What waits in
+	// other channels neither keeps a message from being claimed nor makes that slower.
+	ClaimMessages(ctx context.Context, c MessageClaim) ([]Message, error)
 
 	// SettleMessage ends a delivery attempt. A message that is gone already is no error.
 	SettleMessage(ctx context.Context, s Settlement) error

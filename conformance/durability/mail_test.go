@@ -411,8 +411,8 @@ type watched struct {
 	idle chan struct{}
 }
 
-func (w watched) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
-	list, err := w.Store.ClaimMessages(ctx, now, until, limit)
+func (w watched) ClaimMessages(ctx context.Context, c store.MessageClaim) ([]store.Message, error) {
+	list, err := w.Store.ClaimMessages(ctx, c)
 	if err == nil && len(list) == 0 {
 		w.once.Do(func() { close(w.idle) })
 	}

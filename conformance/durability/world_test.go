@@ -186,8 +186,8 @@ type outbox struct {
 	end context.CancelCauseFunc
 }
 
-func (o outbox) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
-	list, err := o.Store.ClaimMessages(ctx, now, until, limit)
+func (o outbox) ClaimMessages(ctx context.Context, c store.MessageClaim) ([]store.Message, error) {
+	list, err := o.Store.ClaimMessages(ctx, c)
 	switch {
 	case err != nil:
 		o.end(err)

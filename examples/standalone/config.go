@@ -107,6 +107,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 		}
 	}
 	identityProviders(e, &s.auth)
+	s.auth.Webhooks = webhooks(e)
 	for _, way := range []struct {
 		variable string
 		turnOn   func()
@@ -376,6 +377,9 @@ func variable(field string) string {
 		{"Elevation.Mode", "AUTH_REQUIRE_ELEVATED_CLAIM"},
 		{"Providers", "AUTH_OIDC_PROVIDERS"}, // the names of the others are ours
 		{"IDTokens", "AUTH_OIDC_PROVIDERS"},
+		{"Webhooks[0].URL", "AUTH_WEBHOOK_URL"},
+		{"Webhooks[0].Events", "AUTH_WEBHOOK_EVENTS"},
+		{"Webhooks", "AUTH_WEBHOOK_SECRETS"},
 		{"AllowedOrigins", "AUTH_CORS_ALLOWED_ORIGINS"},
 		{"TrustedProxies", "AUTH_TRUSTED_PROXIES"},
 	} {

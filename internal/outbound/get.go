@@ -22,15 +22,36 @@ func Get(ctx context.Context, c *http.Client, from, accessToken string) ([]byte,
 	return Do(c, request)
 }
 
+// skim is how much of an answer that nobody reads is read all the same, so that its connection can be used again.
+const skim = 4 << 10
+
+// Send makes a request and returns the status and the header of the answer, whatever they are, and nothing of its body. Its
+// errors repeat neither the URL nor what the server says.
+func Send(c *http.Client, request *http.Request) (status int, header http.Header, err error) {
+	response, err := answer(c, request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	_, _ = io.CopyN(io.Discard, response.Body, skim)
+	return response.StatusCode, response.Header, nil
+}
+
+// answer makes a request that says who makes it. Its errors do not repeat the URL.
+func answer(c *http.Client, request *http.Request) (*http.Response, error) {
+	request.Header.Set("User-Agent", "ostiary-auth") // GitHub refuses requests without
+	response, err := c.Do(request)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	return response, err
+}
+
 // Do makes a request and returns the body and the header of the answer, whose status must be 200. Its errors repeat neither the
 // URL nor what the server says.
 func Do(c *http.Client, request *http.Request) ([]byte, http.Header, error) {
-	request.Header.Set("User-Agent", "ostiary-auth") // GitHub refuses requests without
-	response, err := c.Do(request)
+	response, err := answer(c, request)
 	if err != nil {
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err
-		}
 		return nil, nil, err
 	}
 	defer response.Body.Close()

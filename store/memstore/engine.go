@@ -53,8 +53,18 @@ func (s *Store) AddSigningKey(ctx context.Context, k store.SigningKey, since tim
 	return true, nil
 }
 
+// PutMessages implements [store.Store].
+func (s *Store) PutMessages(ctx context.Context, messages []store.Message) (err error) {
+	w, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.leave(w)
+	return s.atomically(func() error { return s.addMessages(messages) })
+}
+
 // ClaimMessages implements [store.Store]. It looks at the whole outbox.
-func (s *Store) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
+func (s *Store) ClaimMessages(ctx context.Context, c store.MessageClaim) ([]store.Message, error) {
 	w, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -62,22 +72,30 @@ func (s *Store) ClaimMessages(ctx context.Context, now, until time.Time, limit i
 	defer s.leave(w)
 	var due []*store.Message
 	for _, m := range s.outbox {
-		if !m.Dead && !m.NextAt.After(now) {
+		if !m.Dead && !m.NextAt.After(c.Now) && wants(&c, m.Channel) {
 			due = append(due, m)
 		}
 	}
 	slices.SortFunc(due, func(a, b *store.Message) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), compareIDs(a.ID, b.ID))
 	})
-	claimed := make([]store.Message, min(limit, len(due)))
+	claimed := make([]store.Message, min(c.Limit, len(due)))
 	for i := range claimed {
 		m := *due[i]
 		m.Attempts++
-		m.NextAt = until
+		m.NextAt = c.Until
 		put(&s.journal, s.outbox, m.ID, &m)
 		claimed[i] = cloneMessage(&m)
 	}
 	return claimed, nil
+}
+
+// wants reports whether a claim is for messages of a channel.
+func wants(c *store.MessageClaim, channel string) bool {
+	if c.Channel != "" {
+		return channel == c.Channel
+	}
+	return !slices.Contains(c.Except, channel)
 }
 
 // SettleMessage implements [store.Store].

@@ -16,7 +16,8 @@ type fixed struct {
 	take, check [ticketForms]string
 
 	signingKeys, lockSigningKeys, addSigningKey             string
-	claimMessages, settle, resettle                         string
+	putMessages, claimMessages, claimMessagesOf             string
+	settle, resettle                                        string
 	appendEvents                                            string
 	events, eventsOfUser, eventsOfType, eventsOfUserAndType string
 	requeueSessions, requeueUsers, purge                    string
@@ -48,16 +49,13 @@ func newFixed(tables *strings.Replacer) fixed {
 			SELECT $1::text, $2::text, $3::bytea, $4::timestamptz, $5::timestamptz, $6::timestamptz
 			WHERE NOT EXISTS (SELECT 1 FROM {schema}.signing_keys WHERE created_at > $7::timestamptz)`,
 
-		// MATERIALIZED keeps the planner from looking more than once for what is due, and finding more than the limit.
-		claimMessages: `WITH due AS MATERIALIZED (
-			SELECT id FROM {schema}.messages WHERE NOT dead AND next_at <= $1::timestamptz
-			ORDER BY created_at LIMIT $3::bigint FOR UPDATE SKIP LOCKED
-		)
-		UPDATE {schema}.messages AS m SET attempts = m.attempts + 1, next_at = $2::timestamptz
-		FROM due WHERE m.id = due.id
-		RETURNING m.id, m.channel, m.body, m.created_at, m.next_at, m.attempts, m.dead`,
-		settle:   `DELETE FROM {schema}.messages WHERE id = $1::uuid`,
-		resettle: `UPDATE {schema}.messages SET dead = $2::boolean, next_at = $3::timestamptz WHERE id = $1::uuid`,
+		putMessages: `INSERT INTO {schema}.messages (id, created_at, next_at, attempts, dead, channel, body)
+			SELECT m.* FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::boolean[], $6::text[],
+			$7::bytea[]) AS m`,
+		claimMessages:   claim(`channel <> ALL ($4::text[])`),
+		claimMessagesOf: claim(`channel = $4::text`),
+		settle:          `DELETE FROM {schema}.messages WHERE id = $1::uuid`,
+		resettle:        `UPDATE {schema}.messages SET dead = $2::boolean, next_at = $3::timestamptz WHERE id = $1::uuid`,
 
 		appendEvents: `INSERT INTO {schema}.events (id, at, user_id, session_id, type, address, detail)
 			SELECT e.id, e.at, e.user_id, e.session_id, e.type, e.address, e.detail::jsonb FROM unnest(
@@ -96,7 +94,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		&f.users,
 		&f.rotate, &f.rotateAny, &f.present, &f.presentAny, &f.unrotate, &f.endSessions, &f.endSessionsOf,
 		&f.putTicket,
-		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.claimMessages, &f.settle, &f.resettle,
+		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.putMessages, &f.claimMessages, &f.claimMessagesOf, &f.settle, &f.resettle,
 		&f.appendEvents, &f.events, &f.eventsOfUser, &f.eventsOfType, &f.eventsOfUserAndType,
 		&f.requeueSessions, &f.requeueUsers, &f.purge,
 	} {
@@ -151,3 +149,15 @@ const sqlPurge = `WITH s AS (
 	DELETE FROM {schema}.users WHERE id IN (SELECT id FROM gone WHERE kind = 'u')
 )
 SELECT count(*) FROM gone`
+
+// claim takes due messages. MATERIALIZED keeps the planner from looking more than once for what is due, and finding more than
+// the limit.
+func claim(which string) string {
+	return `WITH due AS MATERIALIZED (
+			SELECT id FROM {schema}.messages WHERE ` + which + ` AND NOT dead AND next_at <= $1::timestamptz
+			ORDER BY created_at LIMIT $3::bigint FOR UPDATE SKIP LOCKED
+		)
+		UPDATE {schema}.messages AS m SET attempts = m.attempts + 1, next_at = $2::timestamptz
+		FROM due WHERE m.id = due.id
+		RETURNING m.id, m.channel, m.body, m.created_at, m.next_at, m.attempts, m.dead`
+}

@@ -285,9 +285,20 @@ var operations = []operation{
 			return err
 		}, nil
 	}},
+	{"PutMessages", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			return s.PutMessages(ctx, []store.Message{{ID: uuid.New(), Channel: "a"}, {ID: uuid.New(), Channel: "b"}})
+		}, nil
+	}},
 	{"ClaimMessages", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
-			_, err := s.ClaimMessages(ctx, base, base.Add(time.Minute), 10)
+			_, err := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Minute), Limit: 10})
+			return err
+		}, nil
+	}},
+	{"ClaimMessages of a channel", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			_, err := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Minute), Limit: 10, Channel: "a"})
 			return err
 		}, nil
 	}},

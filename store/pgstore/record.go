@@ -66,12 +66,34 @@ func (s *Store) AddSigningKey(ctx context.Context, k store.SigningKey, since tim
 	return n > 0, nil
 }
 
+// PutMessages implements [store.Store].
+func (s *Store) PutMessages(ctx context.Context, messages []store.Message) error {
+	if len(messages) == 0 {
+		return ctx.Err()
+	}
+	return wrap("put messages", s.run(ctx, write, statement{
+		sql: s.fixed.putMessages,
+		args: []any{
+			column(messages, func(m *store.Message) pgtype.UUID { return ref(m.ID) }),
+			column(messages, func(m *store.Message) time.Time { return m.CreatedAt }),
+			column(messages, func(m *store.Message) time.Time { return m.NextAt }),
+			column(messages, func(m *store.Message) int64 { return int64(m.Attempts) }),
+			column(messages, func(m *store.Message) bool { return m.Dead }),
+			column(messages, func(m *store.Message) string { return m.Channel }),
+			column(messages, func(m *store.Message) []byte { return full(m.Body) }),
+		},
+	}))
+}
+
 // ClaimMessages implements [store.Store].
-func (s *Store) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
+func (s *Store) ClaimMessages(ctx context.Context, c store.MessageClaim) ([]store.Message, error) {
+	sql, args := s.fixed.claimMessages, []any{c.Now, c.Until, max(c.Limit, 0), append([]string{}, c.Except...)}
+	if c.Channel != "" {
+		sql, args[3] = s.fixed.claimMessagesOf, c.Channel
+	}
 	var list []store.Message
 	err := s.run(ctx, write, statement{
-		s.fixed.claimMessages,
-		[]any{now, until, max(limit, 0)},
+		sql, args,
 		func(rows pgx.Rows) error {
 			list = nil
 			for rows.Next() {

@@ -186,7 +186,7 @@ func TestWhatWasAcknowledgedSurvivesTheDeathOfTheProcess(t *testing.T) { // ST-0
 	s := open(t, path)
 	messages := map[uuid.UUID]bool{}
 	for {
-		list, err := s.ClaimMessages(t.Context(), start, start.Add(time.Hour), 1000)
+		list, err := s.ClaimMessages(t.Context(), store.MessageClaim{Now: start, Until: start.Add(time.Hour), Limit: 1000})
 		wants(t, err, nil)
 		if len(list) == 0 {
 			break

@@ -38,19 +38,28 @@ func (s *Store) AddSigningKey(ctx context.Context, k store.SigningKey, since tim
 	return added && err == nil, err
 }
 
+// PutMessages implements [store.Store].
+func (s *Store) PutMessages(ctx context.Context, messages []store.Message) error {
+	return s.write(ctx, func(o *op) error { return o.addMessages(messages) })
+}
+
 // ClaimMessages implements [store.Store].
-func (s *Store) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
+func (s *Store) ClaimMessages(ctx context.Context, c store.MessageClaim) ([]store.Message, error) {
 	var claimed []store.Message
 	err := s.write(ctx, func(o *op) (err error) {
-		claimed, err = all(o, dueMessages, messageDest, micros(now), limit)
+		if c.Channel != "" {
+			claimed, err = all(o, dueMessagesOf, messageDest, c.Channel, micros(c.Now), c.Limit)
+		} else {
+			claimed, err = all(o, dueMessages, messageDest, array(c.Except), micros(c.Now), c.Limit)
+		}
 		if err != nil {
 			return err
 		}
 		for i := range claimed {
 			m := &claimed[i]
 			m.Attempts++
-			m.NextAt = until
-			if _, err := o.exec(claimMessage, micros(until), m.ID[:]); err != nil {
+			m.NextAt = c.Until
+			if _, err := o.exec(claimMessage, micros(c.Until), m.ID[:]); err != nil {
 				return err
 			}
 		}

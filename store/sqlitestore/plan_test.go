@@ -56,6 +56,7 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 		signingKeys:        {"SCAN auth_signing_keys", "USE TEMP B-TREE FOR ORDER BY"},
 		hasSigningKeySince: {"SCAN auth_signing_keys"}, // a handful
 		purgeSigningKeys:   {"SCAN auth_signing_keys"},
+		dueMessages:        {"SCAN json_each"},
 	}
 	for st := range statements {
 		text := st.text("auth_")
@@ -95,7 +96,7 @@ func TestTheHotStatementsUseTheirIndexes(t *testing.T) {
 		ticketBySecret:   {"SEARCH auth_tickets USING INDEX auth_tickets_hash (kind=? AND hash=?)"},
 		ticketsOf:        {"SEARCH auth_tickets USING INDEX auth_tickets_user_id (user_id=? AND kind=?)"},
 		clearSlot:        {"SEARCH auth_tickets USING INDEX sqlite_autoindex_auth_tickets_2 (kind=? AND slot=?)"},
-		dueMessages:      {"SCAN auth_messages USING INDEX auth_messages_due", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
+		dueMessagesOf:    {"SEARCH auth_messages USING INDEX auth_messages_due (channel=?)", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
 		eventsOfUser:     {"SEARCH auth_events USING INDEX auth_events_user_id (user_id=? AND rowid<?)"},
 		eventsOfType:     {"SEARCH auth_events USING INDEX auth_events_type (type=? AND rowid<?)"},
 		usersAfter:       {"SEARCH auth_users USING INDEX sqlite_autoindex_auth_users_1 (id>?)"},

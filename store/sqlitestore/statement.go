@@ -82,6 +82,7 @@ const (
 	hasSigningKeySince
 
 	addMessage
+	dueMessagesOf
 	dueMessages
 	claimMessage
 	removeMessage
@@ -195,7 +196,9 @@ var texts = [statements]struct{ purpose, text string }{
 
 	addMessage: {"write a message", insert("{messages}", messageColumns)},
 	// Messages of the same instant leave in the order in which they were written.
-	dueMessages:     {"find messages", "SELECT " + messageColumns + " FROM {messages} WHERE dead = 0 AND next_at <= ? ORDER BY created_at, rowid LIMIT ?"},
+	dueMessagesOf: {"find messages", "SELECT " + messageColumns + " FROM {messages} WHERE channel = ? AND dead = 0 AND next_at <= ? ORDER BY created_at, rowid LIMIT ?"},
+	dueMessages: {"find messages", "SELECT " + messageColumns + " FROM {messages} WHERE channel NOT IN (SELECT value FROM json_each(?)) " +
+		"AND dead = 0 AND next_at <= ? ORDER BY created_at, rowid LIMIT ?"},
 	claimMessage:    {"claim a message", "UPDATE {messages} SET attempts = attempts + 1, next_at = ? WHERE id = ?"},
 	removeMessage:   {"settle a message", "DELETE FROM {messages} WHERE id = ?"},
 	postponeMessage: {"settle a message", "UPDATE {messages} SET dead = ?, next_at = ? WHERE id = ?"},

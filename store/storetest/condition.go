@@ -542,7 +542,7 @@ func refusesChange(t *testing.T, s store.Store, c store.UserChange, want error) 
 	if c.Ticket != nil && lies(t, s, *c.Ticket) {
 		t.Error("the ticket of the change was left behind")
 	}
-	list, err := s.ClaimMessages(t.Context(), base, base, 1000)
+	list, err := s.ClaimMessages(t.Context(), store.MessageClaim{Now: base, Until: base, Limit: 1000})
 	wants(t, err, nil)
 	for _, m := range list {
 		if m.ID == mark.ID {

@@ -82,8 +82,11 @@ func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(conte
 			_, err := s.AddSigningKey(ctx, newSigningKey(), base.Add(time.Hour))
 			return err
 		},
+		"PutMessages": func(ctx context.Context) error {
+			return s.PutMessages(ctx, []store.Message{newMessage()})
+		},
 		"ClaimMessages": func(ctx context.Context) error {
-			_, err := s.ClaimMessages(ctx, base, base.Add(time.Hour), 10)
+			_, err := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Hour), Limit: 10})
 			return err
 		},
 		"SettleMessage": func(ctx context.Context) error {

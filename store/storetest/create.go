@@ -226,7 +226,7 @@ var createTests = []test{
 			_, err7 := s.CreateUser(ctx, newPerson())
 			_, err8 := s.Purge(ctx, store.Purge{Now: base.AddDate(1, 0, 0), Limit: 100})
 			err9 := s.DeleteUser(ctx, deletion(neighbour.ID, newMessage()))
-			_, err10 := s.ClaimMessages(ctx, base, base.Add(time.Hour), 100)
+			_, err10 := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Hour), Limit: 100})
 			if err := errors.Join(
 				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, s.PutTicket(ctx, stray),
 				s.AppendEvents(ctx, []store.Event{newEvent(u.ID, "within")}),
@@ -243,7 +243,7 @@ var createTests = []test{
 		if _, _, err := s.CheckTicket(t.Context(), bySecret(budget, base)); err != nil {
 			t.Errorf("the only try, which Within took, did not come back: %v", err)
 		}
-		claimed, err := s.ClaimMessages(t.Context(), base, base.Add(time.Hour), 100)
+		claimed, err := s.ClaimMessages(t.Context(), store.MessageClaim{Now: base, Until: base.Add(time.Hour), Limit: 100})
 		wants(t, err, nil)
 		if len(claimed) != len(first.Messages) {
 			t.Errorf("%d messages in the outbox, want %d", len(claimed), len(first.Messages))

@@ -45,7 +45,7 @@ var deleteTests = []test{
 			})
 			wants(t, err, store.ErrNotFound)
 		}
-		claimed, err := s.ClaimMessages(t.Context(), base, base.Add(time.Hour), 100)
+		claimed, err := s.ClaimMessages(t.Context(), store.MessageClaim{Now: base, Until: base.Add(time.Hour), Limit: 100})
 		wants(t, err, nil)
 		if len(claimed) != 2 {
 			t.Errorf("%d messages were written, want 2", len(claimed))
@@ -226,7 +226,7 @@ func refusesDeletion(t *testing.T, s store.Store, d store.UserDeletion, want err
 	before := look(t, s)
 	wants(t, s.DeleteUser(t.Context(), d), want)
 	unchanged(t, s, before)
-	list, err := s.ClaimMessages(t.Context(), base, base, 1000)
+	list, err := s.ClaimMessages(t.Context(), store.MessageClaim{Now: base, Until: base, Limit: 1000})
 	wants(t, err, nil)
 	for _, m := range list {
 		if m.ID == mark.ID {

@@ -90,7 +90,7 @@ func post(t *testing.T, s store.Store, messages ...store.Message) {
 
 func claim(t *testing.T, s store.Store, now, until time.Time, limit int) []store.Message {
 	t.Helper()
-	list, err := s.ClaimMessages(t.Context(), now, until, limit)
+	list, err := s.ClaimMessages(t.Context(), store.MessageClaim{Now: now, Until: until, Limit: limit})
 	if err != nil {
 		t.Fatalf("ClaimMessages: %v", err)
 	}
@@ -176,6 +176,56 @@ var outboxTests = []test{
 			want.Attempts, want.NextAt = 2*i+2, now.Add(24*time.Hour)
 			equal(t, "the claim", claim(t, s, now.Add(retry), now.Add(24*time.Hour), 10), []store.Message{want})
 		}
+	}},
+}
+
+// claimOf claims what is due at base in a channel.
+func claimOf(t *testing.T, s store.Store, c store.MessageClaim) []store.Message {
+	t.Helper()
+	c.Now, c.Until = base, base.Add(time.Minute)
+	list, err := s.ClaimMessages(t.Context(), c)
+	if err != nil {
+		t.Fatalf("ClaimMessages: %v", err)
+	}
+	return list
+}
+
+var channelTests = []test{
+	{"messages of nobody are put all at once, or none is", func(t *testing.T, s store.Store) {
+		wants(t, s.PutMessages(t.Context(), nil), nil)
+		first, second, third := newMessage(), newMessage(), newMessage()
+		wants(t, s.PutMessages(t.Context(), []store.Message{first, second}), nil)
+		again := second
+		again.Body = []byte("another")
+		wants(t, s.PutMessages(t.Context(), []store.Message{third, again}), store.ErrConflict{Field: store.FieldID})
+		wants(t, s.PutMessages(t.Context(), []store.Message{third, third}), store.ErrConflict{Field: store.FieldID})
+		list := claim(t, s, base, base.Add(time.Minute), 10)
+		for i := range list {
+			list[i].Attempts, list[i].NextAt = 0, first.NextAt
+		}
+		byID := func(a, b store.Message) int { return compareIDs(a.ID, b.ID) }
+		want := []store.Message{first, second}
+		slices.SortFunc(want, byID)
+		slices.SortFunc(list, byID)
+		equal(t, "the outbox", list, want)
+	}},
+	{"messages are claimed by channel, and by all but some channels", func(t *testing.T, s store.Store) {
+		var messages []store.Message
+		for i, channel := range []string{"a", "b", "a", "c", "b", "a"} {
+			m := newMessage()
+			m.Channel, m.CreatedAt = channel, base.Add(time.Duration(i-10)*time.Second)
+			messages = append(messages, m)
+		}
+		wants(t, s.PutMessages(t.Context(), messages), nil)
+		for i := range messages {
+			messages[i].Attempts, messages[i].NextAt = 1, base.Add(time.Minute)
+		}
+		equal(t, "of no channel there is", claimOf(t, s, store.MessageClaim{Limit: 10, Channel: "d"}), nil)
+		equal(t, "of all but all", claimOf(t, s, store.MessageClaim{Limit: 10, Except: []string{"c", "a", "b"}}), nil)
+		equal(t, "one of a", claimOf(t, s, store.MessageClaim{Limit: 1, Channel: "a"}), messages[:1])
+		equal(t, "the channel goes before the exceptions", claimOf(t, s, store.MessageClaim{Limit: 1, Channel: "a", Except: []string{"a"}}), messages[2:3])
+		equal(t, "all but a", claimOf(t, s, store.MessageClaim{Limit: 2, Except: []string{"a", "d"}}), []store.Message{messages[1], messages[3]})
+		equal(t, "the rest", claimOf(t, s, store.MessageClaim{Limit: 10}), messages[4:])
 	}},
 }
 

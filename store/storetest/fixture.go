@@ -211,7 +211,7 @@ func stays(t *testing.T, s store.Store, session uuid.UUID) bool {
 func emptyOutbox(t *testing.T, s store.Store) int {
 	t.Helper()
 	far := base.AddDate(100, 0, 0)
-	list, err := s.ClaimMessages(t.Context(), far, far.AddDate(1, 0, 0), 1000)
+	list, err := s.ClaimMessages(t.Context(), store.MessageClaim{Now: far, Until: far.AddDate(1, 0, 0), Limit: 1000})
 	if err != nil {
 		t.Fatalf("ClaimMessages: %v", err)
 	}

@@ -767,7 +767,7 @@ var raceTests = []test{
 		post(t, s, messages...)
 		claims := make([][]store.Message, crowd)
 		successes(t, race(crowd, func(i int) (err error) {
-			claims[i], err = s.ClaimMessages(t.Context(), base, base.Add(time.Minute), 3)
+			claims[i], err = s.ClaimMessages(t.Context(), store.MessageClaim{Now: base, Until: base.Add(time.Minute), Limit: 3})
 			return err
 		}), nil)
 		times := map[uuid.UUID]int{}

@@ -209,7 +209,7 @@ func (r *records) read(t *testing.T, s store.Store) manifest {
 	wants(t, err, nil)
 	m.SigningKeys, err = s.SigningKeys(ctx, base)
 	wants(t, err, nil)
-	m.Messages, err = s.ClaimMessages(ctx, base, base, 10)
+	m.Messages, err = s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base, Limit: 10})
 	wants(t, err, nil)
 	m.Events, err = s.Events(ctx, store.EventQuery{Limit: 10})
 	wants(t, err, nil)

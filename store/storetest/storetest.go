@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Tickets", ticketTests},
 		{"SigningKeys", signingKeyTests},
 		{"Outbox", outboxTests},
+		{"Channels", channelTests},
 		{"Events", eventTests},
 		{"Purge", purgeTests},
 		{"Records", recordTests},

@@ -80,8 +80,12 @@ func (w *wrapped) AddSigningKey(ctx context.Context, k store.SigningKey, since t
 	return zeroUnless(added, err), err
 }
 
-func (w *wrapped) ClaimMessages(ctx context.Context, now, until time.Time, limit int) (list []store.Message, err error) {
-	err = w.around(ctx, "ClaimMessages", func() error { list, err = w.store.ClaimMessages(ctx, now, until, limit); return err })
+func (w *wrapped) PutMessages(ctx context.Context, messages []store.Message) error {
+	return w.around(ctx, "PutMessages", func() error { return w.store.PutMessages(ctx, messages) })
+}
+
+func (w *wrapped) ClaimMessages(ctx context.Context, c store.MessageClaim) (list []store.Message, err error) {
+	err = w.around(ctx, "ClaimMessages", func() error { list, err = w.store.ClaimMessages(ctx, c); return err })
 	return zeroUnless(list, err), err
 }
 

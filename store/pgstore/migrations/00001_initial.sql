@@ -163,7 +163,7 @@ CREATE TABLE {schema}.messages (
     body       bytea       NOT NULL,
     CONSTRAINT messages_pkey PRIMARY KEY (id)
 );
-CREATE INDEX messages_created_at_idx ON {schema}.messages (created_at, next_at) WHERE NOT dead;
+CREATE INDEX messages_channel_idx ON {schema}.messages (channel, created_at, next_at) WHERE NOT dead;
 
 -- The audit trail outlives its users, so nothing here refers to them.
 CREATE TABLE {schema}.events (

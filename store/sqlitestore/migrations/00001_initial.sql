@@ -137,8 +137,9 @@ CREATE TABLE {prefix}messages (
 	attempts   INTEGER NOT NULL,
 	dead       INTEGER NOT NULL
 ) STRICT;
--- In the order in which messages are claimed; next_at is here so that those which wait are passed over in the index.
-CREATE INDEX {prefix}messages_due ON {prefix}messages (created_at, next_at) WHERE dead = 0;
+-- In the order in which messages of a channel are claimed; next_at is here so that those which wait are passed over in the
+-- index.
+CREATE INDEX {prefix}messages_due ON {prefix}messages (channel, created_at, next_at) WHERE dead = 0;
 
 -- AUTOINCREMENT: a number is not given again even if whoever shortens the trail has removed the newest event.
 CREATE TABLE {prefix}events (
