@@ -33,6 +33,7 @@ type Engine struct {
 	keys   atomic.Pointer[keySet]
 	outbox outbox
 	sinks  []EventSink // for events: the configured one, and the engine's own
+	audit  *auditSink  // nil without an audit trail
 
 	limiters limiters
 	outside  *http.Client // for requests to identity providers
@@ -63,6 +64,10 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens, limiters: newLimiters(&config), outside: config.HTTPClient}
 	e.outbox.wake = make(chan struct{}, 1)
 	e.sinks = single(config.Events)
+	if config.Audit != nil {
+		e.audit = newAuditSink(e)
+		e.sinks = append(e.sinks, e.audit)
+	}
 	keys := config.AccessTokens.Keys
 	if keys.empty() {
 		keys = derivedKeys(box)

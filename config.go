@@ -135,6 +135,8 @@ type Config struct {
 	Hooks Hooks
 	// Events receives what happened. The default writes to Logger.
 	Events EventSink
+	// Audit, unless nil, also writes what happened to a trail in the store that cannot be altered unseen.
+	Audit *AuditConfig
 	// Observer watches calls, for traces and metrics. The default is none.
 	Observer Observer
 
@@ -695,6 +697,9 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	}
 	if c.Events == nil {
 		c.Events = LogEvents(c.Logger)
+	}
+	if c.Audit != nil {
+		c.Audit = c.Audit.withDefaults(&m)
 	}
 	c.HTTPClient = outbound.Client(c.HTTPClient)
 	return c, r, errors.Join(m...)

@@ -46,6 +46,8 @@ const (
 	EventLimited              EventType = "limited"             // Detail names the budget that was exceeded
 	EventMessageFailed        EventType = "message-failed"      // Detail says whether it will be tried again, or the caller was told
 	EventMessageGivenUp       EventType = "message-given-up"
+	EventAuditLost            EventType = "audit-lost"   // Detail is how many events could not be written to the audit trail
+	EventAuditPurged          EventType = "audit-purged" // in the trail alone: events up to the number in Detail have been removed
 )
 
 // Event is one security-relevant step: who, what, from where, and with what outcome. It never carries a secret, and of
@@ -77,31 +79,36 @@ func (f EventFunc) Emit(ctx context.Context, e Event) { f(ctx, e) }
 func LogEvents(l *slog.Logger) EventSink {
 	return EventFunc(func(ctx context.Context, e Event) {
 		level := slog.LevelInfo
-		if e.Code != "" || e.Type == EventRefreshTokenReused || e.Type == EventSignCountRollback || e.Type == EventMessageGivenUp {
+		if e.Code != "" || e.Type == EventRefreshTokenReused || e.Type == EventSignCountRollback || e.Type == EventMessageGivenUp || e.Type == EventAuditLost {
 			level = slog.LevelWarn
 		}
 		if !l.Enabled(ctx, level) {
 			return
 		}
-		attrs := make([]slog.Attr, 0, 7)
-		for _, a := range []slog.Attr{
-			slog.String("address", e.Client.address()),
-			slog.String("method", e.Method),
-			slog.String("code", string(e.Code)),
-			slog.String("detail", e.Detail),
-		} {
-			if a.Value.String() != "" {
-				attrs = append(attrs, a)
-			}
-		}
-		if e.UserID != uuid.Nil {
-			attrs = append(attrs, slog.String("user", e.UserID.String()))
-		}
-		if e.SessionID != uuid.Nil {
-			attrs = append(attrs, slog.String("session", e.SessionID.String()))
-		}
-		l.LogAttrs(ctx, level, string(e.Type), attrs...)
+		l.LogAttrs(ctx, level, string(e.Type), e.attrs()...)
 	})
+}
+
+// attrs is what there is to log of an event besides its type.
+func (e *Event) attrs() []slog.Attr {
+	attrs := make([]slog.Attr, 0, 8)
+	for _, a := range []slog.Attr{
+		slog.String("address", e.Client.address()),
+		slog.String("method", e.Method),
+		slog.String("code", string(e.Code)),
+		slog.String("detail", e.Detail),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if e.UserID != uuid.Nil {
+		attrs = append(attrs, slog.String("user", e.UserID.String()))
+	}
+	if e.SessionID != uuid.Nil {
+		attrs = append(attrs, slog.String("session", e.SessionID.String()))
+	}
+	return attrs
 }
 
 // FanOut returns a sink that hands every event to each of several, in their order. In [Config.Events], one that panics does
