@@ -247,7 +247,7 @@ type VerifyAuditTrailParams struct {
 // the anchor's event either. Events that were written under a secret that is no longer configured cannot be verified: before a
 // secret is removed, verify, keep the anchor, and from then on verify with it and Newer.
 //
-// It costs a round trip and some 10 ms for each 1000 events, and the memory for these.
+// It costs a round trip and a few milliseconds for each 1000 events, and the memory for these.
 //
 // Errors: [ErrDisabledEndpoint] without Config.Audit; [ErrInternal] for a fault, and where the store fails.
 func (e *Engine) VerifyAuditTrail(ctx context.Context, p VerifyAuditTrailParams) (_ AuditAnchor, err error) {
@@ -355,7 +355,8 @@ func (w *auditWalk) changed() AuditProblem {
 }
 
 // FlushAuditTrail writes the events that wait for the end of a transaction of the service's own; see [AuditConfig]. Call it after
-// the commit, or before the process ends, where no loop runs. Its error says that events were lost, or may wait still.
+// the commit, or before the process ends, where no loop runs. Its error says that events were lost, or, where ctx has ended, that
+// they wait still.
 //
 // Errors: [ErrDisabledEndpoint] without Config.Audit; [ErrInternal].
 func (e *Engine) FlushAuditTrail(ctx context.Context) (err error) {
@@ -368,9 +369,12 @@ func (e *Engine) FlushAuditTrail(ctx context.Context) (err error) {
 
 // tendAudit writes events that wait, for the loop.
 func (e *Engine) tendAudit(ctx context.Context) {
-	if e.audit != nil {
-		_ = e.audit.flush(ctx) // what is lost has been told
+	if e.audit == nil {
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, auditPatience)
+	defer cancel()
+	_ = e.audit.flush(ctx) // what is lost has been told
 }
 
 // purgeAudit removes what is too old, and says so in the trail.
@@ -398,7 +402,7 @@ func (s *auditSink) purge(ctx context.Context, before time.Time) (more bool, err
 		return false, err
 	}
 	defer func() { <-s.turn }()
-	own, cancel := s.own(ctx)
+	own, cancel := auditContext()
 	defer cancel()
 	raw, events, err := s.engine.store.Trail(own, math.MinInt64, auditPage)
 	if err != nil {

@@ -80,7 +80,7 @@ func (s *auditSink) Emit(ctx context.Context, ev Event) {
 	select {
 	case <-entry.done:
 	case s.turn <- struct{}{}:
-		_ = s.write(context.Background()) // what is lost has been told
+		_ = s.write() // what is lost has been told
 	case <-timer.C:
 		if s.withdraw(entry) {
 			s.lose([]*auditEntry{entry}, context.DeadlineExceeded)
@@ -101,16 +101,19 @@ func (s *auditSink) withdraw(entry *auditEntry) bool {
 	return false
 }
 
-// flush writes all events that wait.
+// flush writes all events that wait. The context is for the waiting: who has begun to write ends it, for the events are others'.
 func (s *auditSink) flush(ctx context.Context) error {
 	if err := s.take(ctx); err != nil {
 		return err
 	}
-	return s.write(ctx)
+	return s.write()
 }
 
 // take waits for the turn to write.
 func (s *auditSink) take(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case s.turn <- struct{}{}:
 		return nil
@@ -120,12 +123,12 @@ func (s *auditSink) take(ctx context.Context) error {
 }
 
 // write writes all events that wait, and gives the turn, which the caller has, to the next.
-func (s *auditSink) write(ctx context.Context) error {
+func (s *auditSink) write() error {
 	s.mu.Lock()
 	entries, lost := s.queue, s.lost
 	s.queue = nil
 	s.mu.Unlock()
-	err := guard(func() error { return s.writeAll(ctx, entries, lost) })
+	err := guard(func() error { return s.writeAll(entries, lost) })
 	for _, entry := range entries {
 		close(entry.done)
 	}
@@ -136,7 +139,7 @@ func (s *auditSink) write(ctx context.Context) error {
 	return err
 }
 
-func (s *auditSink) writeAll(ctx context.Context, entries []*auditEntry, lost int) error {
+func (s *auditSink) writeAll(entries []*auditEntry, lost int) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -147,9 +150,9 @@ func (s *auditSink) writeAll(ctx context.Context, entries []*auditEntry, lost in
 	for _, entry := range entries {
 		events = append(events, s.row(entry.event))
 	}
-	own, cancel := s.own(ctx)
+	ctx, cancel := auditContext()
 	defer cancel()
-	if err := s.append(own, events, nil); err != nil {
+	if err := s.append(ctx, events, nil); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -158,11 +161,9 @@ func (s *auditSink) writeAll(ctx context.Context, entries []*auditEntry, lost in
 	return nil
 }
 
-// own is a context for calls of the store that belongs to no transaction, and ends in time, or when ctx does.
-func (s *auditSink) own(ctx context.Context) (context.Context, context.CancelFunc) {
-	own, cancel := context.WithTimeout(context.Background(), auditTime)
-	stop := context.AfterFunc(ctx, cancel)
-	return own, func() { stop(); cancel() }
+// auditContext is a context for calls of the store that belong to no transaction, whoever makes them, and end in time.
+func auditContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), auditTime)
 }
 
 // auditCut removes the beginning of a trail: what comes after one event, which is the base so far, up to another.

@@ -44,6 +44,11 @@
 // [Engine.VerifyElevation] lead to an access token that says so; the engine's own methods ask for it as
 // Config.Elevation says, and a service's through [Engine.CheckElevation].
 //
+// # What happened
+//
+// Config.Events receives every step that matters to security, as an [Event]. With Config.Audit they also become the audit
+// trail, rows that nobody can alter unseen: see [AuditConfig], [Engine.AuditTrail] and [Engine.VerifyAuditTrail].
+//
 // # Errors
 //
 // Every error is an [*Error] whose code is the documented one: match with errors.Is(err, auth.ErrInvalidTicket). What

@@ -305,7 +305,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			e.tendAudit(context.WithoutCancel(ctx))
+			e.tendAudit(context.WithoutCancel(ctx)) // a last time
 			return ctx.Err()
 		case <-poll.C:
 		case <-e.outbox.wake:

@@ -177,9 +177,14 @@ func postgres(t *testing.T) place {
 // overwrite is what somebody does who has a password for the database.
 func overwrite(t *testing.T, db *sql.DB, prefix string, v trail, instant func(time.Time) any) {
 	t.Helper()
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // there is nothing to undo after the commit
 	exec := func(query string, args ...any) {
 		t.Helper()
-		if _, err := db.ExecContext(t.Context(), strings.ReplaceAll(query, "{t}", prefix), args...); err != nil {
+		if _, err := tx.ExecContext(t.Context(), strings.ReplaceAll(query, "{t}", prefix), args...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -202,5 +207,8 @@ func overwrite(t *testing.T, db *sql.DB, prefix string, v trail, instant func(ti
 	exec("DELETE FROM {t}trail")
 	if v.head != nil {
 		exec("INSERT INTO {t}trail (one, head) VALUES (1, $1)", v.head)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
 	}
 }
