@@ -33,6 +33,7 @@ type Engine struct {
 	keys   atomic.Pointer[keySet]
 	outbox outbox
 	sinks  []EventSink // for events: the configured one, and the engine's own
+	audit  *auditSink  // nil without an audit trail
 
 	limiters limiters
 	outside  *http.Client // for requests to identity providers
@@ -65,6 +66,10 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e.sinks = single(config.Events)
 	if len(rules.webhooks) > 0 {
 		e.sinks = append(e.sinks, EventFunc(e.writeWebhooks))
+	}
+	if config.Audit != nil {
+		e.audit = newAuditSink(e)
+		e.sinks = append(e.sinks, e.audit)
 	}
 	keys := config.AccessTokens.Keys
 	if keys.empty() {

@@ -143,6 +143,8 @@ type Config struct {
 	Events EventSink
 	// Webhooks are servers that are told of events; see [WebhookConfig].
 	Webhooks []WebhookConfig
+	// Audit, unless nil, also writes what happened to a trail in the store that cannot be altered unseen.
+	Audit *AuditConfig
 	// Observer watches calls, for traces and metrics. The default is none.
 	Observer Observer
 
@@ -760,6 +762,9 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	}
 	r.webhooks = m.webhooks(c.Webhooks)
 	c.Webhooks = nil // what is of use has been compiled
+	if c.Audit != nil {
+		c.Audit = c.Audit.withDefaults(&m)
+	}
 	c.HTTPClient = outbound.Client(c.HTTPClient)
 	return c, r, errors.Join(m...)
 }

@@ -67,6 +67,8 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"a path that is none":                {func(c *auth.Config) { c.AccessTokens.CustomClaims = map[string]string{"a": "b["} }, "AccessTokens.CustomClaims"},
 		"a short key":                        {func(c *auth.Config) { c.AccessTokens.Keys.Active = auth.Key{Algorithm: "HS256"} }, "AccessTokens.Keys.Active"},
 		"a ticket that lives for ever":       {func(c *auth.Config) { c.Tickets.VerifyEmail = 1 << 62 }, "Tickets.VerifyEmail"},
+		"an audit trail of an hour":          {func(c *auth.Config) { c.Audit = &auth.AuditConfig{Retention: time.Hour} }, "Audit.Retention"},
+		"an event of no type left out":       {func(c *auth.Config) { c.Audit = &auth.AuditConfig{Omit: []auth.EventType{""}} }, "Audit.Omit"},
 		"anonymous users gone in a second":   {func(c *auth.Config) { c.Anonymous.MaxIdle = time.Second }, "Anonymous.MaxIdle"},
 	} {
 		t.Run(name, func(t *testing.T) {

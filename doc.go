@@ -52,7 +52,9 @@
 // # Events
 //
 // Every step that an operator should know of is an [Event], from [EventUserCreated] to [EventMessageGivenUp]: to
-// Config.Events when it has been done, and to other servers by Config.Webhooks, signed; package webhook receives them.
+// Config.Events when it has been done, and to other servers by Config.Webhooks, signed; package webhook receives them. With
+// Config.Audit they also become the audit trail, rows that nobody can alter unseen: see [AuditConfig], [Engine.AuditTrail] and
+// [Engine.VerifyAuditTrail].
 //
 // # Errors
 //

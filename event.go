@@ -83,6 +83,8 @@ const (
 	EventKeysReplaced      EventType = "keys-replaced"       // by SetKeys; Detail is the id of the key that signs now, if it has one
 	EventMessageFailed     EventType = "message-failed"      // Method is the channel: mail, sms, or webhook and the name of an endpoint; Detail says whether it will be tried again, or the caller was told
 	EventMessageGivenUp    EventType = "message-given-up"    // Method as before
+	EventAuditLost         EventType = "audit-lost"          // Detail is how many events could not be written to the audit trail
+	EventAuditPurged       EventType = "audit-purged"        // in the trail alone: events up to the number in Detail have been removed
 )
 
 // EventTypes returns every type of event, in no order that means anything.
@@ -142,6 +144,8 @@ var eventTypes = []EventType{
 	EventKeysReplaced,
 	EventMessageFailed,
 	EventMessageGivenUp,
+	EventAuditLost,
+	EventAuditPurged,
 }
 
 // Event is one security-relevant step: who, what, from where, and with what outcome. It never carries a secret, and of
@@ -180,29 +184,34 @@ func LogEvents(l *slog.Logger) EventSink {
 		if !l.Enabled(ctx, level) {
 			return
 		}
-		attrs := make([]slog.Attr, 0, 7)
-		for _, a := range []slog.Attr{
-			slog.String("address", e.Client.address()),
-			slog.String("method", e.Method),
-			slog.String("code", string(e.Code)),
-			slog.String("detail", e.Detail),
-		} {
-			if a.Value.String() != "" {
-				attrs = append(attrs, a)
-			}
-		}
-		if e.UserID != uuid.Nil {
-			attrs = append(attrs, slog.String("user", e.UserID.String()))
-		}
-		if e.SessionID != uuid.Nil {
-			attrs = append(attrs, slog.String("session", e.SessionID.String()))
-		}
-		l.LogAttrs(ctx, level, string(e.Type), attrs...)
+		l.LogAttrs(ctx, level, string(e.Type), e.attrs()...)
 	})
 }
 
 // warnings are the events that an operator should look at, although they have no Code.
-var warnings = []EventType{EventSignCountRollback, EventMessageGivenUp, EventBreachCheckFailed}
+var warnings = []EventType{EventSignCountRollback, EventMessageGivenUp, EventBreachCheckFailed, EventAuditLost}
+
+// attrs is what there is to log of an event besides its type.
+func (e *Event) attrs() []slog.Attr {
+	attrs := make([]slog.Attr, 0, 8)
+	for _, a := range []slog.Attr{
+		slog.String("address", e.Client.address()),
+		slog.String("method", e.Method),
+		slog.String("code", string(e.Code)),
+		slog.String("detail", e.Detail),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if e.UserID != uuid.Nil {
+		attrs = append(attrs, slog.String("user", e.UserID.String()))
+	}
+	if e.SessionID != uuid.Nil {
+		attrs = append(attrs, slog.String("session", e.SessionID.String()))
+	}
+	return attrs
+}
 
 // FanOut returns a sink that hands every event to each of several, in their order. In [Config.Events], one that panics does
 // not keep it from the others.

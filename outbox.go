@@ -215,10 +215,15 @@ func (e *Engine) deliver(ctx context.Context, ls ...letter) {
 			_ = e.attempt(ctx, l, false)
 			continue
 		}
-		select {
-		case e.outbox.wake <- struct{}{}:
-		default:
-		}
+		e.wakeLoop()
+	}
+}
+
+// wakeLoop tells a loop of this process, if there is one, that there is something to do.
+func (e *Engine) wakeLoop() {
+	select {
+	case e.outbox.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -296,13 +301,16 @@ func (e *Engine) Run(ctx context.Context) error {
 	var purged time.Time
 	for {
 		e.deliverDue(ctx)
+		e.tendAudit(ctx)
 		if now := e.now(); now.Sub(purged) >= purgeInterval {
 			e.purge(ctx)
 			e.giveUpStrays(ctx)
+			e.purgeAudit(ctx)
 			purged = now
 		}
 		select {
 		case <-ctx.Done():
+			e.tendAudit(context.WithoutCancel(ctx)) // a last time
 			return ctx.Err()
 		case <-poll.C:
 		case <-e.outbox.wake:

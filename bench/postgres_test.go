@@ -21,6 +21,7 @@ import (
 type durable struct {
 	engine *auth.Engine
 	pool   *pgxpool.Pool
+	schema string
 	tables func(name string) string
 }
 
@@ -63,7 +64,7 @@ func newDurable(b *testing.B) *durable {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &durable{engine, pool, func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }}
+	return &durable{engine, pool, schema, func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }}
 }
 
 // together does something in one transaction, which spares the disk, and then lets the tables settle.

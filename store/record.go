@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,20 +48,38 @@ type Settlement struct {
 
 // Event is an entry of the audit trail.
 type Event struct {
-	Seq       int64 // given by the store, increasing
+	Seq       int64 // its number, unique; given by the engine
 	ID        uuid.UUID
 	At        time.Time
 	Type      string
-	UserID    uuid.UUID
+	UserID    uuid.UUID // who may not exist any more
 	SessionID uuid.UUID
 	Address   string
-	Detail    json.RawMessage
+	Method    string
+	Code      string
+	Detail    string
+	Link      []byte // what chains it to the event before; never empty
+}
+
+// Append adds events to the audit trail, and may take some from its beginning.
+type Append struct {
+	After   []byte  // the head that the trail must have: empty at first, later that of the last Append
+	Head    []byte  // the head that it gets, which it has never had; the store does not look inside
+	Events  []Event // in ascending order of their numbers, which are higher than those there are
+	Through int64   // events with this number or a lower one go; 0: none
 }
 
 // EventQuery selects events. Zero values select everything.
 type EventQuery struct {
 	UserID uuid.UUID
 	Type   string
-	Before int64 // events with a smaller Seq; 0 starts at the newest
-	Limit  int   // at most this many; at least 1
+	From   time.Time // events of this instant or later
+	Before EventKey  // events that are listed after it; the zero key starts with the latest
+	Limit  int       // at most this many; at least 1
+}
+
+// EventKey is the place of an event in a list, whether or not there is one with that time and number.
+type EventKey struct {
+	At  time.Time
+	Seq int64
 }

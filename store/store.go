@@ -123,11 +123,18 @@ type Store interface {
 	// SettleMessage ends a delivery attempt. A message that is gone already is no error.
 	SettleMessage(ctx context.Context, s Settlement) error
 
-	// AppendEvents adds to the audit trail. The store numbers events in the order of their arrival.
-	AppendEvents(ctx context.Context, events []Event) error
+	// AppendEvents does to the audit trail what a says, all of it or nothing: only if the trail still has the head a.After, so
+	// that of any number of simultaneous calls with one After one does. It returns the head that the trail then has, and
+	// whether that is by this call; whoever came too late knows where to go on. It returns [ErrConflict]{FieldID} where a
+	// number is taken.
+	AppendEvents(ctx context.Context, a Append) (head []byte, appended bool, err error)
 
-	// Events reads the audit trail, newest first.
+	// Events lists events, the latest first: by their time, and those of one instant by their number.
 	Events(ctx context.Context, q EventQuery) ([]Event, error)
+
+	// Trail reads the audit trail as it was at one moment: its head, and the events numbered from or higher, in ascending
+	// order and at most limit.
+	Trail(ctx context.Context, from int64, limit int) (head []byte, events []Event, err error)
 
 	// Purge removes what has ended, at most p.Limit rows, and returns how many. Callers repeat it until fewer than
 	// p.Limit are removed.
@@ -155,7 +162,7 @@ type Field string
 
 // The unique fields of a realm.
 const (
-	FieldID         Field = "id"         // of a user, or of a record added with or to one
+	FieldID         Field = "id"         // of a user, or of a record added with or to one; number of an event
 	FieldEmail      Field = "email"      // User.EmailKey
 	FieldPhone      Field = "phone"      // User.Phone
 	FieldIdentity   Field = "identity"   // Identity.Provider and Subject

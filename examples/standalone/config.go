@@ -92,6 +92,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 	if e.flag("AUTH_ANONYMOUS_USERS_ENABLED", false) {
 		s.auth.Anonymous = &auth.AnonymousConfig{}
 	}
+	s.auth.Audit = audit(e)
 	if dir := e.text("AUTH_EMAIL_TEMPLATES_PATH", ""); dir != "" {
 		s.auth.Templates = os.DirFS(dir)
 	}
@@ -229,6 +230,14 @@ func webAuthn(e *environment) *auth.WebAuthnConfig {
 func secondFactor(e *environment) *auth.MFAConfig {
 	c := &auth.MFAConfig{Issuer: e.text("AUTH_MFA_TOTP_ISSUER", "auth")}
 	if !e.flag("AUTH_MFA_ENABLED", false) {
+		return nil
+	}
+	return c
+}
+
+func audit(e *environment) *auth.AuditConfig {
+	c := &auth.AuditConfig{Retention: e.seconds("AUTH_AUDIT_RETENTION", 0, 100*366*24*time.Hour)}
+	if !e.flag("AUTH_AUDIT_ENABLE", false) {
 		return nil
 	}
 	return c
@@ -372,6 +381,7 @@ func variable(field string) string {
 		{"AccessTokens.CustomClaims", "AUTH_JWT_CUSTOM_CLAIMS"},
 		{"AccessTokens.Lifetime", "AUTH_ACCESS_TOKEN_EXPIRES_IN"},
 		{"AccessTokens", "HASURA_GRAPHQL_JWT_SECRET"},
+		{"Audit.Retention", "AUTH_AUDIT_RETENTION"},
 		{"WebAuthn.Origins", "AUTH_WEBAUTHN_RP_ORIGINS"},
 		{"WebAuthn", "AUTH_WEBAUTHN_RP_ID"},
 		{"Elevation.Mode", "AUTH_REQUIRE_ELEVATED_CLAIM"},

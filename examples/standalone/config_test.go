@@ -261,19 +261,20 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		"AUTH_WEBAUTHN_RP_ORIGINS":                  "https://admin.example.com, android:apk-key-hash:pNiP5iKyQ8JwgGOaKA1zGPUPJIS-0H1xKCQcfIoGLck",
 		"AUTH_WEBAUTHN_ATTESTATION_TIMEOUT":         "90000",
 		"AUTH_REQUIRE_ELEVATED_CLAIM":               "recommended",
-		"AUTH_MFA_ENABLED":                          "true",
-		"AUTH_MFA_TOTP_ISSUER":                      "Example",
-		"AUTH_CONCEAL_ERRORS":                       "true",
-		"AUTH_ACCESS_TOKEN_EXPIRES_IN":              "60",
-		"AUTH_REFRESH_TOKEN_EXPIRES_IN":             "31536000",
-		"AUTH_JWT_CUSTOM_CLAIMS":                    `{"plan":"metadata.plan"}`,
-		"AUTH_JWT_CUSTOM_CLAIMS_DEFAULTS":           `{"plan":"free"}`,
-		"HASURA_GRAPHQL_JWT_SECRET":                 `{"type":"HS256","key":"` + testSecret + `","kid":"one","issuer":"me"}`,
-		"AUTH_TRUSTED_PROXIES":                      "10.0.0.0/8,192.0.2.1,2001:db8::/32",
-		"AUTH_CORS_ALLOWED_ORIGINS":                 "https://app.example.com,https://admin.example.com",
-		"AUTH_DEBUG":                                "true",
-		"AUTH_LOG_FORMAT_TEXT":                      "true",
-		"UNRELATED":                                 "x",
+		"AUTH_AUDIT_ENABLE":                         "true", "AUTH_AUDIT_RETENTION": "7776000",
+		"AUTH_MFA_ENABLED":                "true",
+		"AUTH_MFA_TOTP_ISSUER":            "Example",
+		"AUTH_CONCEAL_ERRORS":             "true",
+		"AUTH_ACCESS_TOKEN_EXPIRES_IN":    "60",
+		"AUTH_REFRESH_TOKEN_EXPIRES_IN":   "31536000",
+		"AUTH_JWT_CUSTOM_CLAIMS":          `{"plan":"metadata.plan"}`,
+		"AUTH_JWT_CUSTOM_CLAIMS_DEFAULTS": `{"plan":"free"}`,
+		"HASURA_GRAPHQL_JWT_SECRET":       `{"type":"HS256","key":"` + testSecret + `","kid":"one","issuer":"me"}`,
+		"AUTH_TRUSTED_PROXIES":            "10.0.0.0/8,192.0.2.1,2001:db8::/32",
+		"AUTH_CORS_ALLOWED_ORIGINS":       "https://app.example.com,https://admin.example.com",
+		"AUTH_DEBUG":                      "true",
+		"AUTH_LOG_FORMAT_TEXT":            "true",
+		"UNRELATED":                       "x",
 	}), io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -293,6 +294,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		HIBP, Anonymous, Conceal, Links, Codes bool
 		WebAuthn                               *auth.WebAuthnConfig
 		MFA                                    *auth.MFAConfig
+		Audit                                  *auth.AuditConfig
 		Elevation                              auth.ElevationMode
 		Access, Idle, Absolute                 time.Duration
 		Algorithm, KeyID, Issuer               string
@@ -308,7 +310,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 		SignUp: c.SignUp, Email: c.Email, Roles: c.Roles, Locales: c.Locales, Gravatar: c.Gravatar,
 		MinLength: c.Password.MinLength, HIBP: c.Password.Breached != nil, Anonymous: c.Anonymous != nil, Conceal: c.ConcealErrors,
 		Links: c.MagicLink != nil, Codes: c.EmailOTP != nil,
-		WebAuthn: c.WebAuthn, MFA: c.MFA, Elevation: c.Elevation.Mode,
+		WebAuthn: c.WebAuthn, MFA: c.MFA, Audit: c.Audit, Elevation: c.Elevation.Mode,
 		Access: c.AccessTokens.Lifetime, Idle: c.Sessions.Idle, Absolute: c.Sessions.Absolute,
 		Algorithm: c.AccessTokens.Keys.Active.Algorithm, KeyID: c.AccessTokens.Keys.Active.ID, Issuer: c.AccessTokens.Issuer,
 		Claims: c.AccessTokens.CustomClaims, Defaults: c.AccessTokens.CustomClaimsDefaults,
@@ -337,6 +339,7 @@ func TestTheEnvironmentBecomesTheConfiguration(t *testing.T) {
 			Origins: []string{"https://admin.example.com", "android:apk-key-hash:pNiP5iKyQ8JwgGOaKA1zGPUPJIS-0H1xKCQcfIoGLck"},
 		},
 		MFA:       &auth.MFAConfig{Issuer: "Example"},
+		Audit:     &auth.AuditConfig{Retention: 90 * 24 * time.Hour},
 		Elevation: auth.ElevationRecommended,
 		Access:    time.Minute, Idle: 365 * 24 * time.Hour,
 		Algorithm: "HS256", KeyID: "one", Issuer: "me",
@@ -363,7 +366,7 @@ func TestDefaultsAreTheSafeOnes(t *testing.T) {
 	}
 	c := s.auth
 	if s.listen != ":4000" || c.Email.AllowUnverified || c.Anonymous != nil || c.Gravatar != nil || c.ConcealErrors ||
-		c.WebAuthn != nil || c.Elevation.Mode != auth.ElevationDisabled ||
+		c.WebAuthn != nil || c.Audit != nil || c.Elevation.Mode != auth.ElevationDisabled ||
 		c.Password.MinLength != 8 || c.AccessTokens.Lifetime != 15*time.Minute || c.Sessions.Idle != 30*24*time.Hour {
 		t.Errorf("defaults: listen %s, %+v", s.listen, c)
 	}

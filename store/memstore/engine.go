@@ -1,8 +1,10 @@
 package memstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -119,37 +121,75 @@ func (s *Store) SettleMessage(ctx context.Context, v store.Settlement) error {
 }
 
 // AppendEvents implements [store.Store].
-func (s *Store) AppendEvents(ctx context.Context, events []store.Event) error {
+func (s *Store) AppendEvents(ctx context.Context, a store.Append) ([]byte, bool, error) {
 	w, err := s.enter(ctx)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
 	defer s.leave(w)
-	for i := range events {
-		e := cloneEvent(&events[i])
-		e.Seq = int64(len(s.events)) + 1
-		push(&s.journal, &s.events, e)
+	if !bytes.Equal(s.head, a.After) {
+		return bytes.Clone(s.head), false, nil
 	}
-	return nil
+	last := int64(math.MinInt64)
+	if n := len(s.events); n > 0 {
+		last = s.events[n-1].Seq
+	}
+	for i := range a.Events {
+		if a.Events[i].Seq <= last {
+			return nil, false, store.ErrConflict{Field: store.FieldID}
+		}
+		last = a.Events[i].Seq
+	}
+	replace(&s.journal, &s.head, bytes.Clone(a.Head))
+	if a.Through != 0 {
+		replace(&s.journal, &s.events, s.events[s.numbered(a.Through+1):])
+	}
+	for i := range a.Events {
+		push(&s.journal, &s.events, cloneEvent(&a.Events[i]))
+	}
+	return bytes.Clone(s.head), true, nil
 }
 
-// Events implements [store.Store]. A page of one user or type costs the reading of the trail between its events.
+// numbered is where in the trail the events begin that have the number seq or a higher one.
+func (s *Store) numbered(seq int64) int {
+	i, _ := slices.BinarySearchFunc(s.events, seq, func(e store.Event, seq int64) int { return cmp.Compare(e.Seq, seq) })
+	return i
+}
+
+// Events implements [store.Store]. It looks at the whole trail.
 func (s *Store) Events(ctx context.Context, q store.EventQuery) ([]store.Event, error) {
 	w, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer s.leave(w)
-	end := int64(len(s.events))
-	if q.Before > 0 {
-		end = min(end, q.Before-1)
-	}
-	var page []store.Event
-	for i := end - 1; i >= 0 && len(page) < q.Limit; i-- {
+	var found []*store.Event
+	for i := range s.events {
 		e := &s.events[i]
-		if (q.UserID == uuid.Nil || q.UserID == e.UserID) && (q.Type == "" || q.Type == e.Type) {
-			page = append(page, cloneEvent(e))
+		if (q.UserID == uuid.Nil || q.UserID == e.UserID) && (q.Type == "" || q.Type == e.Type) && !e.At.Before(q.From) &&
+			(q.Before.At.IsZero() || cmp.Or(e.At.Compare(q.Before.At), cmp.Compare(e.Seq, q.Before.Seq)) < 0) {
+			found = append(found, e)
 		}
 	}
+	slices.SortFunc(found, func(a, b *store.Event) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Seq, a.Seq)) })
+	page := make([]store.Event, min(q.Limit, len(found)))
+	for i := range page {
+		page[i] = cloneEvent(found[i])
+	}
 	return page, nil
+}
+
+// Trail implements [store.Store].
+func (s *Store) Trail(ctx context.Context, from int64, limit int) ([]byte, []store.Event, error) {
+	w, err := s.enter(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.leave(w)
+	rest := s.events[s.numbered(from):]
+	page := make([]store.Event, min(limit, len(rest)))
+	for i := range page {
+		page[i] = cloneEvent(&rest[i])
+	}
+	return bytes.Clone(s.head), page, nil
 }

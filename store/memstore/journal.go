@@ -74,6 +74,15 @@ func unlink[G, K comparable](j *journal, m index[G, K], g G, k K) {
 	}
 }
 
+// replace gives a variable another value.
+func replace[T any](j *journal, p *T, v T) {
+	if j.recording {
+		old := *p
+		j.undo = append(j.undo, func() { *p = old })
+	}
+	*p = v
+}
+
 // push adds v to the end of list.
 func push[T any](j *journal, list *[]T, v T) {
 	if j.recording {

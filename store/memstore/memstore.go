@@ -1,7 +1,7 @@
 // Package memstore keeps a realm in the memory of one process. It is for tests, and for a service that runs as a single
 // process and may forget everybody when it restarts: nothing is written anywhere.
 //
-// It grows with what is put into it. [Store.Purge] takes out what has ended; the audit trail is never shortened.
+// It grows with what is put into it. [Store.Purge] takes out what has ended.
 //
 // # Transactions
 //
@@ -57,7 +57,8 @@ type Store struct {
 
 	signingKeys map[string]*store.SigningKey
 	outbox      map[uuid.UUID]*store.Message
-	events      []store.Event // the event with Seq n is at n-1
+	events      []store.Event // by Seq
+	head        []byte        // of the events
 }
 
 // slot is where a ticket lies.

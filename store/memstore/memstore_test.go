@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -373,6 +374,23 @@ func TestManyUsersAtOnce(t *testing.T) {
 	}
 }
 
+// record adds an event of a user to the audit trail, after those of the others. The head tells its number.
+func record(ctx context.Context, s *Store, user uuid.UUID) error {
+	var a store.Append
+	for {
+		e := store.Event{Seq: 1, ID: uuid.New(), UserID: user}
+		if len(a.After) > 0 {
+			e.Seq = int64(binary.BigEndian.Uint64(a.After)) + 1
+		}
+		a.Head, a.Events = append(binary.BigEndian.AppendUint64(nil, uint64(e.Seq)), e.ID[:]...), []store.Event{e}
+		head, appended, err := s.AppendEvents(ctx, a)
+		if appended || err != nil {
+			return err
+		}
+		a.After = head
+	}
+}
+
 // life is what one user does, none of which may show in another's.
 func life(ctx context.Context, s *Store, i int) error {
 	n := store.NewUser{User: newUser(), Session: &store.Session{
@@ -407,7 +425,7 @@ func life(ctx context.Context, s *Store, i int) error {
 		if _, err := s.ChangeUser(ctx, store.UserChange{UserID: u.ID, Now: start, Redeem: ticket.ID}); err != nil {
 			return err
 		}
-		if err := s.AppendEvents(ctx, []store.Event{{ID: uuid.New(), UserID: u.ID}}); err != nil {
+		if err := record(ctx, s, u.ID); err != nil {
 			return err
 		}
 	}

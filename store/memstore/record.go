@@ -289,6 +289,6 @@ func cloneMessage(m *store.Message) store.Message {
 
 func cloneEvent(e *store.Event) store.Event {
 	c := *e
-	c.Detail = bytes.Clone(e.Detail)
+	c.Link = bytes.Clone(e.Link)
 	return c
 }

@@ -23,6 +23,7 @@ var fields = map[string]store.Field{
 	"tickets_pkey":                    store.FieldID,
 	"messages_pkey":                   store.FieldID,
 	"signing_keys_pkey":               store.FieldID,
+	"events_pkey":                     store.FieldID,
 }
 
 // wrap turns an error of the database into the contract's, where there is one, and says what was being done otherwise.

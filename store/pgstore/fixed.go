@@ -18,10 +18,12 @@ type fixed struct {
 	signingKeys, lockSigningKeys, addSigningKey             string
 	putMessages, claimMessages, claimMessagesOf             string
 	settle, resettle                                        string
-	appendEvents                                            string
+	appendEvents, removeEvents, trailHead, trail            string
 	events, eventsOfUser, eventsOfType, eventsOfUserAndType string
 	requeueSessions, requeueUsers, purge                    string
 }
+
+const eventColumns = `seq, id, at, type, user_id, session_id, address, method, code, detail, link`
 
 func newFixed(tables *strings.Replacer) fixed {
 	f := fixed{
@@ -57,11 +59,26 @@ func newFixed(tables *strings.Replacer) fixed {
 		settle:          `DELETE FROM {schema}.messages WHERE id = $1::uuid`,
 		resettle:        `UPDATE {schema}.messages SET dead = $2::boolean, next_at = $3::timestamptz WHERE id = $1::uuid`,
 
-		appendEvents: `INSERT INTO {schema}.events (id, at, user_id, session_id, type, address, detail)
-			SELECT e.id, e.at, e.user_id, e.session_id, e.type, e.address, e.detail::jsonb FROM unnest(
-				$1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[]
-			) WITH ORDINALITY AS e (id, at, user_id, session_id, type, address, detail, place)
-			ORDER BY e.place`,
+		// The second and third statement see what the first has done.
+		appendEvents: `WITH moved AS (
+			UPDATE {schema}.trail SET head = $2::bytea WHERE one = 1 AND head = $1::bytea RETURNING one
+		), added AS (
+			INSERT INTO {schema}.events (` + eventColumns + `)
+			SELECT ` + eventColumns + ` FROM unnest(
+				$3::bigint[], $4::uuid[], $5::timestamptz[], $6::text[], $7::uuid[], $8::uuid[], $9::text[], $10::text[],
+				$11::text[], $12::text[], $13::bytea[]
+			) AS e (` + eventColumns + `) WHERE EXISTS (SELECT 1 FROM moved)
+		)
+		SELECT count(*) FROM moved`,
+		removeEvents: `DELETE FROM {schema}.events
+			WHERE seq <= $1::bigint AND EXISTS (SELECT 1 FROM {schema}.trail WHERE one = 1 AND head = $2::bytea)`,
+		trailHead: `SELECT head FROM {schema}.trail WHERE one = 1`,
+		// One statement, so that head and events are those of one moment at any isolation level. The head comes first.
+		trail: `SELECT 0 AS part, 0::bigint AS seq, NULL::uuid, NULL::timestamptz, '', NULL::uuid, NULL::uuid, '', '', '', '', head
+			FROM {schema}.trail WHERE one = 1
+			UNION ALL
+			(SELECT 1, ` + eventColumns + ` FROM {schema}.events WHERE seq >= $1::bigint ORDER BY seq LIMIT $2::bigint)
+			ORDER BY part, seq`,
 
 		// A session that was rotated since it was last looked at gets its new place in the queue, and likewise an
 		// anonymous user who came back. Only the purge pays for this, and once in the idle life of a row.
@@ -80,12 +97,13 @@ func newFixed(tables *strings.Replacer) fixed {
 		where string
 	}{
 		{&f.events, ``},
-		{&f.eventsOfUser, ` AND user_id = $3::uuid`},
-		{&f.eventsOfType, ` AND type = $3::text`},
-		{&f.eventsOfUserAndType, ` AND user_id = $3::uuid AND type = $4::text`},
+		{&f.eventsOfUser, ` AND user_id = $5::uuid`},
+		{&f.eventsOfType, ` AND type = $5::text`},
+		{&f.eventsOfUserAndType, ` AND user_id = $5::uuid AND type = $6::text`},
 	} {
-		*kind.sql = `SELECT seq, id, at, type, user_id, session_id, address, detail
-			FROM {schema}.events WHERE seq < $1::bigint` + kind.where + ` ORDER BY seq DESC LIMIT $2::bigint`
+		*kind.sql = `SELECT ` + eventColumns + ` FROM {schema}.events
+			WHERE (at, seq) < ($1::timestamptz, $2::bigint) AND at >= $3::timestamptz` + kind.where + `
+			ORDER BY at DESC, seq DESC LIMIT $4::bigint`
 	}
 	for form := range ticketForms {
 		f.take[form], f.check[form] = tables.Replace(sqlTake(form)), tables.Replace(sqlCheck(form))
@@ -95,7 +113,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		&f.rotate, &f.rotateAny, &f.present, &f.presentAny, &f.unrotate, &f.endSessions, &f.endSessionsOf,
 		&f.putTicket,
 		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.putMessages, &f.claimMessages, &f.claimMessagesOf, &f.settle, &f.resettle,
-		&f.appendEvents, &f.events, &f.eventsOfUser, &f.eventsOfType, &f.eventsOfUserAndType,
+		&f.appendEvents, &f.removeEvents, &f.trailHead, &f.trail, &f.events, &f.eventsOfUser, &f.eventsOfType, &f.eventsOfUserAndType,
 		&f.requeueSessions, &f.requeueUsers, &f.purge,
 	} {
 		*sql = tables.Replace(*sql)

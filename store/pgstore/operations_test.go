@@ -2,6 +2,8 @@ package pgstore_test
 
 import (
 	"context"
+	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -312,15 +314,27 @@ var operations = []operation{
 			return s.SettleMessage(ctx, store.Settlement{ID: uuid.New(), RetryAt: base})
 		}, nil
 	}},
-	{"AppendEvents", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+	{"AppendEvents", 1, extend(0)},
+	{"AppendEvents, and a shorter trail", 1, extend(1)},
+	{"AppendEvents after somebody else", 1, func(t testing.TB, s store.Store) (func(context.Context) error, error) {
+		a := next(t, s, store.Event{ID: uuid.New(), Type: "a"})
+		a.After = newHash()
 		return func(ctx context.Context) error {
-			return s.AppendEvents(ctx, []store.Event{{ID: uuid.New(), Type: "a"}, {ID: uuid.New(), Type: "b"}})
+			_, _, err := s.AppendEvents(ctx, a)
+			return err
 		}, nil
 	}},
 	events("Events", store.EventQuery{Limit: 10}),
 	events("Events of a user", store.EventQuery{Limit: 10, UserID: uuid.New()}),
 	events("Events of a type", store.EventQuery{Limit: 10, Type: "a"}),
 	events("Events of a user and type", store.EventQuery{Limit: 10, UserID: uuid.New(), Type: "a"}),
+	events("Events between times", store.EventQuery{Limit: 10, From: base, Before: store.EventKey{At: base.Add(3 * time.Second)}}),
+	{"Trail", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			_, _, err := s.Trail(ctx, 1000, 10)
+			return err
+		}, nil
+	}},
 	{"Purge", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
 			_, err := s.Purge(ctx, store.Purge{Now: base.Add(-time.Hour), Limit: 100, AnonymousBefore: base.Add(-time.Hour)})
@@ -373,4 +387,33 @@ func events(name string, q store.EventQuery) operation {
 			return err
 		}, nil
 	}}
+}
+
+// extend adds two events to the trail, from which as many of the first go as through says.
+func extend(through int64) func(testing.TB, store.Store) (func(context.Context) error, error) {
+	return func(t testing.TB, s store.Store) (func(context.Context) error, error) {
+		a := next(t, s, store.Event{ID: uuid.New(), Type: "a"}, store.Event{ID: uuid.New(), Type: "b"})
+		a.Through = through
+		return func(ctx context.Context) error {
+			_, appended, err := s.AppendEvents(ctx, a)
+			if err == nil && !appended {
+				return errors.New("it was not done")
+			}
+			return err
+		}, nil
+	}
+}
+
+// next is what adds events to the audit trail as it is now.
+func next(t testing.TB, s store.Store, events ...store.Event) store.Append {
+	head, there, err := s.Trail(t.Context(), math.MinInt64, 10_000)
+	must(t, err)
+	last := int64(0)
+	if n := len(there); n > 0 {
+		last = there[n-1].Seq
+	}
+	for i := range events {
+		events[i].Seq = last + int64(i) + 1
+	}
+	return store.Append{After: head, Head: newHash(), Events: events}
 }

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -124,35 +123,63 @@ func (s *Store) SettleMessage(ctx context.Context, v store.Settlement) error {
 }
 
 // AppendEvents implements [store.Store].
-func (s *Store) AppendEvents(ctx context.Context, events []store.Event) error {
-	if len(events) == 0 {
-		return ctx.Err()
-	}
-	return wrap("append events", s.run(ctx, write, statement{
-		sql: s.fixed.appendEvents,
-		args: []any{
+func (s *Store) AppendEvents(ctx context.Context, a store.Append) (head []byte, appended bool, err error) {
+	var moved int64
+	events := a.Events
+	statements := []statement{{
+		s.fixed.appendEvents,
+		[]any{
+			full(a.After), full(a.Head),
+			column(events, func(e *store.Event) int64 { return e.Seq }),
 			column(events, func(e *store.Event) pgtype.UUID { return pgtype.UUID{Bytes: e.ID, Valid: true} }),
 			column(events, func(e *store.Event) time.Time { return e.At }),
+			column(events, func(e *store.Event) string { return e.Type }),
 			column(events, func(e *store.Event) pgtype.UUID { return ref(e.UserID) }),
 			column(events, func(e *store.Event) pgtype.UUID { return ref(e.SessionID) }),
-			column(events, func(e *store.Event) string { return e.Type }),
 			column(events, func(e *store.Event) string { return e.Address }),
-			column(events, func(e *store.Event) *string { return document(e.Detail) }),
+			column(events, func(e *store.Event) string { return e.Method }),
+			column(events, func(e *store.Event) string { return e.Code }),
+			column(events, func(e *store.Event) string { return e.Detail }),
+			column(events, func(e *store.Event) []byte { return full(e.Link) }),
 		},
-	}))
+		scanCount(&moved),
+	}}
+	if a.Through != 0 {
+		statements = append(statements, statement{sql: s.fixed.removeEvents, args: []any{a.Through, full(a.Head)}})
+	}
+	// Who has waited for another sees with a statement of its own what that one has done.
+	statements = append(statements, statement{s.fixed.trailHead, nil, func(rows pgx.Rows) error {
+		head = nil
+		if !rows.Next() {
+			return nil
+		}
+		return rows.Scan(&head)
+	}})
+	if err := s.run(ctx, write, statements...); err != nil {
+		return nil, false, wrap("append events", err)
+	}
+	return head, moved > 0, nil
 }
 
-// Events implements [store.Store]. Events get their number when they are appended and are seen when that is committed, so
-// one with a smaller number may come to be seen a moment after one with a greater.
+// eventRow returns where to scan eventColumns. A row that somebody has changed by hand is read all the same, for whoever
+// verifies the trail to find it.
+func eventRow(e *store.Event) []any {
+	return []any{
+		&e.Seq, (*optionalID)(&e.ID), (*optionalTime)(&e.At), &e.Type, (*optionalID)(&e.UserID), (*optionalID)(&e.SessionID),
+		&e.Address, &e.Method, &e.Code, &e.Detail, &e.Link,
+	}
+}
+
+// Events implements [store.Store].
 func (s *Store) Events(ctx context.Context, q store.EventQuery) ([]store.Event, error) {
 	if !storable(q.Type) {
 		return nil, ctx.Err()
 	}
-	before := q.Before
-	if before == 0 {
-		before = math.MaxInt64
+	before := pgtype.Timestamptz{Time: q.Before.At, Valid: true}
+	if q.Before.At.IsZero() {
+		before.InfinityModifier = pgtype.Infinity
 	}
-	sql, args := s.fixed.events, []any{before, max(q.Limit, 0)}
+	sql, args := s.fixed.events, []any{before, q.Before.Seq, q.From, max(q.Limit, 0)}
 	switch {
 	case q.UserID != uuid.Nil && q.Type != "":
 		sql, args = s.fixed.eventsOfUserAndType, append(args, ref(q.UserID), q.Type)
@@ -166,10 +193,7 @@ func (s *Store) Events(ctx context.Context, q store.EventQuery) ([]store.Event, 
 		page = nil
 		for rows.Next() {
 			var e store.Event
-			if err := rows.Scan(
-				&e.Seq, id(&e.ID), &e.At, &e.Type, (*optionalID)(&e.UserID), (*optionalID)(&e.SessionID), &e.Address,
-				(*[]byte)(&e.Detail),
-			); err != nil {
+			if err := rows.Scan(eventRow(&e)...); err != nil {
 				return err
 			}
 			inUTC(&e.At)
@@ -178,9 +202,34 @@ func (s *Store) Events(ctx context.Context, q store.EventQuery) ([]store.Event, 
 		return nil
 	}})
 	if err != nil {
-		return nil, wrap("read events", err)
+		return nil, wrap("list events", err)
 	}
 	return page, nil
+}
+
+// Trail implements [store.Store].
+func (s *Store) Trail(ctx context.Context, from int64, limit int) (head []byte, events []store.Event, err error) {
+	err = s.run(ctx, read, statement{s.fixed.trail, []any{from, max(limit, 0)}, func(rows pgx.Rows) error {
+		head, events = nil, nil
+		for rows.Next() {
+			var part int
+			var e store.Event
+			if err := rows.Scan(append([]any{&part}, eventRow(&e)...)...); err != nil {
+				return err
+			}
+			if part == 0 {
+				head = e.Link
+				continue
+			}
+			inUTC(&e.At)
+			events = append(events, e)
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, nil, wrap("read the audit trail", err)
+	}
+	return head, events, nil
 }
 
 // Purge implements [store.Store]. Rows that others have locked are left for the next time, so that a purge holds up

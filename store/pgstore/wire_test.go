@@ -158,6 +158,7 @@ func TestNoOperationLooksAtManyRows(t *testing.T) {
 	must(t, err)
 	must(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 		ctx := pgstore.WithTx(t.Context(), tx)
+		var head []byte
 		for i := range many {
 			n := store.NewUser{User: newUser(), Identity: newIdentity(), SecurityKey: newKey(), Session: newSession()}
 			n.User.Anonymous = true
@@ -168,7 +169,12 @@ func TestNoOperationLooksAtManyRows(t *testing.T) {
 			must(t, err)
 			_, err = s.ChangeUser(ctx, store.UserChange{UserID: n.User.ID, Now: base, PAT: newPAT()})
 			must(t, err)
-			must(t, s.AppendEvents(ctx, []store.Event{{ID: uuid.New(), UserID: n.User.ID, Type: fmt.Sprint(i)}}))
+			event := store.Event{
+				Seq: int64(i) + 1, ID: uuid.New(), At: base.Add(time.Duration(i) * time.Second), UserID: n.User.ID, Type: fmt.Sprint(i),
+			}
+			a := store.Append{After: head, Head: newHash(), Events: []store.Event{event}}
+			head, _, err = s.AppendEvents(ctx, a)
+			must(t, err)
 		}
 		return nil
 	}))

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"time"
@@ -84,38 +85,72 @@ func (s *Store) SettleMessage(ctx context.Context, v store.Settlement) error {
 }
 
 // AppendEvents implements [store.Store].
-func (s *Store) AppendEvents(ctx context.Context, list []store.Event) error {
-	return s.write(ctx, func(o *op) error {
-		for i := range list {
-			e := &list[i]
-			if _, err := o.exec(addEvent, e.ID[:], micros(e.At), e.Type, id(e.UserID), id(e.SessionID), e.Address,
-				document(e.Detail)); err != nil {
+func (s *Store) AppendEvents(ctx context.Context, a store.Append) (head []byte, appended bool, err error) {
+	err = s.write(ctx, func(o *op) error {
+		n, err := o.exec(moveHead, full(a.Head), full(a.After))
+		if err != nil {
+			return err
+		}
+		if appended = n > 0; !appended {
+			_, err := o.row(trailHead, []any{&head})
+			return err
+		}
+		head = bytes.Clone(a.Head)
+		if a.Through != 0 {
+			if _, err := o.exec(removeEvents, a.Through); err != nil {
+				return err
+			}
+		}
+		for i := range a.Events {
+			e := &a.Events[i]
+			if _, err := o.exec(addEvent, e.Seq, e.ID[:], micros(e.At), e.Type, id(e.UserID), id(e.SessionID), e.Address,
+				e.Method, e.Code, e.Detail, full(e.Link)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, false, err
+	}
+	return head, appended, nil
 }
 
 // Events implements [store.Store].
 func (s *Store) Events(ctx context.Context, q store.EventQuery) ([]store.Event, error) {
-	before := q.Before
-	if before <= 0 {
-		before = math.MaxInt64
+	before := int64(math.MaxInt64)
+	if !q.Before.At.IsZero() {
+		before = micros(q.Before.At)
 	}
+	bounds := []any{before, q.Before.Seq, micros(q.From), q.Limit}
 	var page []store.Event
 	err := s.read(ctx, func(o *op) (err error) {
 		switch {
 		case q.UserID != uuid.Nil:
-			page, err = all(o, eventsOfUser, eventDest, q.UserID[:], before, q.Type, q.Type, q.Limit)
+			page, err = all(o, eventsOfUser, eventDest, append([]any{q.UserID[:], q.Type, q.Type}, bounds...)...)
 		case q.Type != "":
-			page, err = all(o, eventsOfType, eventDest, q.Type, before, q.Limit)
+			page, err = all(o, eventsOfType, eventDest, append([]any{q.Type}, bounds...)...)
 		default:
-			page, err = all(o, events, eventDest, before, q.Limit)
+			page, err = all(o, events, eventDest, bounds...)
 		}
 		return err
 	})
 	return page, err
+}
+
+// Trail implements [store.Store].
+func (s *Store) Trail(ctx context.Context, from int64, limit int) (head []byte, list []store.Event, err error) {
+	err = s.snapshot(ctx, func(o *op) (err error) {
+		if _, err = o.row(trailHead, []any{&head}); err != nil {
+			return err
+		}
+		list, err = all(o, trailFrom, eventDest, from, limit)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return head, list, nil
 }
 
 // Purge implements [store.Store].

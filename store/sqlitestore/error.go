@@ -37,6 +37,7 @@ var conflicts = map[string]store.Field{
 	"tickets.id":                  store.FieldID,
 	"signing_keys.id":             store.FieldID,
 	"messages.id":                 store.FieldID,
+	"events.seq":                  store.FieldID,
 }
 
 // conflict returns the [store.ErrConflict] that err stands for. SQLite names the columns in its message and nowhere

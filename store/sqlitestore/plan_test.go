@@ -56,7 +56,7 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 		signingKeys:        {"SCAN auth_signing_keys", "USE TEMP B-TREE FOR ORDER BY"},
 		hasSigningKeySince: {"SCAN auth_signing_keys"}, // a handful
 		purgeSigningKeys:   {"SCAN auth_signing_keys"},
-		dueMessages:        {"SCAN json_each"},
+		dueMessagesOf:      {"SEARCH auth_messages USING INDEX auth_messages_due (channel=?)", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
 	}
 	for st := range statements {
 		text := st.text("auth_")
@@ -97,8 +97,11 @@ func TestTheHotStatementsUseTheirIndexes(t *testing.T) {
 		ticketsOf:        {"SEARCH auth_tickets USING INDEX auth_tickets_user_id (user_id=? AND kind=?)"},
 		clearSlot:        {"SEARCH auth_tickets USING INDEX sqlite_autoindex_auth_tickets_2 (kind=? AND slot=?)"},
 		dueMessagesOf:    {"SEARCH auth_messages USING INDEX auth_messages_due (channel=?)", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY"},
-		eventsOfUser:     {"SEARCH auth_events USING INDEX auth_events_user_id (user_id=? AND rowid<?)"},
-		eventsOfType:     {"SEARCH auth_events USING INDEX auth_events_type (type=? AND rowid<?)"},
+		eventsOfUser:     {"SEARCH auth_events USING INDEX auth_events_user_id (user_id=? AND at>? AND at<?)"},
+		eventsOfType:     {"SEARCH auth_events USING INDEX auth_events_type (type=? AND at>? AND at<?)"},
+		events:           {"SEARCH auth_events USING INDEX auth_events_at (at>? AND at<?)"},
+		trailFrom:        {"SEARCH auth_events USING INTEGER PRIMARY KEY (rowid>?)"},
+		moveHead:         {"SEARCH auth_trail USING INTEGER PRIMARY KEY (rowid=?)"},
 		usersAfter:       {"SEARCH auth_users USING INDEX sqlite_autoindex_auth_users_1 (id>?)"},
 		purgeSessions:    {"SEARCH auth_sessions USING PRIMARY KEY (id=?)", "LIST SUBQUERY 1", "SEARCH auth_sessions USING COVERING INDEX auth_sessions_expires_at (expires_at<?)"},
 		purgeAnonymous:   {"SEARCH auth_users USING INTEGER PRIMARY KEY (rowid=?)", "LIST SUBQUERY 1", "SEARCH auth_users USING COVERING INDEX auth_users_anonymous (last_seen_at<?)"},

@@ -73,7 +73,8 @@ func messageDest(m *store.Message) []any {
 
 func eventDest(e *store.Event) []any {
 	return []any{
-		&e.Seq, &e.ID, (*instant)(&e.At), &e.Type, &e.UserID, &e.SessionID, &e.Address, (*raw)(&e.Detail),
+		&e.Seq, (*rawID)(&e.ID), (*instant)(&e.At), &e.Type, (*rawID)(&e.UserID), (*rawID)(&e.SessionID), &e.Address, &e.Method,
+		&e.Code, &e.Detail, &e.Link,
 	}
 }
 

@@ -89,6 +89,10 @@ const (
 	postponeMessage
 
 	addEvent
+	removeEvents
+	moveHead
+	trailHead
+	trailFrom
 	events
 	eventsOfUser
 	eventsOfType
@@ -116,7 +120,7 @@ const (
 	ticketColumns     = "id, kind, slot, user_id, hash, data, tries, created_at, expires_at"
 	signingKeyColumns = "id, algorithm, private, created_at, active_at, expires_at"
 	messageColumns    = "id, channel, body, created_at, next_at, attempts, dead"
-	eventColumns      = "id, at, type, user_id, session_id, address, detail"
+	eventColumns      = "seq, id, at, type, user_id, session_id, address, method, code, detail, link"
 )
 
 // texts says what each statement is for, as it appears in errors, and how it reads. A table is written {name}.
@@ -204,9 +208,13 @@ var texts = [statements]struct{ purpose, text string }{
 	postponeMessage: {"settle a message", "UPDATE {messages} SET dead = ?, next_at = ? WHERE id = ?"},
 
 	addEvent:     {"add an event", insert("{events}", eventColumns)},
-	events:       {"list events", "SELECT seq, " + eventColumns + " FROM {events} WHERE seq < ? ORDER BY seq DESC LIMIT ?"},
-	eventsOfUser: {"list events", "SELECT seq, " + eventColumns + " FROM {events} WHERE user_id = ? AND seq < ? AND (? = '' OR type = ?) ORDER BY seq DESC LIMIT ?"},
-	eventsOfType: {"list events", "SELECT seq, " + eventColumns + " FROM {events} WHERE type = ? AND seq < ? ORDER BY seq DESC LIMIT ?"},
+	removeEvents: {"shorten the audit trail", "DELETE FROM {events} WHERE seq <= ?"},
+	moveHead:     {"move the head of the audit trail", "UPDATE {trail} SET head = ? WHERE one = 1 AND head = ?"},
+	trailHead:    {"read the head of the audit trail", "SELECT head FROM {trail} WHERE one = 1"},
+	trailFrom:    {"read the audit trail", "SELECT " + eventColumns + " FROM {events} WHERE seq >= ? ORDER BY seq LIMIT ?"},
+	events:       {"list events", listEvents("")},
+	eventsOfUser: {"list events", listEvents("user_id = ? AND (? = '' OR type = ?) AND ")},
+	eventsOfType: {"list events", listEvents("type = ? AND ")},
 
 	purgeSessions:    {"purge sessions", "DELETE FROM {sessions} WHERE id IN (SELECT id FROM {sessions} WHERE expires_at <= ? LIMIT ?)"},
 	purgeTickets:     {"purge tickets", "DELETE FROM {tickets} WHERE rowid IN (SELECT rowid FROM {tickets} WHERE expires_at <= ? LIMIT ?)"},
@@ -236,6 +244,11 @@ func (s statement) failed(err error) error {
 func insert(table, columns string) string {
 	marks := strings.Repeat("?, ", strings.Count(columns, ",")) + "?"
 	return "INSERT INTO " + table + " (" + columns + ") VALUES (" + marks + ")"
+}
+
+// listEvents lists those for which a condition holds, the latest first.
+func listEvents(where string) string {
+	return "SELECT " + eventColumns + " FROM {events} WHERE " + where + "(at, seq) < (?, ?) AND at >= ? ORDER BY at DESC, seq DESC LIMIT ?"
 }
 
 // assignments makes "a = ?, b = ?" of "a, b".

@@ -101,6 +101,23 @@ func (l *list[T]) Scan(src any) error {
 	return json.Unmarshal([]byte(s), (*[]T)(l))
 }
 
+// rawID scans an id of the audit trail, or NULL as the zero one. What is none, and so not what the store has written, becomes
+// the highest UUID, which nobody has: whoever verifies the trail is to hear of it.
+type rawID uuid.UUID
+
+func (i *rawID) Scan(src any) error {
+	b, ok := src.([]byte)
+	switch {
+	case src == nil:
+		*i = rawID{}
+	case ok && len(b) == len(i):
+		*i = rawID(b)
+	default:
+		*i = rawID(uuid.Max)
+	}
+	return nil
+}
+
 // id is the zero UUID as NULL. Where a column is never NULL, it is sliced instead.
 func id(u uuid.UUID) any {
 	if u == uuid.Nil {

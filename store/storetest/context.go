@@ -12,7 +12,7 @@ import (
 )
 
 // methods calls every method of a store in a way that does something, given that the population of the test is there.
-func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(context.Context) error {
+func methods(s store.Store, p *owner, budget store.Ticket, further store.Append) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"CreateUser": func(ctx context.Context) error {
 			n := newPerson()
@@ -93,10 +93,15 @@ func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(conte
 			return s.SettleMessage(ctx, store.Settlement{ID: p.Messages[0].ID, Delivered: true})
 		},
 		"AppendEvents": func(ctx context.Context) error {
-			return s.AppendEvents(ctx, []store.Event{newEvent(p.User.ID, "kind")})
+			_, _, err := s.AppendEvents(ctx, further)
+			return err
 		},
 		"Events": func(ctx context.Context) error {
 			_, err := s.Events(ctx, store.EventQuery{Limit: 10})
+			return err
+		},
+		"Trail": func(ctx context.Context) error {
+			_, _, err := s.Trail(ctx, 0, 10)
 			return err
 		},
 		"Purge": func(ctx context.Context) error {
@@ -130,9 +135,11 @@ var contextTests = []test{
 		budget.Tries = 1
 		put(t, s, budget)
 		addKey(t, s, newSigningKey(), base)
-		wants(t, s.AppendEvents(t.Context(), []store.Event{newEvent(p.User.ID, "before")}), nil)
+		record(t, s, newEvent(p.User.ID, "before"))
+		further := next(t, s, newEvent(p.User.ID, "kind"))
+		further.Through = 1
 		before := look(t, s)
-		for name, call := range methods(s, p, budget) {
+		for name, call := range methods(s, p, budget, further) {
 			if err := call(canceled); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s returns %v, want %v", name, err, context.Canceled)
 			}

@@ -206,7 +206,9 @@ var createTests = []test{
 		budget.Tries = 1
 		put(t, s, budget)
 		spent := put(t, s, newTicket())
-		wants(t, s.AppendEvents(t.Context(), []store.Event{newEvent(neighbour.ID, "before")}), nil)
+		record(t, s, newEvent(neighbour.ID, "before"))
+		further := next(t, s, newEvent(neighbour.ID, "within"))
+		further.Through = 1
 		before := look(t, s)
 
 		n := newPerson()
@@ -227,10 +229,10 @@ var createTests = []test{
 			_, err8 := s.Purge(ctx, store.Purge{Now: base.AddDate(1, 0, 0), Limit: 100})
 			err9 := s.DeleteUser(ctx, deletion(neighbour.ID, newMessage()))
 			_, err10 := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Hour), Limit: 100})
+			_, appended, err11 := s.AppendEvents(ctx, further)
 			if err := errors.Join(
-				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, s.PutTicket(ctx, stray),
-				s.AppendEvents(ctx, []store.Event{newEvent(u.ID, "within")}),
-			); err != nil {
+				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, s.PutTicket(ctx, stray),
+			); err != nil || !appended {
 				t.Errorf("a call made by Within failed: %v", err)
 			}
 			return refusal

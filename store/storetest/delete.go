@@ -60,7 +60,7 @@ var deleteTests = []test{
 	}},
 	{"the events of a user stay", func(t *testing.T, s store.Store) {
 		u := someone(t, s)
-		wants(t, s.AppendEvents(t.Context(), []store.Event{newEvent(u.ID, "created"), newEvent(u.ID, "signed-in")}), nil)
+		record(t, s, newEvent(u.ID, "created"), newEvent(u.ID, "signed-in"))
 		wants(t, s.DeleteUser(t.Context(), deletion(u.ID)), nil)
 		events, err := s.Events(t.Context(), store.EventQuery{UserID: u.ID, Limit: 10})
 		wants(t, err, nil)

@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -230,78 +233,144 @@ var channelTests = []test{
 }
 
 var eventTests = []test{
-	{"events are numbered as they come and read from the newest", func(t *testing.T, s store.Store) {
+	{"events are listed by their time, the latest first", func(t *testing.T, s store.Store) {
 		u, other := uuid.New(), uuid.New()
 		var want []store.Event
-		for i := range 6 {
-			batch := []store.Event{newEvent(u, fmt.Sprint("kind ", i%2)), newEvent(other, fmt.Sprint("kind ", i%3)), newEvent(uuid.Nil, "kind 9")}
-			for j := range batch {
-				batch[j].Seq = 7                                      // not for the caller to say
-				batch[j].At = base.Add(-time.Duration(i) * time.Hour) // nor is it the order
-			}
-			wants(t, s.AppendEvents(t.Context(), batch[:i%3+1]), nil)
-			want = append(want, batch[:i%3+1]...)
+		for i := range 18 {
+			e := newEvent([]uuid.UUID{u, other, uuid.Nil}[i%3], fmt.Sprint("kind ", i%2))
+			// Not the order of their numbers; and several are of one instant.
+			e.At = base.Add(time.Duration(i*7%5) * time.Hour)
+			want = append(want, record(t, s, e)...)
 		}
-		wants(t, s.AppendEvents(t.Context(), nil), nil)
-		slices.Reverse(want)
-
-		all, err := s.Events(t.Context(), store.EventQuery{Limit: 100})
-		wants(t, err, nil)
-		if len(all) != len(want) {
-			t.Fatalf("got %d events, want %d", len(all), len(want))
-		}
-		for i := range all {
-			if all[i].Seq <= 0 || i > 0 && all[i].Seq >= all[i-1].Seq {
-				t.Errorf("event %d has number %d", i, all[i].Seq)
-			}
-			want[i].Seq = all[i].Seq
-		}
-		equal(t, "the events", all, want)
+		slices.SortFunc(want, func(a, b store.Event) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Seq, a.Seq)) })
 
 		for name, q := range map[string]store.EventQuery{
-			"of a user":             {UserID: u},
-			"of a type":             {Type: "kind 1"},
-			"of a user and type":    {UserID: other, Type: "kind 1"},
-			"before another":        {Before: all[4].Seq},
-			"before the newest":     {Before: all[0].Seq + 1},
-			"before the oldest":     {Before: all[len(all)-1].Seq},
-			"before all of a type":  {Type: "kind 0", Before: all[3].Seq},
-			"of nobody there is":    {UserID: uuid.New()},
-			"of no type there is":   {Type: "kind"},
-			"of everyone and thing": {},
+			"of everyone and thing":   {},
+			"of a user":               {UserID: u},
+			"of a type":               {Type: "kind 1"},
+			"of a user and type":      {UserID: other, Type: "kind 1"},
+			"from a time on":          {From: base.Add(2 * time.Hour)},
+			"of a user from a time":   {UserID: u, From: base.Add(2 * time.Hour)},
+			"of a type from a time":   {Type: "kind 0", From: base.Add(2 * time.Hour)},
+			"after another":           {Before: store.EventKey{At: want[4].At, Seq: want[4].Seq}},
+			"before a time":           {Before: store.EventKey{At: base.Add(3 * time.Hour)}},
+			"of a type between times": {Type: "kind 1", From: base.Add(time.Hour), Before: store.EventKey{At: base.Add(3 * time.Hour)}},
+			"of both after another":   {UserID: u, Type: "kind 1", Before: store.EventKey{At: want[4].At, Seq: want[4].Seq}},
+			"after the earliest":      {Before: store.EventKey{At: want[17].At, Seq: want[17].Seq}},
+			"of the far future":       {From: base.AddDate(1000, 0, 0)},
+			"of nobody there is":      {UserID: uuid.New()},
+			"of no type there is":     {Type: "kind"},
 		} {
-			var want []store.Event
-			for _, e := range all {
-				if (q.UserID == uuid.Nil || e.UserID == q.UserID) && (q.Type == "" || e.Type == q.Type) && (q.Before == 0 || e.Seq < q.Before) {
-					want = append(want, e)
+			var matching []store.Event
+			for _, e := range want {
+				if (q.UserID == uuid.Nil || e.UserID == q.UserID) && (q.Type == "" || e.Type == q.Type) && !e.At.Before(q.From) &&
+					(q.Before.At.IsZero() || e.At.Before(q.Before.At) || e.At.Equal(q.Before.At) && e.Seq < q.Before.Seq) {
+					matching = append(matching, e)
 				}
 			}
 			for _, limit := range []int{1, 2, 100} {
 				q.Limit = limit
 				got, err := s.Events(t.Context(), q)
 				wants(t, err, nil)
-				equal(t, "the events "+name, got, want[:min(limit, len(want))])
+				equal(t, "the events "+name, got, matching[:min(limit, len(matching))])
 			}
 		}
 	}},
-	{"events are read page by page", func(t *testing.T, s store.Store) {
+	{"events are listed page by page", func(t *testing.T, s store.Store) {
 		for range 7 {
-			wants(t, s.AppendEvents(t.Context(), []store.Event{newEvent(uuid.Nil, "kind")}), nil)
+			record(t, s, newEvent(uuid.Nil, "kind"))
 		}
 		var sizes []int
-		var before int64
+		q := store.EventQuery{Limit: 3}
 		for len(sizes) < 9 {
-			page, err := s.Events(t.Context(), store.EventQuery{Before: before, Limit: 3})
+			page, err := s.Events(t.Context(), q)
 			wants(t, err, nil)
 			sizes = append(sizes, len(page))
 			if len(page) == 0 {
 				break
 			}
-			if before != 0 && page[0].Seq >= before {
-				t.Errorf("event %d is in the page before %d", page[0].Seq, before)
-			}
-			before = page[len(page)-1].Seq
+			last := page[len(page)-1]
+			q.Before = store.EventKey{At: last.At, Seq: last.Seq}
 		}
 		equal(t, "sizes of the pages", sizes, []int{3, 3, 1, 0})
+	}},
+	{"the audit trail is read from any number on", func(t *testing.T, s store.Store) {
+		head, events := trail(t, s)
+		equal(t, "the head of an empty trail", head, nil)
+		equal(t, "the events of an empty trail", events, nil)
+		want := record(t, s, newEvent(uuid.Nil, "1"), newEvent(uuid.Nil, "2"))
+		want = append(want, record(t, s, newEvent(uuid.Nil, "3"))...)
+		head, _ = trail(t, s)
+		for _, r := range []struct {
+			from  int64
+			limit int
+			want  []store.Event
+		}{
+			{math.MinInt64, 10, want},
+			{0, 2, want[:2]},
+			{1, 1, want[:1]},
+			{2, 10, want[1:]},
+			{3, 10, want[2:]},
+			{4, 10, nil},
+			{math.MaxInt64, 10, nil},
+		} {
+			h, events, err := s.Trail(t.Context(), r.from, r.limit)
+			wants(t, err, nil)
+			equal(t, "the head", h, head)
+			equal(t, fmt.Sprintf("%d events from %d", r.limit, r.from), events, r.want)
+		}
+	}},
+	{"a trail with another head is left as it is", func(t *testing.T, s store.Store) {
+		record(t, s, newEvent(uuid.Nil, "1"))
+		late := next(t, s, newEvent(uuid.Nil, "late"))
+		late.Through = 1
+		record(t, s, newEvent(uuid.Nil, "2"))
+		before := look(t, s)
+		for _, after := range [][]byte{late.After, nil, newHash(), append(bytes.Clone(before.Head), 0)} {
+			late.After = after
+			head, appended, err := s.AppendEvents(t.Context(), late)
+			wants(t, err, nil)
+			if appended {
+				t.Errorf("after %x: it says that it did", after)
+			}
+			equal(t, "the head that it tells", head, before.Head)
+			unchanged(t, s, before)
+		}
+	}},
+	{"a number is not given twice", func(t *testing.T, s store.Store) {
+		record(t, s, newEvent(uuid.Nil, "1"), newEvent(uuid.Nil, "2"))
+		a := next(t, s, newEvent(uuid.Nil, "3"), newEvent(uuid.Nil, "4"))
+		before := look(t, s)
+		for _, seqs := range [][2]int64{{2, 3}, {3, 3}} {
+			a.Events[0].Seq, a.Events[1].Seq = seqs[0], seqs[1]
+			_, _, err := s.AppendEvents(t.Context(), a)
+			wants(t, err, conflict(store.FieldID))
+			unchanged(t, s, before)
+		}
+	}},
+	{"a trail is shortened at its beginning, in the same step", func(t *testing.T, s store.Store) {
+		want := record(t, s, newEvent(uuid.Nil, "1"), newEvent(uuid.Nil, "2"), newEvent(uuid.Nil, "3"))
+		for _, through := range []int64{-5, 2, 2} {
+			a := next(t, s, newEvent(uuid.Nil, "more"))
+			a.Through = through
+			_, appended, err := s.AppendEvents(t.Context(), a)
+			wants(t, err, nil)
+			if !appended {
+				t.Error("it says that it did not")
+			}
+			want = append(want, a.Events...)
+			if through > 0 {
+				want = slices.DeleteFunc(want, func(e store.Event) bool { return e.Seq <= through })
+			}
+			_, events := trail(t, s)
+			equal(t, "the trail", events, want)
+		}
+	}},
+	{"a head moves without events, too", func(t *testing.T, s store.Store) {
+		record(t, s, newEvent(uuid.Nil, "1"))
+		record(t, s)
+		if _, events := trail(t, s); len(events) != 1 {
+			t.Errorf("%d events", len(events))
+		}
 	}},
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -104,7 +105,44 @@ func newSigningKey() store.SigningKey {
 }
 
 func newEvent(user uuid.UUID, kind string) store.Event {
-	return store.Event{ID: uuid.New(), At: base, Type: kind, UserID: user}
+	return store.Event{ID: uuid.New(), At: base, Type: kind, UserID: user, Link: newHash()}
+}
+
+// record adds events to the audit trail and returns them with their numbers.
+func record(t *testing.T, s store.Store, events ...store.Event) []store.Event {
+	t.Helper()
+	a := next(t, s, events...)
+	head, appended, err := s.AppendEvents(t.Context(), a)
+	if err != nil || !appended || !bytes.Equal(head, a.Head) {
+		t.Fatalf("AppendEvents: %x, %v, %v", head, appended, err)
+	}
+	return a.Events
+}
+
+// next is what adds events to the audit trail as it is now.
+func next(t *testing.T, s store.Store, events ...store.Event) store.Append {
+	t.Helper()
+	head, all := trail(t, s)
+	a := store.Append{After: head, Head: newHash(), Events: clone(events)}
+	seq := int64(0)
+	if len(all) > 0 {
+		seq = all[len(all)-1].Seq
+	}
+	for i := range a.Events {
+		seq++
+		a.Events[i].Seq = seq
+	}
+	return a
+}
+
+// trail reads the whole audit trail.
+func trail(t *testing.T, s store.Store) (head []byte, events []store.Event) {
+	t.Helper()
+	head, events, err := s.Trail(t.Context(), math.MinInt64, 10_000)
+	if err != nil {
+		t.Fatalf("Trail: %v", err)
+	}
+	return head, events
 }
 
 // newPerson is a new user with one of everything. The records say that they are somebody else's, which must not matter.
@@ -222,6 +260,7 @@ func emptyOutbox(t *testing.T, s store.Store) int {
 type world struct {
 	Accounts    []store.Account
 	SigningKeys []store.SigningKey
+	Head        []byte
 	Events      []store.Event
 }
 
@@ -238,9 +277,7 @@ func look(t *testing.T, s store.Store) world {
 	if w.SigningKeys, err = s.SigningKeys(t.Context(), early); err != nil {
 		t.Fatalf("SigningKeys: %v", err)
 	}
-	if w.Events, err = s.Events(t.Context(), store.EventQuery{Limit: 1000}); err != nil {
-		t.Fatalf("Events: %v", err)
-	}
+	w.Head, w.Events = trail(t, s)
 	return w
 }
 

@@ -1,9 +1,12 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -785,18 +788,64 @@ var raceTests = []test{
 			}
 		}
 	}},
-	{"every event gets a number of its own", func(t *testing.T, s store.Store) {
-		successes(t, race(crowd, func(i int) error {
-			return s.AppendEvents(t.Context(), []store.Event{newEvent(uuid.Nil, "kind"), newEvent(uuid.Nil, "kind")})
-		}), nil)
-		events, err := s.Events(t.Context(), store.EventQuery{Limit: 3 * crowd})
-		wants(t, err, nil)
-		numbers := map[int64]bool{}
-		for _, e := range events {
-			numbers[e.Seq] = true
+	{"of those who extend the audit trail from one head, one does", func(t *testing.T, s store.Store) {
+		record(t, s, newEvent(uuid.Nil, "kind"))
+		calls, heads := make([]store.Append, crowd), make([][]byte, crowd)
+		for i := range calls {
+			calls[i] = next(t, s, newEvent(uuid.Nil, fmt.Sprint(i)), newEvent(uuid.Nil, fmt.Sprint(i)))
 		}
-		if len(numbers) != 2*crowd || len(events) != 2*crowd {
-			t.Errorf("%d events have %d numbers, want %d", len(events), len(numbers), 2*crowd)
+		var winner atomic.Int64
+		successes(t, race(crowd, func(i int) error {
+			head, appended, err := s.AppendEvents(t.Context(), calls[i])
+			if heads[i] = head; appended {
+				if winner.Add(int64(i)+1) != int64(i)+1 {
+					return errors.New("two have done it")
+				}
+			}
+			return err
+		}), nil)
+		won := int(winner.Load()) - 1
+		if won < 0 {
+			t.Fatal("nobody has done it")
+		}
+		for _, head := range heads {
+			equal(t, "the head that somebody was told", head, calls[won].Head)
+		}
+		head, events := trail(t, s)
+		equal(t, "the head", head, calls[won].Head)
+		equal(t, "the events after the first", events[1:], calls[won].Events)
+	}},
+	{"everybody who goes on from the head that they are told gets their turn", func(t *testing.T, s store.Store) {
+		var mu sync.Mutex
+		seqs := map[string]int64{"": 0} // by head
+		successes(t, race(crowd, func(i int) error {
+			a := store.Append{Events: []store.Event{newEvent(uuid.Nil, fmt.Sprint(i))}}
+			for {
+				a.Head = newHash()
+				mu.Lock()
+				a.Events[0].Seq = seqs[string(a.After)] + 1
+				seqs[string(a.Head)] = a.Events[0].Seq
+				mu.Unlock()
+				head, appended, err := s.AppendEvents(t.Context(), a)
+				if appended || err != nil {
+					return err
+				}
+				if bytes.Equal(head, a.After) {
+					return errors.New("the head is the one that was given, and nothing was done")
+				}
+				a.After = head
+			}
+		}), nil)
+		_, events := trail(t, s)
+		kinds := map[string]bool{}
+		for i, e := range events {
+			kinds[e.Type] = true
+			if e.Seq != int64(i)+1 {
+				t.Errorf("event %d has the number %d", i+1, e.Seq)
+			}
+		}
+		if len(events) != crowd || len(kinds) != crowd {
+			t.Errorf("there are %d events of %d callers, want %d", len(events), len(kinds), crowd)
 		}
 	}},
 	{"a row is purged once", func(t *testing.T, s store.Store) {

@@ -93,13 +93,19 @@ func (w *wrapped) SettleMessage(ctx context.Context, v store.Settlement) error {
 	return w.around(ctx, "SettleMessage", func() error { return w.store.SettleMessage(ctx, v) })
 }
 
-func (w *wrapped) AppendEvents(ctx context.Context, events []store.Event) error {
-	return w.around(ctx, "AppendEvents", func() error { return w.store.AppendEvents(ctx, events) })
+func (w *wrapped) AppendEvents(ctx context.Context, a store.Append) (head []byte, appended bool, err error) {
+	err = w.around(ctx, "AppendEvents", func() error { head, appended, err = w.store.AppendEvents(ctx, a); return err })
+	return zeroUnless(head, err), zeroUnless(appended, err), err
 }
 
 func (w *wrapped) Events(ctx context.Context, q store.EventQuery) (list []store.Event, err error) {
 	err = w.around(ctx, "Events", func() error { list, err = w.store.Events(ctx, q); return err })
 	return zeroUnless(list, err), err
+}
+
+func (w *wrapped) Trail(ctx context.Context, from int64, limit int) (head []byte, list []store.Event, err error) {
+	err = w.around(ctx, "Trail", func() error { head, list, err = w.store.Trail(ctx, from, limit); return err })
+	return zeroUnless(head, err), zeroUnless(list, err), err
 }
 
 func (w *wrapped) Purge(ctx context.Context, p store.Purge) (n int, err error) {

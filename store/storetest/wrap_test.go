@@ -49,7 +49,7 @@ func TestCounterCountsEveryMethod(t *testing.T) {
 	for _, name := range methodsOf() {
 		s, p, budget := population(t)
 		c := Count(s)
-		call := methods(c, p, budget)[name]
+		call := methods(c, p, budget, store.Append{})[name]
 		if call == nil {
 			t.Fatalf("methods does not call %s", name)
 		}
@@ -96,7 +96,7 @@ func TestFaultBeforeACallPreventsIt(t *testing.T) {
 		s, p, budget := population(t)
 		before := look(t, s)
 		f := Break(s, Fault{Method: name})
-		wants(t, methods(f, p, budget)[name](t.Context()), ErrFault)
+		wants(t, methods(f, p, budget, store.Append{})[name](t.Context()), ErrFault)
 		unchanged(t, s, before)
 		if f.Fired() != 1 {
 			t.Errorf("%s: %d faults", name, f.Fired())

@@ -141,16 +141,27 @@ CREATE TABLE {prefix}messages (
 -- index.
 CREATE INDEX {prefix}messages_due ON {prefix}messages (channel, created_at, next_at) WHERE dead = 0;
 
--- AUTOINCREMENT: a number is not given again even if whoever shortens the trail has removed the newest event.
+-- The audit trail outlives its users, so nothing here refers to them. Each row is linked to the one before, and trail has
+-- the one row that says where they begin and end: whoever changes a row by hand is found out.
 CREATE TABLE {prefix}events (
-	seq        INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	seq        INTEGER NOT NULL PRIMARY KEY,
 	id         BLOB    NOT NULL,
 	at         INTEGER NOT NULL,
 	type       TEXT    NOT NULL,
 	user_id    BLOB,
 	session_id BLOB,
 	address    TEXT    NOT NULL,
-	detail     TEXT
+	method     TEXT    NOT NULL,
+	code       TEXT    NOT NULL,
+	detail     TEXT    NOT NULL,
+	link       BLOB    NOT NULL
 ) STRICT;
-CREATE INDEX {prefix}events_user_id ON {prefix}events (user_id) WHERE user_id IS NOT NULL;
-CREATE INDEX {prefix}events_type ON {prefix}events (type);
+CREATE INDEX {prefix}events_at ON {prefix}events (at, seq);
+CREATE INDEX {prefix}events_user_id ON {prefix}events (user_id, at, seq) WHERE user_id IS NOT NULL;
+CREATE INDEX {prefix}events_type ON {prefix}events (type, at, seq);
+
+CREATE TABLE {prefix}trail (
+	one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+	head BLOB    NOT NULL
+) STRICT;
+INSERT INTO {prefix}trail (one, head) VALUES (1, x'');
