@@ -120,6 +120,9 @@ type Store interface {
 	// SettleMessage ends a delivery attempt. A message that is gone already is no error.
 	SettleMessage(ctx context.Context, s Settlement) error
 
+	// Outbox counts the messages of the outbox. It reads no message, and costs the more the more there are.
+	Outbox(ctx context.Context, now time.Time) (OutboxState, error)
+
 	// AppendEvents adds to the audit trail. The store numbers events in the order of their arrival.
 	AppendEvents(ctx context.Context, events []Event) error
 

@@ -16,7 +16,7 @@ type fixed struct {
 	take, check [ticketForms]string
 
 	signingKeys, lockSigningKeys, addSigningKey             string
-	claimMessages, settle, resettle                         string
+	claimMessages, settle, resettle, outbox                 string
 	appendEvents                                            string
 	events, eventsOfUser, eventsOfType, eventsOfUserAndType string
 	requeueSessions, requeueUsers, purge                    string
@@ -58,6 +58,13 @@ func newFixed(tables *strings.Replacer) fixed {
 		RETURNING m.id, m.channel, m.body, m.created_at, m.next_at, m.attempts, m.dead`,
 		settle:   `DELETE FROM {schema}.messages WHERE id = $1::uuid`,
 		resettle: `UPDATE {schema}.messages SET dead = $2::boolean, next_at = $3::timestamptz WHERE id = $1::uuid`,
+		// Two counts, so that each is of an index: the rows hold the bodies.
+		outbox: `SELECT live.due, live.waiting, live.since, given_up.n FROM (
+			SELECT count(*) FILTER (WHERE next_at <= $1::timestamptz) AS due,
+				count(*) FILTER (WHERE next_at > $1::timestamptz) AS waiting,
+				min(next_at) FILTER (WHERE next_at <= $1::timestamptz) AS since
+			FROM {schema}.messages WHERE NOT dead
+		) AS live, (SELECT count(*) AS n FROM {schema}.messages WHERE dead) AS given_up`,
 
 		appendEvents: `INSERT INTO {schema}.events (id, at, user_id, session_id, type, address, detail)
 			SELECT e.id, e.at, e.user_id, e.session_id, e.type, e.address, e.detail::jsonb FROM unnest(
@@ -96,7 +103,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		&f.users,
 		&f.rotate, &f.rotateAny, &f.present, &f.presentAny, &f.unrotate, &f.endSessions, &f.endSessionsOf,
 		&f.putTicket,
-		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.claimMessages, &f.settle, &f.resettle,
+		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.claimMessages, &f.settle, &f.resettle, &f.outbox,
 		&f.appendEvents, &f.events, &f.eventsOfUser, &f.eventsOfType, &f.eventsOfUserAndType,
 		&f.requeueSessions, &f.requeueUsers, &f.purge,
 	} {

@@ -301,6 +301,12 @@ var operations = []operation{
 			return s.SettleMessage(ctx, store.Settlement{ID: uuid.New(), RetryAt: base})
 		}, nil
 	}},
+	{"Outbox", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			_, err := s.Outbox(ctx, base)
+			return err
+		}, nil
+	}},
 	{"AppendEvents", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
 			return s.AppendEvents(ctx, []store.Event{{ID: uuid.New(), Type: "a"}, {ID: uuid.New(), Type: "b"}})

@@ -227,8 +227,12 @@ var createTests = []test{
 			_, err8 := s.Purge(ctx, store.Purge{Now: base.AddDate(1, 0, 0), Limit: 100})
 			err9 := s.DeleteUser(ctx, deletion(neighbour.ID, newMessage()))
 			_, err10 := s.ClaimMessages(ctx, base, base.Add(time.Hour), 100)
+			outbox, err11 := s.Outbox(ctx, base)
+			if outbox.Due != 0 || outbox.Waiting == 0 {
+				t.Errorf("Within sees an outbox that is not its own: %+v", outbox)
+			}
 			if err := errors.Join(
-				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, s.PutTicket(ctx, stray),
+				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, s.PutTicket(ctx, stray),
 				s.AppendEvents(ctx, []store.Event{newEvent(u.ID, "within")}),
 			); err != nil {
 				t.Errorf("a call made by Within failed: %v", err)

@@ -89,6 +89,11 @@ func (w *wrapped) SettleMessage(ctx context.Context, v store.Settlement) error {
 	return w.around(ctx, "SettleMessage", func() error { return w.store.SettleMessage(ctx, v) })
 }
 
+func (w *wrapped) Outbox(ctx context.Context, now time.Time) (o store.OutboxState, err error) {
+	err = w.around(ctx, "Outbox", func() error { o, err = w.store.Outbox(ctx, now); return err })
+	return zeroUnless(o, err), err
+}
+
 func (w *wrapped) AppendEvents(ctx context.Context, events []store.Event) error {
 	return w.around(ctx, "AppendEvents", func() error { return w.store.AppendEvents(ctx, events) })
 }

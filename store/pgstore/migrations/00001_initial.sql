@@ -164,6 +164,8 @@ CREATE TABLE {schema}.messages (
     CONSTRAINT messages_pkey PRIMARY KEY (id)
 );
 CREATE INDEX messages_created_at_idx ON {schema}.messages (created_at, next_at) WHERE NOT dead;
+-- To count those that were given up, and to find them.
+CREATE INDEX messages_dead_idx ON {schema}.messages (created_at) WHERE dead;
 
 -- The audit trail outlives its users, so nothing here refers to them.
 CREATE TABLE {schema}.events (

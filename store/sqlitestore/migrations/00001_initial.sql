@@ -139,6 +139,8 @@ CREATE TABLE {prefix}messages (
 ) STRICT;
 -- In the order in which messages are claimed; next_at is here so that those which wait are passed over in the index.
 CREATE INDEX {prefix}messages_due ON {prefix}messages (created_at, next_at) WHERE dead = 0;
+-- To count those that were given up, and to find them.
+CREATE INDEX {prefix}messages_dead ON {prefix}messages (created_at) WHERE dead = 1;
 
 -- AUTOINCREMENT: a number is not given again even if whoever shortens the trail has removed the newest event.
 CREATE TABLE {prefix}events (
