@@ -135,7 +135,7 @@ type Config struct {
 	Hooks Hooks
 	// Events receives what happened. The default writes to Logger.
 	Events EventSink
-	// Observer watches calls, for traces and metrics. The default is none.
+	// Observer watches calls, for traces and metrics; see package github.com/ostiary/auth/otelauth. The default is none.
 	Observer Observer
 
 	// Now is the engine's one clock. The default is [time.Now].

@@ -44,6 +44,11 @@
 // [Engine.VerifyElevation] lead to an access token that says so; the engine's own methods ask for it as
 // Config.Elevation says, and a service's through [Engine.CheckElevation].
 //
+// # Watching
+//
+// Config.Events receives what happened, and Config.Observer sees calls; [Engine.Outbox] says whether messages leave. The module
+// github.com/ostiary/auth/otelauth makes traces and metrics of all three.
+//
 // # Errors
 //
 // Every error is an [*Error] whose code is the documented one: match with errors.Is(err, auth.ErrInvalidTicket). What
