@@ -371,7 +371,7 @@ func (e *Engine) Outbox(ctx context.Context) (_ OutboxState, err error) {
 	}
 	state := OutboxState{Due: s.Due, Waiting: s.Waiting, Dead: s.Dead}
 	if !s.DueSince.IsZero() {
-		state.Delay = max(0, now.Sub(s.DueSince))
+		state.Delay = now.Sub(s.DueSince)
 	}
 	return state, nil
 }

@@ -6,9 +6,12 @@ import (
 	"sync"
 	"testing"
 
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/otelauth"
 	"github.com/ostiary/auth/store/memstore"
 )
@@ -64,4 +67,27 @@ func TestManyCallsAtOnceAreAllSeen(t *testing.T) {
 	}
 	w.wantPoints(t, "auth.refreshes", map[string]float64{"ok": crowd})
 	w.wantPoints(t, "auth.sign_ins", map[string]float64{"ok anonymous": crowd})
+}
+
+// What telemetry costs a call that nobody looks at is bounded: some objects for each method and each call of the store.
+func TestTelemetryAllocations(t *testing.T) {
+	measure := func(amend func(*auth.Config)) float64 {
+		e := authtest.New(t, amend)
+		token := auth.VerifyTokenParams{Token: e.SignUp(t, "ada@example.com").AccessToken}
+		return testing.AllocsPerRun(100, func() {
+			if err := e.VerifyToken(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	telemetry, err := otelauth.New(otelauth.Options{
+		TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, with := measure(func(*auth.Config) {}), measure(func(c *auth.Config) { c.Observer = telemetry })
+	if more := with - without; more > 2*3 { // VerifyToken and, in it, Authenticate
+		t.Errorf("%v allocations more than the %v without", more, without)
+	}
 }
