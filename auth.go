@@ -85,6 +85,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 			Params:        passhash.Params{MemoryKiB: p.Argon2.MemoryKiB, Time: p.Argon2.Time, Threads: p.Argon2.Threads},
 			MaxConcurrent: p.MaxHashes,
 			MaxWaiting:    p.MaxWaiting,
+			Waited:        e.hashWaited(),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("auth: %w", &ConfigError{"Password", err})

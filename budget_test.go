@@ -53,6 +53,7 @@ func TestRoundTrips(t *testing.T) {
 			_, err := e.Refresh(ctx, auth.RefreshParams{RefreshToken: session.RefreshToken})
 			return err
 		}},
+		{"Outbox", 1, func() error { _, err := e.Outbox(ctx); return err }},
 		{"User", 1, func() error { _, err := e.User(ctx, ada); return err }},
 		{"ListSessions", 1, func() error { _, err := e.ListSessions(ctx, ada); return err }},
 		{"SignInAnonymous", 1, func() error { _, err := e.SignInAnonymous(ctx, auth.SignInAnonymousParams{}); return err }},

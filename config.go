@@ -145,7 +145,7 @@ type Config struct {
 	Webhooks []WebhookConfig
 	// Audit, unless nil, also writes what happened to a trail in the store that cannot be altered unseen.
 	Audit *AuditConfig
-	// Observer watches calls, for traces and metrics. The default is none.
+	// Observer watches calls, for traces and metrics; see package github.com/ostiary/auth/otelauth. The default is none.
 	Observer Observer
 
 	// Now is the engine's one clock. The default is [time.Now].

@@ -56,6 +56,11 @@
 // Config.Audit they also become the audit trail, rows that nobody can alter unseen: see [AuditConfig], [Engine.AuditTrail] and
 // [Engine.VerifyAuditTrail].
 //
+// # Watching
+//
+// Config.Observer sees calls; [Engine.Outbox] says whether messages leave. The module
+// github.com/ostiary/auth/otelauth makes traces and metrics of these and of events.
+//
 // # Errors
 //
 // Every error is an [*Error] whose code is the documented one: match with errors.Is(err, auth.ErrInvalidTicket). What

@@ -9,26 +9,60 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
 )
 
-type watch struct{ began, ended []string }
+type watch struct {
+	mu           sync.Mutex
+	began, ended []string
+	waits        map[string]int // by outcome
+}
 
 type observedKey struct{}
 
 func (w *watch) Begin(ctx context.Context, method string) (context.Context, func(error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.began = append(w.began, method)
 	return context.WithValue(ctx, observedKey{}, method), func(err error) {
-		code := "ok"
-		var known *auth.Error
-		if errors.As(err, &known) {
-			code = string(known.Code)
-		}
-		w.ended = append(w.ended, method+" "+code)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.ended = append(w.ended, method+" "+outcome(err))
 	}
+}
+
+func (w *watch) HashWaited(_ context.Context, waited time.Duration, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waits == nil {
+		w.waits = map[string]int{}
+	}
+	if waited < 0 {
+		w.waits["negative"]++
+	}
+	w.waits[outcome(err)]++
+}
+
+func outcome(err error) string {
+	known := (*auth.Error)(nil)
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, auth.ErrPanic):
+		return "panic"
+	case errors.As(err, &known):
+		return string(known.Code)
+	}
+	return "no *auth.Error"
 }
 
 // Every exported method of the engine that can fail is seen by the observer under its own name, but for the loop, and for what
@@ -129,5 +163,83 @@ func TestTheObserverSeesContextAndOutcome(t *testing.T) {
 	}
 	if got, want := strings.Join(w.ended, ","), "SignUpPassword ok,Refresh invalid-refresh-token"; got != want {
 		t.Errorf("ended %q, want %q", got, want)
+	}
+}
+
+// A panic that is not the engine's to deal with reaches the caller as it was, and the observer hears of the end.
+func TestTheObserverIsToldOfAPanic(t *testing.T) {
+	t.Parallel()
+	broken := storetest.Break(memstore.New(), storetest.Fault{Method: "Ping", Do: func(context.Context) { panic("the store is broken") }})
+	for name, o := range map[string]auth.Observer{"without an observer": nil, "with one": &watch{}} {
+		e := authtest.NewWithStore(t, broken, func(c *auth.Config) { c.Observer = o })
+		func() {
+			defer func() {
+				if r := recover(); r != "the store is broken" {
+					t.Errorf("%s: the caller recovers %v", name, r)
+				}
+			}()
+			_ = e.Health(t.Context())
+			t.Errorf("%s: there was no panic", name)
+		}()
+		if w, ok := o.(*watch); ok {
+			if diff := cmp.Diff([]string{"Health panic"}, w.ended); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}
+}
+
+func TestTheObserverIsToldOfWaitingPasswords(t *testing.T) {
+	t.Parallel()
+	w := &watch{}
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Observer = w
+		c.Password.Argon2 = auth.Argon2{MemoryKiB: 8 << 10, Time: 4}
+		c.Password.MaxHashes, c.Password.MaxWaiting = 1, 4
+	})
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := e.SignInPassword(left, auth.SignInPasswordParams{Email: "ada@example.com", Password: authtest.Password}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err) // at the store, before the password
+	}
+	if len(w.waits) != 0 {
+		t.Errorf("waits %v", w.waits)
+	}
+	want := map[string]int{}
+	var mu sync.Mutex
+	atOnce(50, func(int) {
+		_, err := e.SignInPassword(context.Background(), auth.SignInPasswordParams{Email: "ada@example.com", Password: authtest.Password})
+		mu.Lock()
+		defer mu.Unlock()
+		if errors.Is(err, auth.ErrInvalidEmailPassword) {
+			want["ok"]++
+		} else {
+			want[outcome(err)]++
+		}
+	})
+	if want["ok"] == 0 || want[string(auth.CodeTooManyRequests)] == 0 {
+		t.Fatalf("the test needs both: %v", want)
+	}
+	if diff := cmp.Diff(want, w.waits); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Who does not watch does not pay.
+func TestNoObserverCostsNothing(t *testing.T) {
+	ctx := t.Context()
+	allocations := func(o auth.Observer) float64 {
+		e := authtest.New(t, func(c *auth.Config) { c.Observer = o })
+		return testing.AllocsPerRun(100, func() {
+			if err := e.Health(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if n := allocations(nil); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if n := allocations(&watch{}); n == 0 {
+		t.Error("with an observer there are none, either: nothing was measured")
 	}
 }

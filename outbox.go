@@ -393,3 +393,30 @@ func (e *Engine) purge(ctx context.Context) {
 		}
 	}
 }
+
+// OutboxState is how much there is in the outbox.
+type OutboxState struct {
+	Due     int // messages that wait for a loop, or for the next attempt of one: see [Engine.Run]
+	Waiting int // being delivered, or to be tried again later
+	Dead    int // given up, and kept for the operator
+
+	// Delay is for how long the message has been due that has been due longest. More than a few seconds mean that no loop
+	// runs, or that it cannot keep up.
+	Delay time.Duration
+}
+
+// Outbox says how much there is in the outbox, which all engines over one store share. It costs one round trip, and the
+// store counts what there is: it is for an operator who looks now and then, and not for every request.
+func (e *Engine) Outbox(ctx context.Context) (_ OutboxState, err error) {
+	defer e.begin(&ctx, "Outbox").end(&err)
+	now := e.now()
+	s, err := e.store.Outbox(ctx, now)
+	if err != nil {
+		return OutboxState{}, fmt.Errorf("count messages: %w", err)
+	}
+	state := OutboxState{Due: s.Due, Waiting: s.Waiting, Dead: s.Dead}
+	if !s.DueSince.IsZero() {
+		state.Delay = now.Sub(s.DueSince)
+	}
+	return state, nil
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/ostiary/auth/mail"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
 )
 
 type sendFunc func(context.Context, mail.Message) error
@@ -344,4 +345,50 @@ func TestALetterThatWillNeverBeTaken(t *testing.T) {
 			t.Errorf("permanent %t: %d letters due, %v", permanent, len(due), err)
 		}
 	}
+}
+
+// The state of the outbox tells an operator whether a loop keeps up, and whether letters were given up.
+func TestTheStateOfTheOutbox(t *testing.T) {
+	t.Parallel()
+	refused := false
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Mail = sendFunc(func(context.Context, mail.Message) error {
+			if refused {
+				return lost{errors.New("550 no such mailbox")}
+			}
+			return errors.New("421 not now")
+		})
+	})
+	state := func(want auth.OutboxState) {
+		t.Helper()
+		got, err := e.Outbox(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	state(auth.OutboxState{})
+	if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	state(auth.OutboxState{Waiting: 1})
+	e.Clock.Advance(15 * time.Second) // the first delay is from 10 to 15 seconds
+	due, err := e.Outbox(t.Context())
+	if err != nil || due.Due != 1 || due.Waiting != 0 || due.Delay > 5*time.Second {
+		t.Errorf("got %+v, %v", due, err)
+	}
+	e.Clock.Advance(time.Hour)
+	state(auth.OutboxState{Due: 1, Delay: due.Delay + time.Hour})
+
+	refused = true
+	if _, err := signUp(t, e, "bob@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	state(auth.OutboxState{Due: 1, Dead: 1, Delay: due.Delay + time.Hour})
+
+	broken := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{}))
+	_, err = broken.Outbox(t.Context())
+	wantErr(t, err, auth.ErrInternal)
 }

@@ -46,6 +46,16 @@ type Settlement struct {
 	RetryAt   time.Time
 }
 
+// OutboxState is how much there is in the outbox at an instant.
+type OutboxState struct {
+	Due     int // can be claimed
+	Waiting int // can be claimed later: they are being delivered, or are to be tried again
+	Dead    int // given up
+
+	// DueSince is the earliest NextAt of those that are due; zero where none is.
+	DueSince time.Time
+}
+
 // Event is an entry of the audit trail.
 type Event struct {
 	Seq       int64 // its number, unique; given by the engine

@@ -123,6 +123,9 @@ type Store interface {
 	// SettleMessage ends a delivery attempt. A message that is gone already is no error.
 	SettleMessage(ctx context.Context, s Settlement) error
 
+	// Outbox counts the messages of the outbox. It reads no message, and costs the more the more there are.
+	Outbox(ctx context.Context, now time.Time) (OutboxState, error)
+
 	// AppendEvents does to the audit trail what a says, all of it or nothing: only if the trail still has the head a.After, so
 	// that of any number of simultaneous calls with one After one does. It returns the head that the trail then has, and
 	// whether that is by this call; whoever came too late knows where to go on. It returns [ErrConflict]{FieldID} where a

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -100,6 +101,11 @@ type Options struct {
 	// parameters a wait of roughly two seconds; a negative number means that
 	// nobody waits.
 	MaxWaiting int
+
+	// Waited, unless nil, is called each time that somebody's turn to hash has
+	// come, or that they left without it, with how long they waited and, where
+	// they left, the error that they get.
+	Waited func(ctx context.Context, waited time.Duration, err error)
 }
 
 // A Hasher hashes and verifies passwords. It is safe for concurrent use.
@@ -114,6 +120,7 @@ type Hasher struct {
 	params Params
 	slots  int
 	gate   *gate
+	waited func(context.Context, time.Duration, error) // may be nil
 
 	// nothing is a verifier with the current costs that no password matches.
 	nothing string
@@ -144,6 +151,7 @@ func New(o Options) (*Hasher, error) {
 	return &Hasher{
 		params:  o.Params,
 		slots:   o.MaxConcurrent,
+		waited:  o.Waited,
 		gate:    newGate(o.MaxConcurrent, max(0, o.MaxWaiting)),
 		nothing: encodeArgon2id(o.Params, nothing[:saltLen], nothing[saltLen:]),
 	}, nil
@@ -160,7 +168,7 @@ func New(o Options) (*Hasher, error) {
 // The errors are [ErrBusy] and, wrapped, that of a ctx that ended before the
 // hash began. A hash that has begun is finished.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	if err := h.gate.enter(ctx, 1); err != nil {
+	if err := h.enter(ctx, 1); err != nil {
 		return "", err
 	}
 	defer h.gate.leave(1)
@@ -203,7 +211,7 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stal
 	}
 
 	n := h.slotsFor(v.memoryKiB())
-	if err := h.gate.enter(ctx, n); err != nil {
+	if err := h.enter(ctx, n); err != nil {
 		return false, false, err
 	}
 	defer h.gate.leave(n)
@@ -221,6 +229,17 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stal
 // hash began, exactly as for Verify.
 func (h *Hasher) VerifyNothing(ctx context.Context, password string) error {
 	_, _, err := h.Verify(ctx, h.nothing, password)
+	return err
+}
+
+// enter waits for n slots, and tells how long that took.
+func (h *Hasher) enter(ctx context.Context, n int) error {
+	if h.waited == nil {
+		return h.gate.enter(ctx, n)
+	}
+	began := time.Now()
+	err := h.gate.enter(ctx, n)
+	h.waited(ctx, time.Since(began), err)
 	return err
 }
 

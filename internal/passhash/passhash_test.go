@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/argon2"
@@ -681,4 +682,55 @@ func BenchmarkParse(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Everybody who comes to the queue is told of once, with how long they were in it.
+func TestWaitedTellsHowLongEachWaited(t *testing.T) {
+	t.Parallel()
+	type wait struct {
+		waited time.Duration
+		err    error
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var waits []wait
+		type key struct{}
+		h := newHasher(t, Options{Params: quick, MaxConcurrent: 1, MaxWaiting: 1, Waited: func(ctx context.Context, d time.Duration, err error) {
+			if ctx.Value(key{}) != "the caller's" {
+				t.Error("another context")
+			}
+			waits = append(waits, wait{d, err})
+		}})
+		ctx := context.WithValue(t.Context(), key{}, "the caller's")
+		if _, err := h.Hash(ctx, password); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.gate.enter(ctx, 1); err != nil { // a hash that does not end for now
+			t.Fatal(err)
+		}
+		go func() { _ = h.VerifyNothing(ctx, password) }()
+		synctest.Wait()
+		if _, err := h.Hash(ctx, password); !errors.Is(err, ErrBusy) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		h.gate.leave(1)
+		synctest.Wait()
+
+		if err := h.gate.enter(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := h.Hash(short, password); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		h.gate.leave(1)
+
+		want := []wait{{0, nil}, {0, ErrBusy}, {3 * time.Second, nil}, {time.Second, context.DeadlineExceeded}}
+		if diff := cmp.Diff(want, waits, cmp.AllowUnexported(wait{}), cmp.Comparer(func(a, b error) bool {
+			return errors.Is(a, b) || errors.Is(b, a)
+		})); diff != "" {
+			t.Error(diff)
+		}
+	})
 }

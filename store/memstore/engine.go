@@ -120,6 +120,30 @@ func (s *Store) SettleMessage(ctx context.Context, v store.Settlement) error {
 	return nil
 }
 
+// Outbox implements [store.Store]. It looks at the whole outbox.
+func (s *Store) Outbox(ctx context.Context, now time.Time) (store.OutboxState, error) {
+	w, err := s.enter(ctx)
+	if err != nil {
+		return store.OutboxState{}, err
+	}
+	defer s.leave(w)
+	var o store.OutboxState
+	for _, m := range s.outbox {
+		switch {
+		case m.Dead:
+			o.Dead++
+		case m.NextAt.After(now):
+			o.Waiting++
+		default:
+			o.Due++
+			if o.DueSince.IsZero() || m.NextAt.Before(o.DueSince) {
+				o.DueSince = m.NextAt
+			}
+		}
+	}
+	return o, nil
+}
+
 // AppendEvents implements [store.Store].
 func (s *Store) AppendEvents(ctx context.Context, a store.Append) ([]byte, bool, error) {
 	w, err := s.enter(ctx)

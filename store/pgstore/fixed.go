@@ -17,7 +17,7 @@ type fixed struct {
 
 	signingKeys, lockSigningKeys, addSigningKey             string
 	putMessages, claimMessages, claimMessagesOf             string
-	settle, resettle                                        string
+	settle, resettle, outbox                                string
 	appendEvents, removeEvents, trailHead, trail            string
 	events, eventsOfUser, eventsOfType, eventsOfUserAndType string
 	requeueSessions, requeueUsers, purge                    string
@@ -58,6 +58,13 @@ func newFixed(tables *strings.Replacer) fixed {
 		claimMessagesOf: claim(`channel = $4::text`),
 		settle:          `DELETE FROM {schema}.messages WHERE id = $1::uuid`,
 		resettle:        `UPDATE {schema}.messages SET dead = $2::boolean, next_at = $3::timestamptz WHERE id = $1::uuid`,
+		// Two counts, so that each is of an index: the rows hold the bodies.
+		outbox: `SELECT live.due, live.waiting, live.since, given_up.n FROM (
+			SELECT count(*) FILTER (WHERE next_at <= $1::timestamptz) AS due,
+				count(*) FILTER (WHERE next_at > $1::timestamptz) AS waiting,
+				min(next_at) FILTER (WHERE next_at <= $1::timestamptz) AS since
+			FROM {schema}.messages WHERE NOT dead
+		) AS live, (SELECT count(*) AS n FROM {schema}.messages WHERE dead) AS given_up`,
 
 		// The second and third statement see what the first has done.
 		appendEvents: `WITH moved AS (
@@ -112,7 +119,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		&f.users,
 		&f.rotate, &f.rotateAny, &f.present, &f.presentAny, &f.unrotate, &f.endSessions, &f.endSessionsOf,
 		&f.putTicket,
-		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.putMessages, &f.claimMessages, &f.claimMessagesOf, &f.settle, &f.resettle,
+		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.putMessages, &f.claimMessages, &f.claimMessagesOf, &f.settle, &f.resettle, &f.outbox,
 		&f.appendEvents, &f.removeEvents, &f.trailHead, &f.trail, &f.events, &f.eventsOfUser, &f.eventsOfType, &f.eventsOfUserAndType,
 		&f.requeueSessions, &f.requeueUsers, &f.purge,
 	} {

@@ -314,6 +314,12 @@ var operations = []operation{
 			return s.SettleMessage(ctx, store.Settlement{ID: uuid.New(), RetryAt: base})
 		}, nil
 	}},
+	{"Outbox", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			_, err := s.Outbox(ctx, base)
+			return err
+		}, nil
+	}},
 	{"AppendEvents", 1, extend(0)},
 	{"AppendEvents, and a shorter trail", 1, extend(1)},
 	{"AppendEvents after somebody else", 1, func(t testing.TB, s store.Store) (func(context.Context) error, error) {

@@ -122,6 +122,25 @@ func (s *Store) SettleMessage(ctx context.Context, v store.Settlement) error {
 	return wrap("settle message", s.run(ctx, write, st))
 }
 
+// Outbox implements [store.Store].
+func (s *Store) Outbox(ctx context.Context, now time.Time) (store.OutboxState, error) {
+	var o store.OutboxState
+	err := s.run(ctx, read, statement{s.fixed.outbox, []any{now}, func(rows pgx.Rows) error {
+		o = store.OutboxState{}
+		for rows.Next() {
+			if err := rows.Scan(&o.Due, &o.Waiting, (*optionalTime)(&o.DueSince), &o.Dead); err != nil {
+				return err
+			}
+			inUTC(&o.DueSince)
+		}
+		return nil
+	}})
+	if err != nil {
+		return store.OutboxState{}, wrap("count messages", err)
+	}
+	return o, nil
+}
+
 // AppendEvents implements [store.Store].
 func (s *Store) AppendEvents(ctx context.Context, a store.Append) (head []byte, appended bool, err error) {
 	var moved int64

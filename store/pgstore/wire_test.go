@@ -148,7 +148,7 @@ func TestAConnectionFoundDeadBeforeAnythingWasSentIsNoError(t *testing.T) {
 	}
 }
 
-// However many rows there are, no operation looks at more than a few.
+// However many rows there are, no operation looks at more than a few; the count of the outbox looks once at each of its own.
 func TestNoOperationLooksAtManyRows(t *testing.T) {
 	t.Parallel()
 	const many, few = 2000, 20
@@ -195,8 +195,12 @@ func TestNoOperationLooksAtManyRows(t *testing.T) {
 			if err := call(ctx); !errors.Is(err, want) {
 				t.Errorf("%s: got %v, want %v", op.name, err, want)
 			}
+			most := few
+			if op.name == "Outbox" {
+				most += many // it counts, and where rows are as short as here, not by the index
+			}
 			for table, n := range read(t, tx, schema) {
-				if n -= before[table]; n > few {
+				if n -= before[table]; n > most {
 					t.Errorf("%s looks at %d rows of %s", op.name, n, table)
 				}
 			}

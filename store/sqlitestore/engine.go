@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"math"
 	"time"
 
@@ -82,6 +83,24 @@ func (s *Store) SettleMessage(ctx context.Context, v store.Settlement) error {
 		_, err := o.exec(postponeMessage, v.Dead, micros(v.RetryAt), v.ID[:])
 		return err
 	})
+}
+
+// Outbox implements [store.Store].
+func (s *Store) Outbox(ctx context.Context, now time.Time) (store.OutboxState, error) {
+	var state store.OutboxState
+	var since sql.NullInt64
+	err := s.read(ctx, func(o *op) error {
+		at := micros(now)
+		_, err := o.row(countMessages, []any{&state.Due, &state.Waiting, &since, &state.Dead}, at, at, at)
+		return err
+	})
+	if err != nil {
+		return store.OutboxState{}, err
+	}
+	if since.Valid {
+		state.DueSince = time.UnixMicro(since.Int64).UTC()
+	}
+	return state, nil
 }
 
 // AppendEvents implements [store.Store].

@@ -92,6 +92,10 @@ func methods(s store.Store, p *owner, budget store.Ticket, further store.Append)
 		"SettleMessage": func(ctx context.Context) error {
 			return s.SettleMessage(ctx, store.Settlement{ID: p.Messages[0].ID, Delivered: true})
 		},
+		"Outbox": func(ctx context.Context) error {
+			_, err := s.Outbox(ctx, base)
+			return err
+		},
 		"AppendEvents": func(ctx context.Context) error {
 			_, _, err := s.AppendEvents(ctx, further)
 			return err

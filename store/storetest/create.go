@@ -230,8 +230,12 @@ var createTests = []test{
 			err9 := s.DeleteUser(ctx, deletion(neighbour.ID, newMessage()))
 			_, err10 := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Hour), Limit: 100})
 			_, appended, err11 := s.AppendEvents(ctx, further)
+			outbox, err12 := s.Outbox(ctx, base)
+			if outbox.Due != 0 || outbox.Waiting == 0 {
+				t.Errorf("Within sees an outbox that is not its own: %+v", outbox)
+			}
 			if err := errors.Join(
-				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, s.PutTicket(ctx, stray),
+				err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, s.PutTicket(ctx, stray),
 			); err != nil || !appended {
 				t.Errorf("a call made by Within failed: %v", err)
 			}

@@ -180,6 +180,50 @@ var outboxTests = []test{
 			equal(t, "the claim", claim(t, s, now.Add(retry), now.Add(24*time.Hour), 10), []store.Message{want})
 		}
 	}},
+	{"messages are counted by what can be done with them, and none is claimed by that", func(t *testing.T, s store.Store) {
+		equal(t, "an empty outbox", outbox(t, s, base), store.OutboxState{})
+		var messages []store.Message
+		for i := range 6 {
+			m := newMessage()
+			m.CreatedAt = base.Add(-time.Duration(i) * time.Hour) // does not matter
+			m.NextAt = base.Add(time.Duration(i) * time.Minute)
+			messages = append(messages, m)
+		}
+		post(t, s, messages[3], messages[0], messages[5])
+		post(t, s, messages[1], messages[4], messages[2])
+
+		equal(t, "before any is due", outbox(t, s, base.Add(-tick)), store.OutboxState{Waiting: 6})
+		for range 2 {
+			equal(t, "when the first is", outbox(t, s, base), store.OutboxState{Due: 1, Waiting: 5, DueSince: base})
+			equal(t, "when three are", outbox(t, s, messages[2].NextAt), store.OutboxState{Due: 3, Waiting: 3, DueSince: base})
+			equal(t, "long after", outbox(t, s, base.AddDate(1, 0, 0)), store.OutboxState{Due: 6, DueSince: base})
+		}
+
+		settle(t, s, store.Settlement{ID: messages[0].ID, Dead: true, RetryAt: base})
+		settle(t, s, store.Settlement{ID: messages[4].ID, Dead: true, RetryAt: base.Add(time.Hour)})
+		now := messages[5].NextAt
+		equal(t, "with two that were given up", outbox(t, s, now),
+			store.OutboxState{Due: 4, Dead: 2, DueSince: messages[1].NextAt})
+		settle(t, s, store.Settlement{ID: messages[1].ID, Delivered: true})
+		settle(t, s, store.Settlement{ID: messages[2].ID, RetryAt: now.Add(tick)})
+		equal(t, "with one delivered and one to be tried again", outbox(t, s, now),
+			store.OutboxState{Due: 2, Waiting: 1, Dead: 2, DueSince: messages[3].NextAt})
+
+		claim(t, s, now, now.Add(time.Minute), 10)
+		equal(t, "when all are claimed", outbox(t, s, now), store.OutboxState{Waiting: 3, Dead: 2})
+		equal(t, "when the claims have ended", outbox(t, s, now.Add(time.Minute)),
+			store.OutboxState{Due: 3, Dead: 2, DueSince: now.Add(tick)})
+	}},
+}
+
+// outbox counts the messages.
+func outbox(t *testing.T, s store.Store, now time.Time) store.OutboxState {
+	t.Helper()
+	o, err := s.Outbox(t.Context(), now)
+	if err != nil {
+		t.Fatalf("Outbox: %v", err)
+	}
+	return o
 }
 
 // claimOf claims what is due at base in a channel.

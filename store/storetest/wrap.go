@@ -98,6 +98,11 @@ func (w *wrapped) AppendEvents(ctx context.Context, a store.Append) (head []byte
 	return zeroUnless(head, err), zeroUnless(appended, err), err
 }
 
+func (w *wrapped) Outbox(ctx context.Context, now time.Time) (o store.OutboxState, err error) {
+	err = w.around(ctx, "Outbox", func() error { o, err = w.store.Outbox(ctx, now); return err })
+	return zeroUnless(o, err), err
+}
+
 func (w *wrapped) Events(ctx context.Context, q store.EventQuery) (list []store.Event, err error) {
 	err = w.around(ctx, "Events", func() error { list, err = w.store.Events(ctx, q); return err })
 	return zeroUnless(list, err), err

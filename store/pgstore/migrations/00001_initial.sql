@@ -164,6 +164,8 @@ CREATE TABLE {schema}.messages (
     CONSTRAINT messages_pkey PRIMARY KEY (id)
 );
 CREATE INDEX messages_channel_idx ON {schema}.messages (channel, created_at, next_at) WHERE NOT dead;
+-- To count those that were given up, and to find them.
+CREATE INDEX messages_dead_idx ON {schema}.messages (created_at) WHERE dead;
 
 -- The audit trail outlives its users, so nothing here refers to them. Each row is linked to the one before, and trail has
 -- the one row that says where they begin and end: whoever changes a row by hand is found out.

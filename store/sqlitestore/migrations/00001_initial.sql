@@ -140,6 +140,8 @@ CREATE TABLE {prefix}messages (
 -- In the order in which messages of a channel are claimed; next_at is here so that those which wait are passed over in the
 -- index.
 CREATE INDEX {prefix}messages_due ON {prefix}messages (channel, created_at, next_at) WHERE dead = 0;
+-- To count those that were given up, and to find them.
+CREATE INDEX {prefix}messages_dead ON {prefix}messages (created_at) WHERE dead = 1;
 
 -- The audit trail outlives its users, so nothing here refers to them. Each row is linked to the one before, and trail has
 -- the one row that says where they begin and end: whoever changes a row by hand is found out.
