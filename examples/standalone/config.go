@@ -236,7 +236,10 @@ func secondFactor(e *environment) *auth.MFAConfig {
 }
 
 func audit(e *environment) *auth.AuditConfig {
-	c := &auth.AuditConfig{Retention: e.seconds("AUTH_AUDIT_RETENTION", 0, 100*366*24*time.Hour)}
+	c := &auth.AuditConfig{}
+	if e.text("AUTH_AUDIT_RETENTION", "") != "" {
+		c.Retention = e.seconds("AUTH_AUDIT_RETENTION", 0, 100*366*24*time.Hour)
+	}
 	if !e.flag("AUTH_AUDIT_ENABLE", false) {
 		return nil
 	}
