@@ -164,7 +164,7 @@ func TestTheOutboxIsMeasured(t *testing.T) {
 		}
 		e.Clock.Advance(time.Hour)
 	}
-	due, err := e.Store.ClaimMessages(t.Context(), e.Clock.Now(), e.Clock.Now(), 1)
+	due, err := e.Store.ClaimMessages(t.Context(), store.MessageClaim{Now: e.Clock.Now(), Until: e.Clock.Now(), Limit: 1})
 	if err != nil || len(due) != 1 {
 		t.Fatal(due, err)
 	}
