@@ -112,6 +112,10 @@ type Store interface {
 	// did. Replicas that rotate at the same moment so make one key.
 	AddSigningKey(ctx context.Context, k SigningKey, since time.Time) (bool, error)
 
+	// ExpireSigningKey has a signing key expire at the given instant, unless it does so earlier already: a life is never
+	// made longer. It returns [ErrNotFound] where there is no such key.
+	ExpireSigningKey(ctx context.Context, id string, at time.Time) error
+
 	// ClaimMessages takes up to limit messages of the outbox that are due at now, oldest first, counts an attempt for
 	// each and hides them until the given time: whoever claims one has until then to settle it. No message is claimed
 	// twice at once.

@@ -16,6 +16,7 @@ type fixed struct {
 	take, check [ticketForms]string
 
 	signingKeys, lockSigningKeys, addSigningKey             string
+	expireSigningKey                                        string
 	claimMessages, settle, resettle                         string
 	appendEvents                                            string
 	events, eventsOfUser, eventsOfType, eventsOfUserAndType string
@@ -47,6 +48,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		addSigningKey: `INSERT INTO {schema}.signing_keys (id, algorithm, private, created_at, active_at, expires_at)
 			SELECT $1::text, $2::text, $3::bytea, $4::timestamptz, $5::timestamptz, $6::timestamptz
 			WHERE NOT EXISTS (SELECT 1 FROM {schema}.signing_keys WHERE created_at > $7::timestamptz)`,
+		expireSigningKey: `UPDATE {schema}.signing_keys SET expires_at = least(expires_at, $2::timestamptz) WHERE id = $1::text`,
 
 		// MATERIALIZED keeps the planner from looking more than once for what is due, and finding more than the limit.
 		claimMessages: `WITH due AS MATERIALIZED (
@@ -96,7 +98,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		&f.users,
 		&f.rotate, &f.rotateAny, &f.present, &f.presentAny, &f.unrotate, &f.endSessions, &f.endSessionsOf,
 		&f.putTicket,
-		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.claimMessages, &f.settle, &f.resettle,
+		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.expireSigningKey, &f.claimMessages, &f.settle, &f.resettle,
 		&f.appendEvents, &f.events, &f.eventsOfUser, &f.eventsOfType, &f.eventsOfUserAndType,
 		&f.requeueSessions, &f.requeueUsers, &f.purge,
 	} {

@@ -285,6 +285,11 @@ var operations = []operation{
 			return err
 		}, nil
 	}},
+	{"ExpireSigningKey", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			return s.ExpireSigningKey(ctx, "unknown", base)
+		}, store.ErrNotFound
+	}},
 	{"ClaimMessages", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
 			_, err := s.ClaimMessages(ctx, base, base.Add(time.Minute), 10)

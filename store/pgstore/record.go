@@ -66,6 +66,19 @@ func (s *Store) AddSigningKey(ctx context.Context, k store.SigningKey, since tim
 	return n > 0, nil
 }
 
+// ExpireSigningKey implements [store.Store].
+func (s *Store) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	var n int64
+	err := s.run(ctx, write, statement{s.fixed.expireSigningKey, []any{id, at}, scanAffected(&n)})
+	if err != nil {
+		return wrap("expire signing key", err)
+	}
+	if n == 0 {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
 // ClaimMessages implements [store.Store].
 func (s *Store) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
 	var list []store.Message

@@ -38,6 +38,17 @@ func (s *Store) AddSigningKey(ctx context.Context, k store.SigningKey, since tim
 	return added && err == nil, err
 }
 
+// ExpireSigningKey implements [store.Store].
+func (s *Store) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	return s.write(ctx, func(o *op) error {
+		n, err := o.exec(expireSigningKey, micros(at), id)
+		if err == nil && n == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
+}
+
 // ClaimMessages implements [store.Store].
 func (s *Store) ClaimMessages(ctx context.Context, now, until time.Time, limit int) ([]store.Message, error) {
 	var claimed []store.Message

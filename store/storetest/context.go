@@ -11,6 +11,9 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// expiringKey is the id of the signing key that methods expires.
+const expiringKey = "expiring"
+
 // methods calls every method of a store in a way that does something, given that the population of the test is there.
 func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
@@ -82,6 +85,9 @@ func methods(s store.Store, p *owner, budget store.Ticket) map[string]func(conte
 			_, err := s.AddSigningKey(ctx, newSigningKey(), base.Add(time.Hour))
 			return err
 		},
+		"ExpireSigningKey": func(ctx context.Context) error {
+			return s.ExpireSigningKey(ctx, expiringKey, base)
+		},
 		"ClaimMessages": func(ctx context.Context) error {
 			_, err := s.ClaimMessages(ctx, base, base.Add(time.Hour), 10)
 			return err
@@ -126,7 +132,9 @@ var contextTests = []test{
 		budget := newTicket()
 		budget.Tries = 1
 		put(t, s, budget)
-		addKey(t, s, newSigningKey(), base)
+		k := newSigningKey()
+		k.ID = expiringKey
+		addKey(t, s, k, base)
 		wants(t, s.AppendEvents(t.Context(), []store.Event{newEvent(p.User.ID, "before")}), nil)
 		before := look(t, s)
 		for name, call := range methods(s, p, budget) {

@@ -80,6 +80,10 @@ func (w *wrapped) AddSigningKey(ctx context.Context, k store.SigningKey, since t
 	return zeroUnless(added, err), err
 }
 
+func (w *wrapped) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	return w.around(ctx, "ExpireSigningKey", func() error { return w.store.ExpireSigningKey(ctx, id, at) })
+}
+
 func (w *wrapped) ClaimMessages(ctx context.Context, now, until time.Time, limit int) (list []store.Message, err error) {
 	err = w.around(ctx, "ClaimMessages", func() error { list, err = w.store.ClaimMessages(ctx, now, until, limit); return err })
 	return zeroUnless(list, err), err
