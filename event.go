@@ -46,6 +46,8 @@ const (
 	EventLimited              EventType = "limited"             // Detail names the budget that was exceeded
 	EventMessageFailed        EventType = "message-failed"      // Detail says whether it will be tried again, or the caller was told
 	EventMessageGivenUp       EventType = "message-given-up"
+	EventSigningKeyAdded      EventType = "signing-key-added"   // for access tokens; Detail is its "kid", as in the next
+	EventSigningKeyRevoked    EventType = "signing-key-revoked" // by [Engine.RotateKeys]
 )
 
 // Event is one security-relevant step: who, what, from where, and with what outcome. It never carries a secret, and of

@@ -277,8 +277,8 @@ func backOff(attempts int) time.Duration {
 	return d + rand.N(d/2+1)
 }
 
-// Run is the engine's one background loop: it delivers messages, again and later where that fails, and removes what has
-// expired. Start it in one or more processes; it ends, having finished the message in hand, when ctx does, and returns
+// Run is the engine's one background loop: it delivers messages, again and later where that fails, rotates keys, and removes
+// what has expired. Start it in one or more processes; it ends, having finished the message in hand, when ctx does, and returns
 // ctx's error. Faults of the store are logged and tried again.
 //
 // Without a running loop, messages are delivered before the call that causes them returns, and one that fails waits for
@@ -292,6 +292,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var purged time.Time
 	for {
 		e.deliverDue(ctx)
+		e.keepKeys(ctx)
 		if now := e.now(); now.Sub(purged) >= purgeInterval {
 			e.purge(ctx)
 			purged = now
