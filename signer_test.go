@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store/memstore"
 )
 
 // service is a key in a key management service, as somebody's package may offer it.
@@ -213,7 +213,21 @@ func ExampleContextSigner() {
 		return
 	}
 	var signer auth.ContextSigner = remoteKey{private}
-	c := auth.AccessTokensConfig{Keys: auth.Keys{Active: auth.Key{Algorithm: "ES256", Private: signer}}}
-	fmt.Println(c.Keys.Active.Algorithm, strings.Contains(fmt.Sprintf("%T", c.Keys.Active.Private), "remoteKey"))
-	// Output: ES256 true
+	engine, err := auth.New(memstore.New(), auth.Config{
+		ServerURL: "https://api.example.com/v1", ClientURL: "https://example.com", Secret: make([]byte, 32),
+		Email: auth.EmailConfig{AllowUnverified: true}, Anonymous: &auth.AnonymousConfig{},
+		AccessTokens: auth.AccessTokensConfig{Keys: auth.Keys{Active: auth.Key{Algorithm: "ES256", Private: signer}}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	in, err := engine.SignInAnonymous(context.Background(), auth.SignInAnonymousParams{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	guest, err := engine.Authenticate(context.Background(), in.Session.AccessToken)
+	fmt.Println(guest.Anonymous, err)
+	// Output: true <nil>
 }
