@@ -453,7 +453,7 @@ type RotationConfig struct {
 	// adapter allows for five minutes. The default is an hour, or Every if that is shorter; the minimum is 10 minutes, the
 	// maximum Every.
 	Lead time.Duration
-	// Algorithm of new keys is EdDSA (Ed25519), the default, ES256 or RS256 (of 3072 bits).
+	// Algorithm of new keys is EdDSA (Ed25519), the default, ES256 or RS256 (of 2048 bits).
 	Algorithm string
 }
 

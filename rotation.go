@@ -33,7 +33,7 @@ const (
 	minLead    = 10 * time.Minute
 	// keyRetry is how long nobody looks again after a failure, or because a token names an unknown key.
 	keyRetry = 10 * time.Second
-	// keyTime is how long a look takes at most.
+	// keyTime is how long one call of the store takes at most.
 	keyTime = 5 * time.Second
 	// openEnded is the life of a key that has no successor yet, which is given its end with one.
 	openEnded = 100 * 365 * 24 * time.Hour
@@ -176,9 +176,7 @@ func (e *Engine) readKeys(ctx context.Context, now time.Time, joined bool) error
 		// Whoever happens to ask may leave, and others wait; what happens is not their doing.
 		ctx = WithClient(context.WithoutCancel(ctx), Client{})
 	}
-	ctx, cancel := context.WithTimeout(ctx, keyTime)
-	defer cancel()
-	rows, err := e.store.SigningKeys(ctx, now)
+	rows, err := e.listKeys(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -197,12 +195,19 @@ func (e *Engine) readKeys(ctx context.Context, now time.Time, joined bool) error
 	return nil
 }
 
+// listKeys and the other calls of the store have keyTime each: making a key in between may take a busy machine longer.
+func (e *Engine) listKeys(ctx context.Context, now time.Time) ([]store.SigningKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, keyTime)
+	defer cancel()
+	return e.store.SigningKeys(ctx, now)
+}
+
 // replaceKey makes the next key, unless another replica has, and returns the rows that there are then.
 func (e *Engine) replaceKey(ctx context.Context, rows []store.SigningKey, set *keySet, now time.Time) ([]store.SigningKey, error) {
 	if _, err := e.addKey(ctx, rows, now, e.takesOver(set, now)); err != nil {
 		return rows, err
 	}
-	found, err := e.store.SigningKeys(ctx, now)
+	found, err := e.listKeys(ctx, now)
 	if err != nil {
 		return rows, err
 	}
@@ -303,7 +308,9 @@ func (e *Engine) addKey(ctx context.Context, rows []store.SigningKey, now, activ
 	if err != nil {
 		return false, err
 	}
-	added, err := e.store.AddSigningKey(ctx, store.SigningKey{
+	write, cancel := context.WithTimeout(ctx, keyTime)
+	defer cancel()
+	added, err := e.store.AddSigningKey(write, store.SigningKey{
 		ID: id, Algorithm: algorithm, Private: e.box.Seal(sealedKey, []byte(id), der),
 		CreatedAt: created, ActiveAt: activeAt, ExpiresAt: activeAt.Add(openEnded),
 	}, since)
@@ -315,6 +322,8 @@ func (e *Engine) addKey(ctx context.Context, rows []store.SigningKey, now, activ
 
 // endKeys tells the store when keys that have a successor leave.
 func (e *Engine) endKeys(ctx context.Context, rows []store.SigningKey, set *keySet) {
+	ctx, cancel := context.WithTimeout(ctx, keyTime)
+	defer cancel()
 	for _, row := range rows {
 		for _, k := range set.signers {
 			if k.id != row.ID || !k.until.Before(row.ExpiresAt) {
@@ -356,7 +365,7 @@ func generateKey(algorithm string) (crypto.Signer, error) {
 	case "ES256":
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case "RS256":
-		return rsa.GenerateKey(rand.Reader, 3072)
+		return rsa.GenerateKey(rand.Reader, 2048)
 	}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	return private, err
