@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +29,7 @@ type Engine struct {
 	box    *seal.Box
 	tokens *refreshtoken.Codec
 	hasher *passhash.Hasher // nil where passwords are off
-	keys   atomic.Pointer[keySet]
+	keys   keyring
 	outbox outbox
 	sinks  []EventSink // for events: the configured one, and the engine's own
 	audit  *auditSink  // nil without an audit trail
@@ -75,9 +74,12 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if keys.empty() {
 		keys = derivedKeys(box)
 	}
-	if _, err := e.setKeys(keys); err != nil {
+	set, err := e.compileKeys(keys)
+	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
+	e.keys.base = set
+	e.keys.current.Store(set)
 	// What can be derived has been: nobody who prints the service's memory needs to find the rest.
 	e.config.Secret, e.config.PreviousSecrets, e.config.AccessTokens.Keys = nil, nil, Keys{}
 	if p := config.Password; p != nil {
@@ -128,16 +130,16 @@ func (p *Principal) HasRole(role string) bool {
 }
 
 // Authenticate verifies an access token and says who it speaks for. It costs no round trip to the store unless
-// Config.Sessions.CheckOnVerify is set. Any token that this engine would not have issued, or that has expired, gets
-// [ErrUnauthenticated].
+// Config.Sessions.CheckOnVerify is set, or the keys rotate and it is time to look for new ones (see [RotationConfig]). Any
+// token that this engine would not have issued, or that has expired, gets [ErrUnauthenticated].
 //
 // Without CheckOnVerify a token of a session that was revoked stays good until it expires. Methods that change an
 // account check the session themselves.
 func (e *Engine) Authenticate(ctx context.Context, accessToken string) (_ *Principal, err error) {
 	defer e.begin(&ctx, "Authenticate").end(&err)
-	p, err := e.verify(accessToken)
+	p, err := e.verify(ctx, accessToken)
 	if err != nil {
-		return nil, ErrUnauthenticated.because(err)
+		return nil, err
 	}
 	if !e.config.Sessions.CheckOnVerify {
 		return p, nil

@@ -44,7 +44,7 @@ func TestRoundTrips(t *testing.T) {
 		{"Authenticate", 0, func() error { _, err := e.Authenticate(ctx, session.AccessToken); return err }},
 		{"Authenticate with CheckOnVerify", 1, func() error { _, err := checked.Authenticate(ctx, session.AccessToken); return err }},
 		{"VerifyToken", 0, func() error { return e.VerifyToken(ctx, auth.VerifyTokenParams{Token: session.AccessToken}) }},
-		{"KeySet", 0, func() error { e.KeySet(); return nil }},
+		{"KeySet", 0, func() error { _, err := e.KeySet(ctx); return err }},
 		{"Refresh", 1, func() error {
 			_, err := e.Refresh(ctx, auth.RefreshParams{RefreshToken: session.RefreshToken})
 			return err

@@ -57,7 +57,8 @@ type Config struct {
 	//     secret of an app when a code of it is accepted. A session that lives has been refreshed within Sessions.Idle. Of a
 	//     second factor that has not been used, codes of the app fail with [ErrInternal].
 	//   - What else there is does not pass to Secret, and has an end: personal access tokens after PAT.MaxLifetime at most, links
-	//     and codes after the longest of Tickets, access tokens after AccessTokens.Lifetime unless AccessTokens.Keys is set, and
+	//     and codes after the longest of Tickets, access tokens after AccessTokens.Lifetime unless AccessTokens.Keys is set,
+	//     keys that rotate after Rotate.Every, Rotate.Lead and a token's lifetime together (see also [Engine.RotateKeys]), and
 	//     letters in the outbox after two days or so.
 	//   - Recovery codes do not, either, and live until they are used or made anew. The tokens of providers are kept until they
 	//     are handed out, and are new after each visit.
@@ -430,12 +431,40 @@ type AccessTokensConfig struct {
 	// Keys sign and verify. The default is one Ed25519 key derived from Secret, with those of PreviousSecrets retired.
 	// See also [ParseHasuraJWTSecret] and [Engine.SetKeys].
 	Keys Keys
+	// Rotate has the engine make its keys itself, one after the other. The default is off: Keys sign until they are changed.
+	Rotate *RotationConfig
 	// CustomClaims maps the names of claims to paths in the user's record, such as "metadata.plan" or "email"; see
 	// [Engine.Refresh] for when they are read. A claim that decides on access must not come from metadata that the user
 	// can write at sign-up.
 	CustomClaims map[string]string
 	// CustomClaimsDefaults are the values of claims whose path leads nowhere.
 	CustomClaimsDefaults map[string]any
+}
+
+// RotationConfig is for access tokens whose keys the engine makes, keeps in the store, sealed under Config.Secret, and
+// replaces on a schedule. A key is published Lead before it signs, signs until the next one does, and stays published and
+// accepted until the last of its tokens has expired; then it is removed.
+//
+// [Engine.Run] does so, and has each replica know the keys of the others within a minute. Where no loop runs, calls do: one in
+// two minutes takes a round trip more. A token that names an unknown key has the engine look at most once in ten seconds.
+// While the store is down, the keys that are known stay good.
+//
+// The keys of AccessTokens.Keys, or those derived from Secret, sign until the first key of the store does, Lead after the first
+// call, and are accepted for a token's lifetime longer: have all replicas rotate by then. A replica that does not rotate does
+// not accept the tokens of those that do, which is also what happens to all of them when Rotate is turned off again: clients
+// have to refresh, and lose nothing else.
+//
+// A key that cannot be opened, because its secret is no longer configured or it was tampered with, is as good as absent, and
+// logged. Without any, a new one is made and signs at once.
+type RotationConfig struct {
+	// Every is how long a key signs. The default is 30 days, the minimum an hour, the maximum 366 days.
+	Every time.Duration
+	// Lead is how long a key is published before it signs: longer than anybody keeps the key set without asking again. The
+	// adapter allows for five minutes. The default is an hour, or Every if that is shorter; the minimum is 10 minutes, the
+	// maximum Every.
+	Lead time.Duration
+	// Algorithm of new keys is EdDSA (Ed25519), the default, ES256 or RS256 (of 2048 bits).
+	Algorithm string
 }
 
 // TicketsConfig says how long one-time secrets live.
@@ -744,6 +773,11 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	}
 	if slices.Contains(registeredClaims, a.ClaimsNamespace) {
 		m.add("AccessTokens.ClaimsNamespace", "%q is a registered claim", a.ClaimsNamespace)
+	}
+	if a.Rotate != nil {
+		rotate := *a.Rotate
+		rotate.withDefaults(&m)
+		a.Rotate = &rotate
 	}
 	if r.claims, err = compileClaims(a.CustomClaims, a.CustomClaimsDefaults); err != nil {
 		m.add("AccessTokens.CustomClaims", "%w", err)

@@ -20,7 +20,8 @@
 // [Engine.SignUpPassword], [Engine.SignInPassword], [Engine.SignInAnonymous] and, for passkeys,
 // [Engine.VerifySignUpWebAuthn] and [Engine.VerifySignInWebAuthn] return a [SignInResult]. The
 // [Session] in it has an access token, a JWT for the service's APIs that [Engine.Authenticate] turns into a
-// [Principal], and a refresh token that [Engine.Refresh] trades for the next of both.
+// [Principal], and a refresh token that [Engine.Refresh] trades for the next of both. Services without an engine verify access
+// tokens with package verify. Config.AccessTokens.Rotate has the keys that sign them replaced on a schedule.
 //
 // # Letters and text messages
 //

@@ -80,6 +80,8 @@ const (
 	EventLimited           EventType = "limited"             // Detail names the budget that is exhausted; once a minute for whom it is
 	EventCaptchaFailed     EventType = "captcha-failed"      // Detail are the codes that say why, where there are any
 	EventBreachCheckFailed EventType = "breach-check-failed" // a password was accepted without having been checked
+	EventSigningKeyAdded   EventType = "signing-key-added"   // for access tokens; Detail is its "kid", as in the next
+	EventSigningKeyRevoked EventType = "signing-key-revoked" // by [Engine.RotateKeys]
 	EventKeysReplaced      EventType = "keys-replaced"       // by SetKeys; Detail is the id of the key that signs now, if it has one
 	EventMessageFailed     EventType = "message-failed"      // Method is the channel: mail, sms, or webhook and the name of an endpoint; Detail says whether it will be tried again, or the caller was told
 	EventMessageGivenUp    EventType = "message-given-up"    // Method as before
@@ -141,6 +143,8 @@ var eventTypes = []EventType{
 	EventLimited,
 	EventCaptchaFailed,
 	EventBreachCheckFailed,
+	EventSigningKeyAdded,
+	EventSigningKeyRevoked,
 	EventKeysReplaced,
 	EventMessageFailed,
 	EventMessageGivenUp,

@@ -5,19 +5,20 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/ostiary/auth/internal/accesstoken"
 	"github.com/ostiary/auth/internal/jwks"
 	"github.com/ostiary/auth/internal/seal"
 )
@@ -46,8 +47,8 @@ type Key struct {
 	Algorithm string
 	// Secret is the key for HS algorithms, at least as long as the hash (RFC 7518 §3.2).
 	Secret Secret
-	// Private is the key for the others: RSA of at least 2048 bits, ECDSA on P-256, Ed25519. It may live elsewhere and
-	// only sign.
+	// Private is the key for the others: RSA of at least 2048 bits, ECDSA on P-256, Ed25519. It may live elsewhere, such as
+	// in a key management service, and only sign; see [ContextSigner].
 	Private crypto.Signer
 	// Public stands in for Private where a key only verifies.
 	Public crypto.PublicKey
@@ -56,10 +57,30 @@ type Key struct {
 	RetiredAt time.Time
 }
 
-// keySet is a checked [Keys]. It is never changed.
+// keySet is a checked [Keys], or what the keys of the store make with it. It is never changed.
 type keySet struct {
-	active *key
-	all    []*key
+	all       []*key
+	signers   []*key    // of all, in the order in which they begin to sign
+	loaded    time.Time // from the store; zero if it has not been
+	published atomic.Pointer[publication]
+}
+
+// signer returns the key that signs at an instant: the last that has begun to, or before all the first. It is nil if there
+// is none that lives.
+func (s *keySet) signer(now time.Time) *key {
+	var found *key
+	for _, k := range s.signers {
+		if k.live(now) && (found == nil || !k.from.After(now)) {
+			found = k
+		}
+	}
+	return found
+}
+
+// publication is a set of public keys in JSON, for as long as none of them leaves.
+type publication struct {
+	text        json.RawMessage
+	from, until time.Time // until is zero where none will leave
 }
 
 type key struct {
@@ -67,9 +88,11 @@ type key struct {
 	method        jwt.SigningMethod
 	hash          crypto.Hash // zero for EdDSA
 	private       crypto.Signer
-	verifier      any // what method.Verify takes
+	remote        *remoteSigner // unless private is in this process
+	verifier      any           // what method.Verify takes
 	header        string
-	until         time.Time // zero for ever
+	from          time.Time // when it begins to sign
+	until         time.Time // when it leaves the set; zero for never
 	jwk           jwks.JWK  // unless symmetric
 	symmetric     bool
 }
@@ -78,18 +101,22 @@ type key struct {
 // restart. Keep the former active key among the retired ones.
 //
 // It reports every mistake at once: a key that is too short, not of its algorithm, on another curve, or not of its
-// public half, and two keys with one id.
+// public half, and two keys with one id. Where AccessTokens.Rotate is set, keys are the engine's business, and it always
+// fails: see [Engine.RotateKeys].
 func (e *Engine) SetKeys(keys Keys) error {
-	set, err := e.setKeys(keys)
+	if e.config.AccessTokens.Rotate != nil {
+		return errors.New("auth: SetKeys: AccessTokens.Rotate is set")
+	}
+	set, err := e.compileKeys(keys)
 	if err != nil {
 		return err
 	}
-	e.emit(context.Background(), Event{Type: EventKeysReplaced, Detail: set.active.id})
+	e.keys.current.Store(set)
+	e.emit(context.Background(), Event{Type: EventKeysReplaced, Detail: set.signers[0].id})
 	return nil
 }
 
-// setKeys is SetKeys without an event.
-func (e *Engine) setKeys(keys Keys) (*keySet, error) {
+func (e *Engine) compileKeys(keys Keys) (*keySet, error) {
 	var m mistakes
 	set := &keySet{}
 	add := func(field string, k Key, signs bool) *key {
@@ -109,7 +136,7 @@ func (e *Engine) setKeys(keys Keys) (*keySet, error) {
 		set.all = append(set.all, c)
 		return c
 	}
-	set.active = add("Active", keys.Active, true)
+	set.signers = []*key{add("Active", keys.Active, true)}
 	for i, k := range keys.Next {
 		add(fmt.Sprintf("Next[%d]", i), k, false)
 	}
@@ -119,7 +146,6 @@ func (e *Engine) setKeys(keys Keys) (*keySet, error) {
 	if err := errors.Join(m...); err != nil {
 		return nil, err
 	}
-	e.keys.Store(set)
 	return set, nil
 }
 
@@ -173,6 +199,7 @@ func compileKey(k Key, signs bool) (*key, error) {
 		return nil, errors.New("a key that signs needs Private")
 	}
 	if !c.symmetric {
+		c.remote = newRemoteSigner(k.Private)
 		if c.id == "" {
 			if c.id, err = jwks.Thumbprint(public); err != nil {
 				return nil, err
@@ -209,93 +236,95 @@ func derivedKeys(box *seal.Box) Keys {
 }
 
 // KeySet returns the public keys that verify this engine's access tokens, as a JSON Web Key Set (RFC 7517 §5).
-// Symmetric keys are not in it; it is never without the member "keys".
-func (e *Engine) KeySet() json.RawMessage {
-	var set jwks.Set
+// Symmetric keys are not in it; it is never without the member "keys". It fails only where keys rotate and the store, which
+// has them, has not answered yet: [ErrInternal].
+func (e *Engine) KeySet(ctx context.Context) (_ json.RawMessage, err error) {
+	defer e.begin(&ctx, "KeySet").end(&err)
 	now := e.now()
-	for _, k := range e.keys.Load().all {
-		if !k.symmetric && k.live(now) {
-			set = append(set, k.jwk)
+	set, err := e.knownKeys(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	p := set.published.Load()
+	if p == nil || now.Before(p.from) || !p.until.IsZero() && !now.Before(p.until) {
+		if p, err = set.publish(now); err != nil {
+			return nil, err
 		}
 	}
-	text, err := json.Marshal(set)
-	if err != nil {
-		panic(err) // a set of strings
+	return slices.Clone(p.text), nil
+}
+
+func (s *keySet) publish(now time.Time) (*publication, error) {
+	var list jwks.Set
+	p := &publication{from: now}
+	for _, k := range s.all {
+		if k.symmetric || !k.live(now) {
+			continue
+		}
+		list = append(list, k.jwk)
+		if !k.until.IsZero() && (p.until.IsZero() || k.until.Before(p.until)) {
+			p.until = k.until
+		}
 	}
-	return text
+	var err error
+	if p.text, err = json.Marshal(list); err != nil {
+		return nil, fmt.Errorf("key set: %w", err)
+	}
+	s.published.Store(p)
+	return p, nil
 }
 
 func (k *key) live(now time.Time) bool { return k.until.IsZero() || now.Before(k.until) }
 
-// sign makes a JWS in compact form (RFC 7515 §7.1).
-func (k *key) sign(payload []byte) (string, error) {
-	n := len(k.header) + 1 + base64.RawURLEncoding.EncodedLen(len(payload))
-	b := make([]byte, 0, n+1+base64.RawURLEncoding.EncodedLen(64))
-	b = append(b, k.header...)
-	b = append(b, '.')
-	b = base64.RawURLEncoding.AppendEncode(b, payload)
-	signature, err := k.signature(b)
+// signed reports whether a key of the engine made the signature of a token. Its error is the store's.
+func (e *Engine) signed(ctx context.Context, t *accesstoken.Token, now time.Time) (bool, error) {
+	set, err := e.knownKeys(ctx, now)
 	if err != nil {
-		return "", err
+		return false, err
 	}
-	b = append(b, '.')
-	return string(base64.RawURLEncoding.AppendEncode(b, signature)), nil
+	good, known := set.verify(t, now)
+	if good || known || e.config.AccessTokens.Rotate == nil {
+		return good, nil
+	}
+	// The key may be new.
+	if set, err = e.newerKeys(ctx, now); err != nil {
+		return false, err
+	}
+	good, _ = set.verify(t, now)
+	return good, nil
 }
 
-func (k *key) signature(input []byte) ([]byte, error) {
-	if k.symmetric {
-		return k.method.Sign(string(input), k.verifier)
-	}
-	digest := input
-	if k.hash != 0 {
-		h := k.hash.New()
-		h.Write(input)
-		digest = h.Sum(nil)
-	}
-	signature, err := k.private.Sign(rand.Reader, digest, k.hash)
-	if err != nil || k.algorithm != "ES256" {
-		return signature, err
-	}
-	// crypto.Signer gives an ASN.1 SEQUENCE of r and s; JWS wants them side by side (RFC 7518 §3.4).
-	var r, s []byte
-	der := cryptobyte.String(signature)
-	var pair cryptobyte.String
-	if !der.ReadASN1(&pair, asn1.SEQUENCE) || !pair.ReadASN1Integer(&r) || !pair.ReadASN1Integer(&s) || len(r) > 32 || len(s) > 32 {
-		return nil, errors.New("the signer returned no ECDSA signature")
-	}
-	raw := make([]byte, 64)
-	copy(raw[32-len(r):], r)
-	copy(raw[64-len(s):], s)
-	return raw, nil
-}
-
-// verify reports whether a live key of the set made the signature.
-func (s *keySet) verify(header, input string, signature []byte, now time.Time) bool {
+// verify reports whether a live key of the set made the signature, and whether there is anything to be gained from a newer
+// set: the token names no key that it could have.
+func (s *keySet) verify(t *accesstoken.Token, now time.Time) (good, known bool) {
 	// The header is nearly always one that this engine wrote, to the letter.
-	known := false
 	for _, k := range s.all {
-		if header != k.header {
+		if t.Header != k.header {
 			continue
 		}
 		// Keys without an id have one header between them.
-		if known = true; k.live(now) && k.method.Verify(input, signature, k.verifier) == nil {
-			return true
+		if known = true; k.live(now) && k.method.Verify(t.Input, t.Signature, k.verifier) == nil {
+			return true, true
 		}
 	}
 	if known {
-		return false
+		return false, true
 	}
-	algorithm, id, ok := parseHeader(header)
+	algorithm, id, ok := accesstoken.ParseHeader(t.Header)
 	if !ok {
-		return false
+		return false, true
 	}
 	for _, k := range s.all {
+		if known = known || id == k.id; k.algorithm != algorithm || !k.live(now) {
+			continue
+		}
 		// A token without a key id, as other servers issue, may be of any key of its algorithm.
-		if k.algorithm == algorithm && (id == "" || k.id == id) && k.live(now) && k.method.Verify(input, signature, k.verifier) == nil {
-			return true
+		if (id == "" || k.id == id) && k.method.Verify(t.Input, t.Signature, k.verifier) == nil {
+			return true, true
 		}
 	}
-	return false
+	// The keys of the store have their thumbprints for names.
+	return false, known || len(id) != base64.RawURLEncoding.EncodedLen(sha256.Size) || !slices.Contains(rotated, algorithm)
 }
 
 // ParseHasuraJWTSecret reads the key configuration that Hasura and the documented server share, a JSON object with the

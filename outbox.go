@@ -282,7 +282,8 @@ func backOff(attempts int) time.Duration {
 }
 
 // Run is the engine's one background loop: it delivers messages, again and later where that fails, each webhook apart from
-// the others and from letters and text messages, and removes what has expired. Start it in one or more processes; it ends, having finished the messages in hand, when ctx does, and returns
+// the others and from letters and text messages; it rotates keys, and removes what has expired or is too old. Start it in one or
+// more processes; it ends, having finished the messages in hand, when ctx does, and returns
 // ctx's error. Faults of the store are logged and tried again.
 //
 // Without a running loop, messages are delivered before the call that causes them returns, and one that fails waits for
@@ -293,14 +294,30 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.outbox.loops.Add(-1)
 	var others sync.WaitGroup
 	defer others.Wait()
+	others.Go(func() { e.tend(ctx) })
 	for _, w := range e.rules.webhooks {
 		others.Go(func() { e.deliverTo(ctx, w) })
 	}
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
-	var purged time.Time
 	for {
 		e.deliverDue(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-poll.C:
+		case <-e.outbox.wake:
+		}
+	}
+}
+
+// tend does what the store and the keys need from time to time. Letters that take long do not keep it.
+func (e *Engine) tend(ctx context.Context) {
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	var purged time.Time
+	for {
+		e.keepKeys(ctx)
 		e.tendAudit(ctx)
 		if now := e.now(); now.Sub(purged) >= purgeInterval {
 			e.purge(ctx)
@@ -311,9 +328,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			e.tendAudit(context.WithoutCancel(ctx)) // a last time
-			return ctx.Err()
+			return
 		case <-poll.C:
-		case <-e.outbox.wake:
 		}
 	}
 }

@@ -131,8 +131,8 @@ func TestEveryAlgorithm(t *testing.T) {
 			var set struct {
 				Keys []map[string]string `json:"keys"`
 			}
-			if err := json.Unmarshal(e.KeySet(), &set); err != nil || set.Keys == nil {
-				t.Fatalf("%s: %v", e.KeySet(), err)
+			if err := json.Unmarshal(keySetOf(t, e), &set); err != nil || set.Keys == nil {
+				t.Fatalf("%s: %v", keySetOf(t, e), err)
 			}
 			kid, _ := token.Header["kid"].(string)
 			if key.Private == nil { // JW-19, W39: no symmetric key is ever published
@@ -382,7 +382,7 @@ func TestAPublicKeyIsNoSecret(t *testing.T) {
 		"PEM trimmed":  []byte(strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))),
 		"DER":          der,
 		"PKCS #1":      x509.MarshalPKCS1PublicKey(&k.rsa.PublicKey),
-		"the JWKS":     e.KeySet(),
+		"the JWKS":     keySetOf(t, e),
 		"the modulus":  k.rsa.N.Bytes(),
 		"nothing":      {},
 		"the key's id": []byte(token.Header["kid"].(string)),
@@ -441,7 +441,7 @@ func TestKeyRotation(t *testing.T) {
 		var set struct {
 			Keys []json.RawMessage `json:"keys"`
 		}
-		if err := json.Unmarshal(e.KeySet(), &set); err != nil {
+		if err := json.Unmarshal(keySetOf(t, e), &set); err != nil {
 			t.Fatal(err)
 		}
 		return len(set.Keys)
@@ -745,6 +745,16 @@ func FuzzAuthenticate(f *testing.F) {
 			t.Fatalf("a token that was not issued is accepted: %q", token)
 		}
 	})
+}
+
+// keySetOf is the published key set.
+func keySetOf(t *testing.T, e *authtest.Engine) json.RawMessage {
+	t.Helper()
+	set, err := e.KeySet(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
 
 type breakable struct {

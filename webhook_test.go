@@ -122,15 +122,6 @@ func looping(t *testing.T, e *authtest.Engine, d time.Duration) {
 	wantErr(t, <-done, context.Canceled)
 }
 
-func guestOf(t *testing.T, e *authtest.Engine) *auth.Session {
-	t.Helper()
-	in, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return in.Session
-}
-
 // LG-20: an endpoint is told of events, of those that it wants, in the documented form, signed; and a call does not wait for it.
 func TestEventsAreSentByWebhook(t *testing.T) {
 	t.Parallel()

@@ -308,7 +308,11 @@ func TestTheKeySetMayBeCached(t *testing.T) {
 	h := newFixture(t, httpadapter.Options{})
 	w := do(t, h, "GET", "/.well-known/jwks.json", "")
 	wantHeaders(t, w.Header(), "Content-Type", "application/json", "Cache-Control", "public, max-age=300", "Access-Control-Allow-Origin", "")
-	if got, want := w.Body.String(), string(h.engine.KeySet())+"\n"; got != want {
+	set, err := h.engine.KeySet(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.Body.String(), string(set)+"\n"; got != want {
 		t.Errorf("body %s, want %s", got, want)
 	}
 	tag := w.Header().Get("ETag")

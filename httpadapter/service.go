@@ -10,11 +10,16 @@ import (
 )
 
 // publicAge is how long others may keep the key set and the related origins. A key should be among the next ones for
-// longer than that before it signs.
+// longer than that before it signs, as the least auth.RotationConfig.Lead is. Nobody is told to keep a set beyond that
+// (stale-if-error, RFC 5861): a key that was revoked would be accepted for as long.
 const publicAge = 5 * time.Minute
 
 func (h *Handler) keySet(w http.ResponseWriter, r *http.Request) error {
-	cacheable(w, r, "application/json", publicAge, append(h.engine.KeySet(), '\n'))
+	set, err := h.engine.KeySet(r.Context())
+	if err != nil {
+		return err
+	}
+	cacheable(w, r, "application/json", publicAge, append(set, '\n'))
 	return nil
 }
 

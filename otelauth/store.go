@@ -122,6 +122,10 @@ func (w *watched) AddSigningKey(ctx context.Context, k store.SigningKey, since t
 	return added, err
 }
 
+func (w *watched) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	return w.around(ctx, "ExpireSigningKey", nil, func(ctx context.Context) error { return w.store.ExpireSigningKey(ctx, id, at) })
+}
+
 func (w *watched) PutMessages(ctx context.Context, messages []store.Message) error {
 	return w.around(ctx, "PutMessages", nil, func(ctx context.Context) error { return w.store.PutMessages(ctx, messages) })
 }

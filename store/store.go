@@ -112,6 +112,10 @@ type Store interface {
 	// did. Replicas that rotate at the same moment so make one key.
 	AddSigningKey(ctx context.Context, k SigningKey, since time.Time) (bool, error)
 
+	// ExpireSigningKey has a signing key expire at the given instant, unless it does so earlier already: a life is never
+	// made longer. It returns [ErrNotFound] where there is no such key.
+	ExpireSigningKey(ctx context.Context, id string, at time.Time) error
+
 	// PutMessages adds messages to the outbox: all of them, or none. It returns [ErrConflict] where the id of one is taken.
 	PutMessages(ctx context.Context, messages []Message) error
 

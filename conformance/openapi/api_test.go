@@ -111,6 +111,13 @@ func (s *faultyStore) User(ctx context.Context, q store.UserQuery) (store.Accoun
 	return s.Store.User(ctx, q)
 }
 
+func (s *faultyStore) SigningKeys(ctx context.Context, now time.Time) ([]store.SigningKey, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return s.Store.SigningKeys(ctx, now)
+}
+
 func (s *faultyStore) RotateSession(ctx context.Context, r store.SessionRotation) (store.RotatedSession, error) {
 	if err := s.err(); err != nil {
 		return store.RotatedSession{}, err
@@ -1269,6 +1276,12 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 					check(t, r.send(t, head("/healthz")), status, "")
 				}
 				if log := r.Logs.String(); log != "" {
+					t.Errorf("the engine logs what it returns: %s", log)
+				}
+				rotating := newRealm(t, setup{config: func(c *auth.Config) { c.AccessTokens.Rotate = &auth.RotationConfig{} }})
+				rotating.store.fail(fault)
+				check(t, rotating.send(t, get("/.well-known/jwks.json")), status, auth.CodeInternal)
+				if log := rotating.Logs.String(); log != "" {
 					t.Errorf("the engine logs what it returns: %s", log)
 				}
 			})

@@ -276,6 +276,9 @@ func accessTokens(e *environment) auth.AccessTokensConfig {
 		}
 	}
 	c.Lifetime = e.seconds("AUTH_ACCESS_TOKEN_EXPIRES_IN", 15*time.Minute, 24*time.Hour)
+	if days := e.number("AUTH_KEY_ROTATION_DAYS", 0, 0, 366); days > 0 {
+		c.Rotate = &auth.RotationConfig{Every: time.Duration(days) * 24 * time.Hour}
+	}
 	e.object("AUTH_JWT_CUSTOM_CLAIMS", &c.CustomClaims)
 	e.object("AUTH_JWT_CUSTOM_CLAIMS_DEFAULTS", &c.CustomClaimsDefaults)
 	return c

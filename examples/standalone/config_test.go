@@ -103,6 +103,8 @@ func TestEveryMistakeHasAName(t *testing.T) { // ST-15
 		"access tokens that live no time":        {map[string]string{"AUTH_ACCESS_TOKEN_EXPIRES_IN": "0"}, []string{"AUTH_ACCESS_TOKEN_EXPIRES_IN: "}},
 		"access tokens that live a negative one": {map[string]string{"AUTH_ACCESS_TOKEN_EXPIRES_IN": "-900"}, []string{"AUTH_ACCESS_TOKEN_EXPIRES_IN: "}},
 		"access tokens that live two days":       {map[string]string{"AUTH_ACCESS_TOKEN_EXPIRES_IN": "172800"}, []string{"AUTH_ACCESS_TOKEN_EXPIRES_IN: "}},
+		"keys that rotate back":                  {map[string]string{"AUTH_KEY_ROTATION_DAYS": "-1"}, []string{"AUTH_KEY_ROTATION_DAYS: "}},
+		"keys that rotate in two years":          {map[string]string{"AUTH_KEY_ROTATION_DAYS": "730"}, []string{"AUTH_KEY_ROTATION_DAYS: "}},
 		"sessions that live no time":             {map[string]string{"AUTH_REFRESH_TOKEN_EXPIRES_IN": "0"}, []string{"AUTH_REFRESH_TOKEN_EXPIRES_IN: "}},
 		"sessions in words":                      {map[string]string{"AUTH_REFRESH_TOKEN_EXPIRES_IN": "30d"}, []string{"AUTH_REFRESH_TOKEN_EXPIRES_IN: "}},
 		"a JWT secret that is no JSON":           {map[string]string{"HASURA_GRAPHQL_JWT_SECRET": "canary"}, []string{"HASURA_GRAPHQL_JWT_SECRET: "}},
@@ -537,6 +539,19 @@ func TestSettingsDoNotShowSecrets(t *testing.T) { // LG-10
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if text := fmt.Sprintf(verb, s); strings.Contains(text, "canary") {
 			t.Errorf("%s shows a secret: %s", verb, text)
+		}
+	}
+}
+
+func TestKeysRotateIfToldTo(t *testing.T) {
+	t.Parallel()
+	for days, want := range map[string]*auth.RotationConfig{"": nil, "0": nil, "7": {Every: 7 * 24 * time.Hour}} {
+		s, err := parse(good(map[string]string{"AUTH_KEY_ROTATION_DAYS": days}), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, s.auth.AccessTokens.Rotate); diff != "" {
+			t.Errorf("%q: %s", days, diff)
 		}
 	}
 }

@@ -55,6 +55,25 @@ func (s *Store) AddSigningKey(ctx context.Context, k store.SigningKey, since tim
 	return true, nil
 }
 
+// ExpireSigningKey implements [store.Store].
+func (s *Store) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	w, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.leave(w)
+	old, ok := s.signingKeys[id]
+	if !ok {
+		return store.ErrNotFound
+	}
+	if at.Before(old.ExpiresAt) {
+		k := cloneSigningKey(old)
+		k.ExpiresAt = at
+		put(&s.journal, s.signingKeys, id, &k)
+	}
+	return nil
+}
+
 // PutMessages implements [store.Store].
 func (s *Store) PutMessages(ctx context.Context, messages []store.Message) (err error) {
 	w, err := s.enter(ctx)

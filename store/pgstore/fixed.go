@@ -16,6 +16,7 @@ type fixed struct {
 	take, check [ticketForms]string
 
 	signingKeys, lockSigningKeys, addSigningKey             string
+	expireSigningKey                                        string
 	putMessages, claimMessages, claimMessagesOf             string
 	settle, resettle, outbox                                string
 	appendEvents, removeEvents, trailHead, trail            string
@@ -50,6 +51,7 @@ func newFixed(tables *strings.Replacer) fixed {
 		addSigningKey: `INSERT INTO {schema}.signing_keys (id, algorithm, private, created_at, active_at, expires_at)
 			SELECT $1::text, $2::text, $3::bytea, $4::timestamptz, $5::timestamptz, $6::timestamptz
 			WHERE NOT EXISTS (SELECT 1 FROM {schema}.signing_keys WHERE created_at > $7::timestamptz)`,
+		expireSigningKey: `UPDATE {schema}.signing_keys SET expires_at = least(expires_at, $2::timestamptz) WHERE id = $1::text`,
 
 		putMessages: `INSERT INTO {schema}.messages (id, created_at, next_at, attempts, dead, channel, body)
 			SELECT m.* FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::boolean[], $6::text[],
@@ -119,7 +121,8 @@ func newFixed(tables *strings.Replacer) fixed {
 		&f.users,
 		&f.rotate, &f.rotateAny, &f.present, &f.presentAny, &f.unrotate, &f.endSessions, &f.endSessionsOf,
 		&f.putTicket,
-		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.putMessages, &f.claimMessages, &f.claimMessagesOf, &f.settle, &f.resettle, &f.outbox,
+		&f.signingKeys, &f.lockSigningKeys, &f.addSigningKey, &f.expireSigningKey, &f.putMessages, &f.claimMessages, &f.claimMessagesOf,
+		&f.settle, &f.resettle, &f.outbox,
 		&f.appendEvents, &f.removeEvents, &f.trailHead, &f.trail, &f.events, &f.eventsOfUser, &f.eventsOfType, &f.eventsOfUserAndType,
 		&f.requeueSessions, &f.requeueUsers, &f.purge,
 	} {

@@ -292,6 +292,11 @@ var operations = []operation{
 			return s.PutMessages(ctx, []store.Message{{ID: uuid.New(), Channel: "a"}, {ID: uuid.New(), Channel: "b"}})
 		}, nil
 	}},
+	{"ExpireSigningKey", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			return s.ExpireSigningKey(ctx, "unknown", base)
+		}, store.ErrNotFound
+	}},
 	{"ClaimMessages", 1, func(_ testing.TB, s store.Store) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
 			_, err := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Minute), Limit: 10})

@@ -84,6 +84,19 @@ func (s *Store) PutMessages(ctx context.Context, messages []store.Message) error
 	}))
 }
 
+// ExpireSigningKey implements [store.Store].
+func (s *Store) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	var n int64
+	err := s.run(ctx, write, statement{s.fixed.expireSigningKey, []any{id, at}, scanAffected(&n)})
+	if err != nil {
+		return wrap("expire signing key", err)
+	}
+	if n == 0 {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
 // ClaimMessages implements [store.Store].
 func (s *Store) ClaimMessages(ctx context.Context, c store.MessageClaim) ([]store.Message, error) {
 	sql, args := s.fixed.claimMessages, []any{c.Now, c.Until, max(c.Limit, 0), append([]string{}, c.Except...)}

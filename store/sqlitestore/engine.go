@@ -45,6 +45,17 @@ func (s *Store) PutMessages(ctx context.Context, messages []store.Message) error
 	return s.write(ctx, func(o *op) error { return o.addMessages(messages) })
 }
 
+// ExpireSigningKey implements [store.Store].
+func (s *Store) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	return s.write(ctx, func(o *op) error {
+		n, err := o.exec(expireSigningKey, micros(at), id)
+		if err == nil && n == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
+}
+
 // ClaimMessages implements [store.Store].
 func (s *Store) ClaimMessages(ctx context.Context, c store.MessageClaim) ([]store.Message, error) {
 	var claimed []store.Message

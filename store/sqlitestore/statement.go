@@ -80,6 +80,7 @@ const (
 	addSigningKey
 	signingKeys
 	hasSigningKeySince
+	expireSigningKey
 
 	addMessage
 	dueMessagesOf
@@ -198,6 +199,7 @@ var texts = [statements]struct{ purpose, text string }{
 	addSigningKey:      {"add a signing key", insert("{signing_keys}", signingKeyColumns)},
 	signingKeys:        {"list signing keys", "SELECT " + signingKeyColumns + " FROM {signing_keys} WHERE expires_at > ? ORDER BY created_at"},
 	hasSigningKeySince: {"look for a signing key", "SELECT 1 FROM {signing_keys} WHERE created_at > ? LIMIT 1"},
+	expireSigningKey:   {"expire a signing key", "UPDATE {signing_keys} SET expires_at = min(expires_at, ?) WHERE id = ?"},
 
 	addMessage: {"write a message", insert("{messages}", messageColumns)},
 	// Messages of the same instant leave in the order in which they were written.

@@ -11,6 +11,9 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// expiringKey is the id of the signing key that methods expires.
+const expiringKey = "expiring"
+
 // methods calls every method of a store in a way that does something, given that the population of the test is there.
 func methods(s store.Store, p *owner, budget store.Ticket, further store.Append) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
@@ -85,6 +88,9 @@ func methods(s store.Store, p *owner, budget store.Ticket, further store.Append)
 		"PutMessages": func(ctx context.Context) error {
 			return s.PutMessages(ctx, []store.Message{newMessage()})
 		},
+		"ExpireSigningKey": func(ctx context.Context) error {
+			return s.ExpireSigningKey(ctx, expiringKey, base)
+		},
 		"ClaimMessages": func(ctx context.Context) error {
 			_, err := s.ClaimMessages(ctx, store.MessageClaim{Now: base, Until: base.Add(time.Hour), Limit: 10})
 			return err
@@ -138,7 +144,9 @@ var contextTests = []test{
 		budget := newTicket()
 		budget.Tries = 1
 		put(t, s, budget)
-		addKey(t, s, newSigningKey(), base)
+		k := newSigningKey()
+		k.ID = expiringKey
+		addKey(t, s, k, base)
 		record(t, s, newEvent(p.User.ID, "before"))
 		further := next(t, s, newEvent(p.User.ID, "kind"))
 		further.Through = 1

@@ -71,6 +71,33 @@ var signingKeyTests = []test{
 		wants(t, err, nil)
 		equal(t, "the signing keys", got, []store.SigningKey{first, second})
 	}},
+	{"the life of a key is made shorter and never longer", func(t *testing.T, s store.Store) {
+		k, other := newSigningKey(), newSigningKey()
+		addKey(t, s, k, base.Add(time.Hour))
+		addKey(t, s, other, base.Add(time.Hour))
+		ends := k.ExpiresAt
+		for _, step := range []struct{ at, want time.Time }{
+			{ends.Add(time.Hour), ends},
+			{ends, ends},
+			{ends.Add(-tick), ends.Add(-tick)},
+			{ends, ends.Add(-tick)},
+		} {
+			wants(t, s.ExpireSigningKey(t.Context(), k.ID, step.at), nil)
+			got, err := s.SigningKeys(t.Context(), base)
+			wants(t, err, nil)
+			i := slices.IndexFunc(got, func(g store.SigningKey) bool { return g.ID == k.ID })
+			if len(got) != 2 || i < 0 || !got[i].ExpiresAt.Equal(step.want) || !got[1-i].ExpiresAt.Equal(other.ExpiresAt) {
+				t.Errorf("the signing keys are %+v", got)
+			}
+		}
+		wants(t, s.ExpireSigningKey(t.Context(), k.ID, base), nil)
+		got, err := s.SigningKeys(t.Context(), base)
+		wants(t, err, nil)
+		equal(t, "the signing keys", got, []store.SigningKey{other})
+	}},
+	{"an unknown key cannot expire", func(t *testing.T, s store.Store) {
+		wants(t, s.ExpireSigningKey(t.Context(), "unknown", base), store.ErrNotFound)
+	}},
 	{"a key id is unique", func(t *testing.T, s store.Store) {
 		k := newSigningKey()
 		addKey(t, s, k, base)

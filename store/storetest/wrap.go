@@ -80,6 +80,10 @@ func (w *wrapped) AddSigningKey(ctx context.Context, k store.SigningKey, since t
 	return zeroUnless(added, err), err
 }
 
+func (w *wrapped) ExpireSigningKey(ctx context.Context, id string, at time.Time) error {
+	return w.around(ctx, "ExpireSigningKey", func() error { return w.store.ExpireSigningKey(ctx, id, at) })
+}
+
 func (w *wrapped) PutMessages(ctx context.Context, messages []store.Message) error {
 	return w.around(ctx, "PutMessages", func() error { return w.store.PutMessages(ctx, messages) })
 }
