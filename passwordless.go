@@ -203,6 +203,7 @@ func (e *Engine) VerifySMSOTP(ctx context.Context, p VerifySMSOTPParams) (_ *Sig
 	if err != nil {
 		return nil, wrongCode(spent(overtaken(err)))
 	}
+	e.answered(ctx, number)
 	if first {
 		e.emit(ctx, Event{Type: EventPhoneVerified, UserID: u.ID})
 	}
