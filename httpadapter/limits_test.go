@@ -2,6 +2,7 @@ package httpadapter_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -160,6 +161,23 @@ type limiterFunc func(context.Context, ...limit.Take) (limit.Decision, error)
 
 func (f limiterFunc) Take(ctx context.Context, takes ...limit.Take) (limit.Decision, error) {
 	return f(ctx, takes...)
+}
+
+// RL-11: where guesses cannot be counted the answer is that of a service that is not there for now, and says nothing of why.
+func TestWithoutALimiterTheServiceIsUnavailable(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{}, open, perMinute(1000), func(c *auth.Config) {
+		c.Limits.Limiter = limiterFunc(func(_ context.Context, takes ...limit.Take) (limit.Decision, error) {
+			return limit.Unavailable(errors.New("dial canary:6379: connection refused"), takes...)
+		})
+	})
+	for _, who := range []string{"ada@example.com", "nobody@example.com"} {
+		w := do(t, h, "POST", "/signin/email-password", credentials(who))
+		wantRefused(t, w, 503, auth.CodeInternal)
+		if strings.Contains(w.Body.String(), "canary") {
+			t.Errorf("body %s", w.Body)
+		}
+	}
 }
 
 // A client that has no requests left gets no answer to anything, and comes back when it was told to.
