@@ -52,12 +52,12 @@ func TestTheSecondCountsWhatTheFirstCannot(t *testing.T) {
 		err      error
 		second   bool
 	}{
-		"allowed":              {allowed, nil, false},
-		"refused":              {refused, nil, false},
-		"unavailable":          {limit.Decision{}, unavailable, true},
-		"makes no sense":       {limit.Decision{}, fmt.Errorf("%w: no bucket", limit.ErrTake), false},
-		"the caller gave up":   {limit.Decision{}, fmt.Errorf("limit: %w", context.Canceled), false},
-		"the caller's time":    {limit.Decision{}, context.DeadlineExceeded, false},
+		"allowed":               {allowed, nil, false},
+		"refused":               {refused, nil, false},
+		"unavailable":           {limit.Decision{}, unavailable, true},
+		"makes no sense":        {limit.Decision{}, fmt.Errorf("%w: no bucket", limit.ErrTake), false},
+		"the caller gave up":    {limit.Decision{}, fmt.Errorf("limit: %w", context.Canceled), false},
+		"the caller's time":     {limit.Decision{}, context.DeadlineExceeded, false},
 		"of no documented kind": {limit.Decision{}, errors.New("what is this"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
