@@ -319,6 +319,7 @@ func (e *Engine) VerifyDeanonymize(ctx context.Context, principal *Principal, p 
 	if err != nil {
 		return nil, unprotected(wrongCode(spent(notAnonymous(phoneTaken(err)))))
 	}
+	e.answered(ctx, number)
 	e.emit(ctx, Event{Type: EventDeanonymized, UserID: u.ID, SessionID: principal.SessionID, Method: string(DeanonymizeBySMS)})
 	return in, nil
 }

@@ -487,7 +487,7 @@ type TicketsConfig struct {
 // A client is an IPv4 address, or the /64 that an IPv6 address is in, and known where [WithClient] has named it, as the HTTP
 // adapter does for every request; without one, what is counted per client is not. Many people may share an address.
 //
-// Nobody who exhausts a budget keeps the owner of an account out of it: passwords, codes and passkeys have budgets of their
+// Nobody elsewhere who exhausts a budget keeps the owner of an account out of it: passwords, codes and passkeys have budgets of their
 // own or none, a link in a letter that has arrived stays good, and what refills does so from the first moment on.
 type LimitsConfig struct {
 	// Off turns the limits off, for tests and for services that have their own. Guesses of codes are always counted
@@ -525,9 +525,10 @@ type LimitsConfig struct {
 	// four: where fewer are, what sends them is not people, and no more are sent. The default is 50 per hour.
 	UnansweredTexts limit.Rate
 
-	// GuessesPerClient bounds what one client presents and is wrong, for whatever account: passwords, codes, links, visits to
-	// identity providers, id tokens, passkeys, personal access tokens, and the admin secret. What is right does not count, nor do
-	// refresh tokens, of which an honest client may present an old one at any time. The default is 10 per 5 minutes.
+	// GuessesPerClient bounds what one client presents and is wrong: passwords, codes, links, personal access tokens, id
+	// tokens, passkeys and admin secrets, for whatever account. What is right does not count, nor what was not compared because
+	// something failed. Refresh and access tokens, and the ticket that sets a new password, are too long to be guessed and
+	// count as requests only. The default is 10 per 5 minutes.
 	GuessesPerClient limit.Rate
 	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; of codes of
 	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by who is signed in. A

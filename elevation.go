@@ -439,6 +439,9 @@ func (e *Engine) elevateByKnowledge(ctx context.Context, principal *Principal, p
 			return nil, unprotected(wrongCode(spent(wrongSecond(err))))
 		}
 	}
+	if p.Method == ElevateBySMSOTP {
+		e.answered(ctx, a.Phone)
+	}
 	// Again, because another tab may refresh or sign out meanwhile: the answer has the refresh token that is current now.
 	if a, err = e.elevating(ctx, principal, 0); err != nil {
 		return nil, err

@@ -192,6 +192,9 @@ func (e *Engine) spend(ctx context.Context, takes ...limit.Take) (limit.Decision
 // tellLimited tells that somebody has exhausted a budget: once a minute, because who is refused comes back at once.
 func (e *Engine) tellLimited(ctx context.Context, bucket string, takes []limit.Take) {
 	i := slices.IndexFunc(takes, func(t limit.Take) bool { return t.Bucket == bucket })
+	if i < 0 {
+		return // somebody's own limiter does not say which it was
+	}
 	d, err := e.limiters.told.Take(ctx, limit.Take{Bucket: bucket, Key: takes[i].Key, Rate: limit.Rate{Burst: 1, Per: time.Minute}})
 	if err == nil && d.Allowed {
 		e.emit(ctx, Event{Type: EventLimited, Code: CodeTooManyRequests, Detail: bucket})
@@ -251,7 +254,8 @@ func (e *Engine) mayText(ctx context.Context, number string) error {
 	return err
 }
 
-// answered says that somebody at a number has read what was sent there.
+// answered says that somebody at a number has read what was sent there. It is told when the code has been used up, so that one
+// code answers for one text.
 func (e *Engine) answered(ctx context.Context, number string) {
 	t := e.take(BudgetUnansweredTexts, phone.CountryCode(number))
 	t.Cost = answeredFor
@@ -286,25 +290,32 @@ func (e *Engine) mayPresent(ctx context.Context) (presented func(error), err err
 
 // mayGuess takes a guess of a code from the budgets of the client and of whom the code went to, before it is looked at, and
 // returns what is to be told of it afterwards. The budget belongs to the recipient and not to the code: another code brings
-// no further guesses.
+// no further guesses. What was not compared, because something failed, is no guess.
 //
 // In the long run only those count that were made while there was a code to be guessed: nobody is kept out for weeks by
-// guesses of what there is not.
+// guesses of what there is not. They are taken first all the same: of many at the same moment no more are looked at than
+// there are. Where errors are concealed all of them count, because the difference would tell who has an account.
 func (e *Engine) mayGuess(ctx context.Context, to string) (guessed func(error), err error) {
 	client, short, long := e.takeForClient(ctx, BudgetGuessesPerClient), e.take(BudgetGuessesPerAccount, to), e.take(BudgetGuessesPerAccountLong, to)
-	left := long
-	left.Peek = true
-	if _, err := e.spend(ctx, client, short, left); err != nil {
+	if _, err := e.spend(ctx, client, short, long); err != nil {
 		return nil, err
 	}
 	return func(err error) {
 		switch {
 		case err == nil:
-			e.giveBack(ctx, client, all(short))
-		case !errors.Is(err, store.ErrNotFound):
-			_, _ = e.spend(ctx, long)
+			e.giveBack(ctx, client, all(short), long)
+		case !isWrong(err):
+			e.giveBack(ctx, client, short, long)
+		case errors.Is(err, store.ErrNotFound) && !e.config.ConcealErrors:
+			e.giveBack(ctx, long)
 		}
 	}, nil
+}
+
+// isWrong reports whether an error says that a code or a password was compared, or would have been had there been one, and is
+// not the right one.
+func isWrong(err error) bool {
+	return errors.Is(err, ErrInvalidTicket) || errors.Is(err, ErrInvalidTOTP) || errors.Is(err, ErrInvalidEmailPassword)
 }
 
 // forgive ends the count of guesses of codes, in the long run as well.
@@ -323,13 +334,21 @@ func (e *Engine) mayTryPassword(ctx context.Context, emailKey string) (tried fun
 		switch {
 		case err == nil:
 			e.giveBack(ctx, client, all(short), all(long))
-		case !errors.Is(err, ErrInvalidEmailPassword): // it was not compared
+		case !isWrong(err):
 			e.giveBack(ctx, client, short, long)
 		}
 	}, nil
 }
 
-// forgivePasswords ends the count of wrong passwords: there is a new one, which nobody has guessed at.
-func (e *Engine) forgivePasswords(ctx context.Context, emailKey string) {
-	e.giveBack(ctx, all(e.take(BudgetPasswordsPerAccount, emailKey)), all(e.take(BudgetPasswordsPerAccountLong, emailKey)))
+// forgivePasswords ends the counts of wrong passwords of a user: there is a new one, which nobody has guessed at.
+func (e *Engine) forgivePasswords(ctx context.Context, u *store.User) {
+	own := ownPassword(u)
+	takes := []limit.Take{all(e.take(BudgetGuessesPerAccount, own)), all(e.take(BudgetGuessesPerAccountLong, own))}
+	if u.EmailKey != "" {
+		takes = append(takes, all(e.take(BudgetPasswordsPerAccount, u.EmailKey)), all(e.take(BudgetPasswordsPerAccountLong, u.EmailKey)))
+	}
+	e.giveBack(ctx, takes...)
 }
+
+// ownPassword is what guesses of a password count for by who is signed in.
+func ownPassword(u *store.User) string { return "password " + u.ID.String() }

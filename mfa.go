@@ -163,6 +163,10 @@ func (e *Engine) second(ctx context.Context, u *store.User, where, code, recover
 	}
 	var renewed []byte
 	c.TOTPStep, renewed, err = e.stepOf(u, u.TOTPSecret, code)
+	if err == nil && c.TOTPStep <= u.TOTPStep {
+		// The change would see to that, too, but whoever has a used one is not to end the count of their guesses by it.
+		err = ErrInvalidTOTP.because(errors.New("not later than the last code"))
+	}
 	guessed(err)
 	if renewed != nil && c.Set.TOTPSecret == nil {
 		// What has been turned off or replaced since is not to come back by this.

@@ -133,7 +133,7 @@ func (e *Engine) mayChangePassword(ctx context.Context, a *store.Account, p *Pri
 // checkOwnPassword compares a password with that of who is signed in. Guesses count for the account, wherever it asks: whoever
 // has taken a session over is not to find the password with it.
 func (e *Engine) checkOwnPassword(ctx context.Context, u *store.User, password string) error {
-	guessed, err := e.mayGuess(ctx, "password "+u.ID.String())
+	guessed, err := e.mayGuess(ctx, ownPassword(u))
 	if err != nil {
 		return err
 	}
@@ -200,9 +200,7 @@ func (e *Engine) setPassword(ctx context.Context, u *store.User, how string, c s
 		}
 		return err
 	}
-	if u.EmailKey != "" {
-		e.forgivePasswords(ctx, u.EmailKey)
-	}
+	e.forgivePasswords(ctx, u)
 	e.emit(ctx, Event{Type: EventPasswordChanged, UserID: u.ID, SessionID: c.If.Session, Detail: how})
 	e.deliver(ctx, told...)
 	return nil

@@ -208,6 +208,7 @@ func (e *Engine) VerifySMSOTP(ctx context.Context, p VerifySMSOTPParams) (_ *Sig
 	if err != nil {
 		return nil, wrongCode(spent(overtaken(err)))
 	}
+	e.answered(ctx, number)
 	if first {
 		e.emit(ctx, Event{Type: EventPhoneVerified, UserID: u.ID, SessionID: sessionOf(in), Detail: displaced})
 	}

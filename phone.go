@@ -108,6 +108,7 @@ func (e *Engine) VerifyChangePhone(ctx context.Context, principal *Principal, p 
 	if err != nil {
 		return unprotected(wrongCode(spent(phoneTaken(err))))
 	}
+	e.answered(ctx, number)
 	e.emit(ctx, Event{Type: EventPhoneChanged, UserID: u.ID, SessionID: principal.SessionID})
 	e.deliver(ctx, told...)
 	return nil
@@ -166,7 +167,7 @@ func (e *Engine) checkCode(ctx context.Context, q store.TicketQuery, number, cod
 		var right bool
 		right, err = e.checkByProvider(ctx, number, code)
 		if err != nil {
-			guessed(err) // nobody knows whether it was right
+			guessed(ErrInvalidTicket) // nobody knows whether it was compared
 			return t, u, fmt.Errorf("check a code: %w", err)
 		}
 		if !right {
@@ -174,9 +175,6 @@ func (e *Engine) checkCode(ctx context.Context, q store.TicketQuery, number, cod
 		}
 	}
 	guessed(err)
-	if err == nil {
-		e.answered(ctx, number)
-	}
 	if errors.Is(err, ErrInvalidTicket) && q.Kind == kindSMSOTP {
 		e.emit(ctx, Event{Type: EventSignInFailed, UserID: u.ID, Method: methodSMS, Code: CodeInvalidRequest})
 	}

@@ -8,6 +8,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/ostiary/auth v0.0.0
+	github.com/ostiary/auth/limit/redislimit v0.0.0
 	github.com/ostiary/auth/mail/smtpmail v0.0.0
 	github.com/ostiary/auth/store/pgstore v0.0.0
 	github.com/ostiary/auth/store/sqlitestore v0.0.0
@@ -15,12 +16,8 @@ require (
 )
 
 require (
-	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	go.uber.org/atomic v1.12.0 // indirect
-)
-
-require (
 	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/fxamacker/cbor/v2 v2.9.4 // indirect
@@ -37,7 +34,6 @@ require (
 	github.com/mfridman/interpolate v0.0.2 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/nyaruka/phonenumbers v1.8.1 // indirect
-	github.com/ostiary/auth/limit/redislimit v0.0.0
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/pquerna/otp v1.5.0 // indirect
 	github.com/pressly/goose/v3 v3.27.0 // indirect
@@ -46,6 +42,7 @@ require (
 	github.com/tinylib/msgp v1.6.4 // indirect
 	github.com/wneessen/go-mail v0.8.1 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
@@ -63,9 +60,8 @@ require (
 
 replace (
 	github.com/ostiary/auth => ../
+	github.com/ostiary/auth/limit/redislimit => ../limit/redislimit
 	github.com/ostiary/auth/mail/smtpmail => ../mail/smtpmail
 	github.com/ostiary/auth/store/pgstore => ../store/pgstore
 	github.com/ostiary/auth/store/sqlitestore => ../store/sqlitestore
 )
-
-replace github.com/ostiary/auth/limit/redislimit => ../limit/redislimit

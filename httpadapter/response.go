@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,6 +117,9 @@ var statuses = map[auth.Code]int{
 	auth.CodeUnauthenticated:   http.StatusUnauthorized,
 }
 
+// passing are the causes of failures that pass: there was no time, or nothing that could count.
+var passing = []error{context.DeadlineExceeded, context.Canceled, limit.ErrUnavailable}
+
 // failureOf says how an error is answered.
 func failureOf(err error) failure {
 	var own *failure
@@ -130,7 +134,7 @@ func failureOf(err error) failure {
 	if status, listed := statuses[known.Code]; listed {
 		f.status = status
 	}
-	if f.status == http.StatusInternalServerError && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+	if f.status == http.StatusInternalServerError && slices.ContainsFunc(passing, func(cause error) bool { return errors.Is(err, cause) }) {
 		f.status = http.StatusServiceUnavailable
 	}
 	return f

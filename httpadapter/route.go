@@ -153,10 +153,10 @@ func (h *Handler) router(prefix string) http.Handler {
 		ctx, cancel := context.WithTimeout(h.withClient(r), h.timeout)
 		defer cancel()
 		decision, limited := h.engine.Admit(ctx)
+		setRateLimit(w.Header(), decision)
 		if h.cors.preflight(w, r, strings.HasPrefix(local, "/link/provider/")) {
 			return
 		}
-		setRateLimit(w.Header(), decision)
 		r = r.WithContext(ctx)
 		h.attempt(w, r, func() error {
 			if limited != nil {

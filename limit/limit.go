@@ -221,8 +221,12 @@ func validName(s string) bool {
 }
 
 // Unavailable is what a limiter returns that could not count any of takes because of cause: permission if all of them are
-// FailOpen, and otherwise an error that is [ErrUnavailable] and cause. It is for those who implement a [Limiter].
+// FailOpen, and otherwise an error that is [ErrUnavailable] and cause. No takes are no permission. It is for those who implement
+// a [Limiter].
 func Unavailable(cause error, takes ...Take) (Decision, error) {
+	if len(takes) == 0 {
+		return Decision{}, fmt.Errorf("%w: %w", ErrUnavailable, cause)
+	}
 	for i := range takes {
 		if !takes[i].FailOpen {
 			return Decision{}, fmt.Errorf("%w: bucket %s: %w", ErrUnavailable, takes[i].Bucket, cause)

@@ -47,7 +47,9 @@ func read(e *environment, w io.Writer) (settings, error) {
 		prefix: prefix(e),
 	}
 	s.store, s.warnings = storePlace(e)
-	s.counting = countingPlace(e)
+	var warnings []string
+	s.counting, warnings = countingPlace(e)
+	s.warnings = append(s.warnings, warnings...)
 	s.auth = auth.Config{
 		ServerURL:           e.required("AUTH_SERVER_URL", "the public URL of this server, with AUTH_API_PREFIX"),
 		ClientURL:           e.required("AUTH_CLIENT_URL", "where browsers are sent after a link was followed"),

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,10 +30,15 @@ func limits(e *environment) auth.LimitsConfig {
 
 func rate(e *environment, name string, burst int, per time.Duration) limit.Rate {
 	name = "AUTH_RATE_LIMIT_" + name
-	return limit.Rate{
+	r := limit.Rate{
 		Burst: e.number(name+"_BURST", burst, 1, math.MaxInt32),
 		Per:   e.duration(name+"_INTERVAL", per, time.Second, 31*24*time.Hour),
 	}
+	if err := r.Check(); err != nil {
+		e.wrong(name+"_BURST", "%v: choose rounder numbers", err)
+		return limit.Rate{Burst: burst, Per: per}
+	}
+	return r
 }
 
 // counting is where limits are counted: in this process, unless there is a Redis.
@@ -42,27 +48,41 @@ type counting struct {
 	closed bool // what Redis cannot count is refused, and not counted here
 }
 
-func countingPlace(e *environment) counting {
-	const name = "AUTH_RATE_LIMIT_REDIS_URL"
-	c := counting{prefix: e.text("AUTH_RATE_LIMIT_REDIS_PREFIX", "auth")}
-	text := e.text(name, "")
-	switch policy := e.text("AUTH_RATE_LIMIT_REDIS_OUTAGE", "local"); policy {
+// countingPlace reads where limits are to be counted, and what the operator should know of that. No mistake and no warning
+// repeats the URL, because a password may stand in it.
+func countingPlace(e *environment) (c counting, warnings []string) {
+	const (
+		server = "AUTH_RATE_LIMIT_REDIS_URL"
+		prefix = "AUTH_RATE_LIMIT_REDIS_PREFIX"
+		outage = "AUTH_RATE_LIMIT_REDIS_OUTAGE"
+	)
+	c.prefix = e.text(prefix, "auth")
+	if strings.ContainsAny(c.prefix, "{}") {
+		e.wrong(prefix, "%q has a brace", c.prefix)
+	}
+	switch policy := e.text(outage, "local"); policy {
 	case "local", "refuse":
 		c.closed = policy == "refuse"
 	default:
-		e.wrong("AUTH_RATE_LIMIT_REDIS_OUTAGE", "%q is neither local nor refuse", policy)
+		e.wrong(outage, "%q is neither local nor refuse", policy)
 	}
+	text := e.text(server, "")
 	if text == "" {
-		return c
+		for _, name := range []string{prefix, outage} {
+			if e.text(name, "") != "" {
+				warnings = append(warnings, name+" has no effect: "+server+" is not set")
+			}
+		}
+		return c, warnings
 	}
 	options, err := redis.ParseURL(text)
 	if err != nil {
-		e.wrong(name, "is not a URL such as redis://:password@localhost:6379/0") // the error may quote the password
-		return c
+		e.wrong(server, "is not a URL such as redis://:password@localhost:6379/0") // the error may quote the password
+		return c, warnings
 	}
 	options.ContextTimeoutEnabled = true
 	c.redis = options
-	return c
+	return c, warnings
 }
 
 // open returns what counts, nil for the engine's own, and what closes it.
