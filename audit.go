@@ -139,6 +139,7 @@ type ActivityPage struct {
 // [Engine.User].
 func (e *Engine) ListActivity(ctx context.Context, principal *Principal, q ActivityQuery) (_ *ActivityPage, err error) {
 	defer e.begin(&ctx, "ListActivity").end(&err)
+	defer e.refusal(ctx, principal, "ListActivity", &err)
 	a, err := e.ownAccount(ctx, principal, 0)
 	if err != nil {
 		return nil, err

@@ -532,14 +532,15 @@ type LimitsConfig struct {
 	GuessesPerClient limit.Rate
 	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; of codes of
 	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by who is signed in. A
-	// right one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run (NIST SP 800-63B-4 §3.2.2 allows
-	// 100). The defaults are 10 per hour and 50 per 30 days. Who is out of guesses has to come in otherwise: by a link say, or
-	// in place of a code of the app by a recovery code, which is never counted, and ends both counts.
+	// right one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run. The defaults are 10 per hour and 50
+	// per 30 days: NIST SP 800-63B-4 §3.2.2 allows 100 in a row, and so many there are at most in the first 30 days; after that,
+	// half as many in each. Who is out of guesses has to come in otherwise: by a link say, or in place of a code of the app by a
+	// recovery code, which is never counted, and ends both counts.
 	GuessesPerAccount, GuessesPerAccountLong limit.Rate
 	// PasswordsPerAccount and PasswordsPerAccountLong bound the wrong passwords for one address at sign-in, from wherever they
 	// come and whether or not it has an account. The right one ends both counts, and so does a new one. The defaults are 10
-	// per hour and 100 per 30 days (NIST SP 800-63B-4 §3.2.2). Whose account is under attack comes in by anything else
-	// meanwhile, a link to reset the password included.
+	// per hour and 50 per 30 days, as before. Whose account is under attack comes in by anything else meanwhile, a link to reset
+	// the password included.
 	PasswordsPerAccount, PasswordsPerAccountLong limit.Rate
 
 	// SignUpsPerClient bounds the sign-ups of one client, those with an address that is taken included, and guests. The

@@ -23,9 +23,12 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/captcha"
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/provider"
+	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
 )
 
 // scene is an engine that tells everything to everybody, and what must not be told of it.
@@ -47,18 +50,22 @@ const (
 	otherAddress     = "bob.of-the-canaries@example.com"
 )
 
-func newScene(t *testing.T, amend func(*auth.Config)) *scene {
+func newScene(t *testing.T, f eventFlow) *scene {
 	t.Helper()
+	var db store.Store = memstore.New()
+	if f.store != nil {
+		db = f.store()
+	}
 	s := &scene{t: t, secrets: &hoard{secrets: map[string]string{}}, hooks: &receivers{}, abroad: newAbroad(t, "openid", nil)}
-	s.Engine = authtest.NewWithStore(t, memstore.New(), everything, func(c *auth.Config) {
+	s.Engine = authtest.NewWithStore(t, db, everything, func(c *auth.Config) {
 		c.Secret, c.WebAuthn.UserVerification = auth.Secret(sceneSecret), ""
 		c.Providers = map[string]provider.Provider{"openid": watched{s.abroad.provider, s.say, s.secrets.keep}}
 		c.HTTPClient = &http.Client{Transport: split{s.hooks, s.abroad.transport}}
 		c.Webhooks = []auth.WebhookConfig{hookTo("all")}
 		c.Events = auth.FanOut(c.Events, auth.LogEvents(c.Logger))
 		s.say(*c, c)
-		if amend != nil {
-			amend(c)
+		if f.amend != nil {
+			f.amend(c)
 		}
 	})
 	s.abroad.idp.SetNow(s.Clock.Now)
@@ -205,6 +212,7 @@ func (s *scene) tourist() *tourist { return &tourist{s.Engine, s.abroad} }
 type eventFlow struct {
 	name  string
 	amend func(*auth.Config)
+	store func() store.Store // in place of a memory store that works
 	run   func(s *scene) []auth.Event
 }
 
@@ -656,6 +664,47 @@ var eventFlows = []eventFlow{
 		s.done(s.SetKeys(auth.Keys{Active: auth.Key{ID: "mine", Algorithm: "HS256", Secret: auth.Secret(hmacSecret)}}))
 		return []auth.Event{ev(auth.EventKeysReplaced, detail("mine"))}
 	}},
+	{
+		name:  "keys rotate",
+		amend: func(c *auth.Config) { c.AccessTokens.Rotate = &auth.RotationConfig{} },
+		run: func(s *scene) []auth.Event {
+			s.done(s.RotateKeys(s.t.Context(), auth.RotateKeysParams{}))
+			first := s.Events.Of(auth.EventSigningKeyAdded)[0].Detail
+			s.done(s.RotateKeys(s.t.Context(), auth.RotateKeysParams{Revoke: []string{first}}))
+			second := s.Events.Of(auth.EventSigningKeyAdded)[1].Detail
+			return []auth.Event{
+				ev(auth.EventSigningKeyAdded, detail(first)), ev(auth.EventSigningKeyAdded, detail(second)), ev(auth.EventSigningKeyRevoked, detail(first)),
+			}
+		},
+	},
+	{
+		name:  "a captcha is not passed",
+		amend: func(c *auth.Config) { c.Captcha = &auth.CaptchaConfig{Verifier: refusing{}} },
+		run: func(s *scene) []auth.Event {
+			s.secrets.keep("answer to a captcha", captchaAnswer)
+			p := auth.SignUpPasswordParams{Email: adaAddress, Password: authtest.Password}
+			_, err := s.SignUpPassword(s.t.Context(), p)
+			s.refused(err, auth.ErrCaptchaFailed)
+			_, err = s.SignUpPassword(auth.WithCaptcha(s.t.Context(), captchaAnswer), p)
+			s.refused(err, auth.ErrCaptchaFailed)
+			failed := because(auth.CodeCaptchaFailed)
+			return []auth.Event{
+				ev(auth.EventCaptchaFailed, failed, detail(captcha.ReasonMissing)), ev(auth.EventCaptchaFailed, failed, detail("timeout-or-duplicate")),
+			}
+		},
+	},
+	{
+		name:  "the audit trail cannot be written",
+		amend: func(c *auth.Config) { c.Audit = &auth.AuditConfig{} },
+		store: func() store.Store {
+			return storetest.Break(memstore.New(), storetest.Fault{Method: "AppendEvents", Call: 1}, storetest.Fault{Method: "AppendEvents", Call: 2})
+		},
+		run: func(s *scene) []auth.Event {
+			_, err := s.SignInPAT(s.t.Context(), auth.SignInPATParams{PersonalAccessToken: uuid.NewString()})
+			s.refused(err, auth.ErrInvalidPAT)
+			return []auth.Event{ev(auth.EventSignInFailed, by("pat"), because(auth.CodeInvalidPAT)), ev(auth.EventAuditLost, detail("1"))}
+		},
+	},
 	{name: "letters that are not taken", run: func(s *scene) []auth.Event {
 		_, p := s.user(adaAddress)
 		s.begin()
@@ -668,6 +717,15 @@ var eventFlows = []eventFlow{
 			asked, ev(auth.EventMessageFailed, by("mail"), detail("will be tried again")), asked, ev(auth.EventMessageGivenUp, by("mail")),
 		}
 	}},
+}
+
+const captchaAnswer = "0.canary-answer-to-a-captcha"
+
+// refusing is a captcha that nobody passes.
+type refusing struct{}
+
+func (refusing) Verify(context.Context, captcha.Response) error {
+	return &captcha.Refusal{Service: "turnstile", Reasons: []string{"timeout-or-duplicate"}}
 }
 
 type unreachable struct{}
@@ -689,7 +747,7 @@ func TestFlowsEmitTheirEventsAndNoSecrets(t *testing.T) {
 	for _, f := range eventFlows {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, f.amend)
+			s := newScene(t, f)
 			want := f.run(s)
 			all := s.Events.All()
 			if diff := cmp.Diff(want, all[s.began:], cmpopts.IgnoreFields(auth.Event{}, "ID", "At", "Client")); diff != "" {
@@ -771,11 +829,12 @@ func TestEveryEventIsEmitted(t *testing.T) {
 	}
 	emitted := map[auth.EventType]bool{}
 	for _, f := range eventFlows {
-		s := newScene(t, f.amend)
+		s := newScene(t, f)
 		for _, e := range f.run(s) {
 			emitted[e.Type] = true
 		}
 	}
+	emitted[auth.EventAuditPurged] = true // in the trail alone: see TestEventsThatAreTooOldAreRemoved
 	for i, name := range declared {
 		if slices.Contains(declared[:i], name) || !emitted[name] {
 			t.Errorf("%s is there twice, or no flow emits it", name)

@@ -71,7 +71,7 @@ func (c *LimitsConfig) fields() [][]budgetField {
 			{BudgetGuessesPerAccount, "GuessesPerAccount", &c.GuessesPerAccount, limit.Rate{Burst: 10, Per: time.Hour}},
 			{BudgetGuessesPerAccountLong, "GuessesPerAccountLong", &c.GuessesPerAccountLong, limit.Rate{Burst: 50, Per: 30 * day}},
 			{BudgetPasswordsPerAccount, "PasswordsPerAccount", &c.PasswordsPerAccount, limit.Rate{Burst: 10, Per: time.Hour}},
-			{BudgetPasswordsPerAccountLong, "PasswordsPerAccountLong", &c.PasswordsPerAccountLong, limit.Rate{Burst: 100, Per: 30 * day}},
+			{BudgetPasswordsPerAccountLong, "PasswordsPerAccountLong", &c.PasswordsPerAccountLong, limit.Rate{Burst: 50, Per: 30 * day}},
 		}, {
 			{BudgetSignUpsPerClient, "SignUpsPerClient", &c.SignUpsPerClient, limit.Rate{Burst: 10, Per: 5 * time.Minute}},
 			{BudgetChallengesPerClient, "ChallengesPerClient", &c.ChallengesPerClient, limit.Rate{Burst: 100, Per: 5 * time.Minute}},

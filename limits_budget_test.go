@@ -107,7 +107,7 @@ var budgets = []budgeted{
 	{auth.BudgetGuessesPerAccount, func(c *auth.LimitsConfig) *limit.Rate { return &c.GuessesPerAccount }, limit.Rate{Burst: 10, Per: time.Hour}, aCode, other, same},
 	{auth.BudgetGuessesPerAccountLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.GuessesPerAccountLong }, limit.Rate{Burst: 50, Per: 30 * 24 * time.Hour}, aCode, other, same},
 	{auth.BudgetPasswordsPerAccount, func(c *auth.LimitsConfig) *limit.Rate { return &c.PasswordsPerAccount }, limit.Rate{Burst: 10, Per: time.Hour}, aPassword, other, same},
-	{auth.BudgetPasswordsPerAccountLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.PasswordsPerAccountLong }, limit.Rate{Burst: 100, Per: 30 * 24 * time.Hour}, aPassword, other, same},
+	{auth.BudgetPasswordsPerAccountLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.PasswordsPerAccountLong }, limit.Rate{Burst: 50, Per: 30 * 24 * time.Hour}, aPassword, other, same},
 	{auth.BudgetSignUpsPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.SignUpsPerClient }, limit.Rate{Burst: 10, Per: 5 * time.Minute}, aSignUp, same, other},
 	{auth.BudgetChallengesPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.ChallengesPerClient }, limit.Rate{Burst: 100, Per: 5 * time.Minute}, aBegin, same, other},
 }

@@ -405,6 +405,7 @@ func TestWhatASessionOfATokenMayDo(t *testing.T) {
 					_, err := strict.LinkProvider(ctx, p, auth.LinkProviderParams{Provider: "here"})
 					return err
 				},
+				"ListActivity":     func() error { _, err := strict.ListActivity(ctx, p, auth.ActivityQuery{}); return err },
 				"ListIdentities":   func() error { _, err := strict.ListIdentities(ctx, p); return err },
 				"ListPATs":         func() error { _, err := strict.ListPATs(ctx, p); return err },
 				"ListSecurityKeys": func() error { _, err := strict.ListSecurityKeys(ctx, p); return err },
