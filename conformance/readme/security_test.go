@@ -125,33 +125,58 @@ func TestEveryRequirementHasAnAnswer(t *testing.T) {
 }
 
 var (
-	// code is anything that names a test; named is what a name has to look like.
-	code  = regexp.MustCompile("`(?:\\./[^` ]* )?(?:Test|Fuzz)[^`]*`")
-	named = regexp.MustCompile("`(?:(\\./[a-z0-9/]+) )?((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)((?:/[^`/]+)*)`")
+	// code is anything that names a test; named is what a name has to look like, with a case that is not run by itself.
+	code  = regexp.MustCompile("`(?:\\./[^` ]* )?(?:Test|Fuzz)[^`]*`(?: \\(\\*[^*]*\\*\\))?")
+	named = regexp.MustCompile("`(?:(\\./[a-z0-9/]+) )?((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)(?:/([^`/]+))?`(?: \\(\\*([^*]+)\\*\\))?")
 )
 
-// tests are the functions that go test runs in a directory, with the text of every string literal of their file: the names of
-// their subtests are among these.
-func tests(t *testing.T, dir string) map[string]map[string]bool {
+// testFunc is a function that go test runs: the strings in its file, and what it names its subtests.
+type testFunc struct {
+	strings  map[string]bool
+	names    map[string]bool // of t.Run("name", …)
+	prefixes map[string]bool // of t.Run("prefix"+name, …), and "" of t.Run(name, …)
+}
+
+// runs reports whether the function has a subtest, as far as that can be told without running it.
+func (f testFunc) runs(subtest string) bool {
+	if f.names[subtest] {
+		return true
+	}
+	for prefix := range f.prefixes {
+		if name, ok := strings.CutPrefix(subtest, prefix); ok && f.strings[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// literal is the text of a string literal, as it is in the name of a subtest.
+func literal(n ast.Node) (string, bool) {
+	lit, ok := n.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return "", false
+	}
+	text, err := strconv.Unquote(lit.Value)
+	return strings.ReplaceAll(text, " ", "_"), err == nil
+}
+
+// tests are the functions that go test runs in a directory.
+func tests(t *testing.T, dir string) map[string]testFunc {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]map[string]bool{}
+	found := map[string]testFunc{}
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
-		literals := map[string]bool{}
+		inFile := map[string]bool{}
 		ast.Inspect(file, func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				text, err := strconv.Unquote(lit.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				literals[strings.ReplaceAll(text, " ", "_")] = true
+			if text, ok := literal(n); ok {
+				inFile[text] = true
 			}
 			return true
 		})
@@ -160,11 +185,37 @@ func tests(t *testing.T, dir string) map[string]map[string]bool {
 			if !ok || f.Recv != nil || f.Type.Results != nil || len(f.Type.Params.List) != 1 {
 				continue
 			}
-			if star, ok := f.Type.Params.List[0].Type.(*ast.StarExpr); ok {
-				if sel, ok := star.X.(*ast.SelectorExpr); ok && (sel.Sel.Name == "T" || sel.Sel.Name == "F") {
-					found[f.Name.Name] = literals
-				}
+			star, ok := f.Type.Params.List[0].Type.(*ast.StarExpr)
+			if !ok {
+				continue
 			}
+			if sel, ok := star.X.(*ast.SelectorExpr); !ok || sel.Sel.Name != "T" && sel.Sel.Name != "F" {
+				continue
+			}
+			test := testFunc{inFile, map[string]bool{}, map[string]bool{}}
+			ast.Inspect(f.Body, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok || len(call.Args) != 2 {
+					return true
+				}
+				if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || sel.Sel.Name != "Run" {
+					return true
+				}
+				name, constant := literal(call.Args[0])
+				sum, added := call.Args[0].(*ast.BinaryExpr)
+				switch {
+				case constant:
+					test.names[name] = true
+				case added:
+					if prefix, ok := literal(sum.X); ok {
+						test.prefixes[prefix] = true
+					}
+				default:
+					test.prefixes[""] = true
+				}
+				return true
+			})
+			found[f.Name.Name] = test
 		}
 	}
 	return found
@@ -173,9 +224,8 @@ func tests(t *testing.T, dir string) map[string]map[string]bool {
 func TestTheTestsThatAreNamedExist(t *testing.T) {
 	t.Parallel()
 	for _, document := range []string{"docs/security.md", "docs/operations.md", "docs/letters.md", "docs/providers.md"} {
-		text := read(t, filepath.Join(root, document))
-		known := map[string]map[string]map[string]bool{}
-		for _, span := range code.FindAllString(text, -1) {
+		known := map[string]map[string]testFunc{}
+		for _, span := range code.FindAllString(read(t, filepath.Join(root, document)), -1) {
 			name := named.FindStringSubmatch(span)
 			if name == nil || name[0] != span {
 				t.Errorf("%s: %s is not how a test is named", document, span)
@@ -185,15 +235,14 @@ func TestTheTestsThatAreNamedExist(t *testing.T) {
 			if known[dir] == nil {
 				known[dir] = tests(t, dir)
 			}
-			literals := known[dir][name[2]]
-			if literals == nil {
+			test, ok := known[dir][name[2]]
+			switch {
+			case !ok:
 				t.Errorf("%s: %s: there is no such test", document, span)
-				continue
-			}
-			for subtest := range strings.SplitSeq(strings.TrimPrefix(name[3], "/"), "/") {
-				if subtest != "" && !literals[subtest] {
-					t.Errorf("%s: %s: there is no such subtest", document, span)
-				}
+			case name[3] != "" && !test.runs(name[3]):
+				t.Errorf("%s: %s: there is no such subtest", document, span)
+			case name[4] != "" && !test.strings[strings.ReplaceAll(name[4], " ", "_")]:
+				t.Errorf("%s: %s: there is no such case", document, span)
 			}
 		}
 		if document == "docs/security.md" && len(known) < 10 {
