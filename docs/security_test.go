@@ -1,4 +1,4 @@
-package readme
+package docs
 
 import (
 	"go/ast"
@@ -14,7 +14,18 @@ import (
 	"testing"
 )
 
-// requirements are what docs/security.md has to answer, by the heading of its chapter: of the ASVS the chapters V6, V7, V9
+const root = ".."
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// requirements are what security.md has to answer, by the heading of its chapter: of the ASVS the chapters V6, V7, V9
 // and V10 whole and from the others what a library like this decides; of WebAuthn every step.
 var requirements = map[string]string{
 	"OWASP ASVS 5.0": `
@@ -94,7 +105,7 @@ func answers(text string) map[string][]row {
 
 func TestEveryRequirementHasAnAnswer(t *testing.T) {
 	t.Parallel()
-	found := answers(read(t, filepath.Join(root, "docs", "security.md")))
+	found := answers(read(t, "security.md"))
 	for chapter, list := range requirements {
 		open := map[string]bool{}
 		for _, id := range ids(t, list) {
@@ -223,9 +234,9 @@ func tests(t *testing.T, dir string) map[string]testFunc {
 
 func TestTheTestsThatAreNamedExist(t *testing.T) {
 	t.Parallel()
-	for _, document := range []string{"docs/security.md", "docs/operations.md", "docs/letters.md", "docs/providers.md"} {
+	for _, document := range []string{"security.md", "operations.md", "letters.md", "providers.md"} {
 		known := map[string]map[string]testFunc{}
-		for _, span := range code.FindAllString(read(t, filepath.Join(root, document)), -1) {
+		for _, span := range code.FindAllString(read(t, document), -1) {
 			name := named.FindStringSubmatch(span)
 			if name == nil || name[0] != span {
 				t.Errorf("%s: %s is not how a test is named", document, span)
@@ -245,7 +256,7 @@ func TestTheTestsThatAreNamedExist(t *testing.T) {
 				t.Errorf("%s: %s: there is no such case", document, span)
 			}
 		}
-		if document == "docs/security.md" && len(known) < 10 {
+		if document == "security.md" && len(known) < 10 {
 			t.Errorf("%s names tests of %d packages only", document, len(known))
 		}
 	}
@@ -258,7 +269,7 @@ var (
 
 func TestLinksOfTheSecurityGuideLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	for _, target := range anchored.FindAllStringSubmatch(read(t, filepath.Join(root, "docs", "security.md")), -1) {
+	for _, target := range anchored.FindAllStringSubmatch(read(t, "security.md"), -1) {
 		file, anchor := target[1], target[2]
 		if strings.HasPrefix(file, "https://") {
 			continue
@@ -266,7 +277,7 @@ func TestLinksOfTheSecurityGuideLeadSomewhere(t *testing.T) {
 		if file == "" {
 			file = "security.md"
 		}
-		text, err := os.ReadFile(filepath.Join(root, "docs", file))
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Error(err)
 			continue
