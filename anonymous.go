@@ -111,9 +111,9 @@ func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redac
 //
 // Errors: [ErrUserNotAnonymous]; [ErrInvalidRequest] for an unknown method, and for an address, a number, a password or
 // options of the wrong form; [ErrCannotSendSMS]; [ErrDisabledEndpoint] if the method is off; [ErrSignUpDisabled];
-// [ErrPasswordTooShort], [ErrPasswordBreached]; [ErrInvalidEmailPassword] if the access lists refuse the address; [ErrRoleNotAllowed],
-// [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse]; [ErrTooManyRequests]; [ErrCaptchaFailed] with
-// Config.Captcha.Messages; otherwise as at [Engine.User].
+// [ErrPasswordTooShort], [ErrPasswordBreached]; [ErrInvalidEmailPassword] if the access lists refuse the address;
+// [ErrRoleNotAllowed], [ErrDefaultRoleNotAllowed], [ErrRedirectNotAllowed]; [ErrEmailAlreadyInUse]; [ErrTooManyRequests];
+// [ErrCaptchaFailed] with Config.Captcha.Messages; otherwise as at [Engine.User].
 func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p DeanonymizeParams) (err error) {
 	defer e.begin(&ctx, "Deanonymize").end(&err)
 	defer e.refusal(ctx, principal, "Deanonymize", &err)

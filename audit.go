@@ -235,17 +235,18 @@ type VerifyAuditTrailParams struct {
 	Newer bool
 }
 
-// VerifyAuditTrail walks the audit trail from its beginning to its end, checks that it is as it was written, and returns its end as
-// an anchor for the next time. Events may be written meanwhile.
+// VerifyAuditTrail walks the audit trail from its beginning to its end, checks that it is as it was written, and returns its
+// end as an anchor for the next time. Events may be written meanwhile.
 //
-// What it finds is the first fault, as an [*AuditFault] among the causes of its error: an event that was edited, removed, moved,
-// made up or brought in from elsewhere, and a beginning or an end that was cut off. Only one thing needs an anchor to be found: that
-// somebody has put back all of the trail, its head included, as it was at an earlier moment. So keep the anchor elsewhere, such as in
-// a log that is shipped away, and give it to the next call. Any other error says nothing about the trail.
+// What it finds is the first fault, as an [*AuditFault] among the causes of its error: an event that was edited, removed,
+// moved, made up or brought in from elsewhere, and a beginning or an end that was cut off. Only one thing needs an anchor to
+// be found: that somebody has put back all of the trail, its head included, as it was at an earlier moment, or has removed
+// all of it. So keep the anchor elsewhere, such as in a log that is shipped away, and give it to the next call. Any other
+// error says nothing about the trail.
 //
-// Somebody who has Config.Secret, or one of PreviousSecrets, besides the database can write a trail of their own; it does not have
-// the anchor's event either. Events that were written under a secret that is no longer configured cannot be verified: before a
-// secret is removed, verify, keep the anchor, and from then on verify with it and Newer.
+// Somebody who has Config.Secret, or one of PreviousSecrets, besides the database can write a trail of their own; it does not
+// have the anchor's event either. Events that were written under a secret that is no longer configured cannot be verified:
+// before a secret is removed, verify, keep the anchor, and from then on verify with it and Newer.
 //
 // It costs a round trip and a few milliseconds for each 1000 events, and the memory for these.
 //
@@ -354,9 +355,9 @@ func (w *auditWalk) changed() AuditProblem {
 	return AuditEventEdited
 }
 
-// FlushAuditTrail writes the events that wait for the end of a transaction of the service's own; see [AuditConfig]. Call it after
-// the commit, or before the process ends, where no loop runs. Its error says that events were lost, or, where ctx has ended, that
-// they wait still.
+// FlushAuditTrail writes the events that wait for the end of a transaction of the service's own; see [AuditConfig]. Call it
+// after the commit, or before the process ends, where no loop runs. Its error says that events were lost, or, where ctx has
+// ended, that they wait still.
 //
 // Errors: [ErrDisabledEndpoint] without Config.Audit; [ErrInternal].
 func (e *Engine) FlushAuditTrail(ctx context.Context) (err error) {

@@ -16,8 +16,8 @@ import (
 
 // This file is what makes the audit trail a chain. Events have the numbers 1, 2, 3 and so on. Each has a link, which
 // authenticates all of the event, its number, and the link before. The head of the trail says with which event it begins and
-// with which it ends, and is authenticated, too. A plain hash would do neither: whoever can write to the database could compute it
-// anew.
+// with which it ends, and is authenticated, too. A plain hash would do neither: whoever can write to the database could
+// compute it anew.
 
 // AuditAnchor is a place in the audit trail: an event, by its number and its link. One that is kept where nobody can reach who
 // can write to the database holds all that was there before it in place; see [Engine.VerifyAuditTrail]. It is no secret. Its

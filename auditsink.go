@@ -26,7 +26,8 @@ const (
 	auditText = 512
 )
 
-// auditSink writes events to the audit trail. While one call writes, the events of others gather; the next to come writes them all.
+// auditSink writes events to the audit trail. While one call writes, the events of others gather; the next to come writes
+// them all.
 type auditSink struct {
 	engine *Engine
 	chain  auditChain
@@ -169,8 +170,8 @@ func auditContext() (context.Context, context.CancelFunc) {
 // auditCut removes the beginning of a trail: what comes after one event, which is the base so far, up to another.
 type auditCut struct{ after, through AuditAnchor }
 
-// append writes events to the end of the trail, wherever that is by now, and makes the cut, unless it is nil or somebody else has
-// made one meanwhile.
+// append writes events to the end of the trail, wherever that is by now, and makes the cut, unless it is nil or somebody else
+// has made one meanwhile.
 func (s *auditSink) append(ctx context.Context, events []store.Event, cut *auditCut) error {
 	failed := false
 	var seen int64

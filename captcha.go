@@ -17,7 +17,7 @@ import (
 // An answer is good once, so that each further try needs another.
 //
 // Sign-ups are asked for one, as documented: [Engine.SignUpPassword] and [Engine.SignUpWebAuthn]. Those by which a letter, a
-// text message or an identity provider also signs strangers up are not, unless the fields below say so; of providers none is.
+// text message signs strangers up are not, unless Messages says so; those by an identity provider never are.
 type CaptchaConfig struct {
 	// Verifier says whether an answer is good. Required. Package captcha has those of the well-known services.
 	Verifier captcha.Verifier

@@ -91,8 +91,6 @@ type Config struct {
 	// AdminSecret is known to the service's own back end, and lets it do what [Engine.AuthenticateAdmin] is asked about.
 	// Whoever knows it may: it should be random. The default is none, and lets nobody.
 	AdminSecret Secret
-	// Captcha asks strangers for the answer to a captcha. The default asks nobody.
-	Captcha *CaptchaConfig
 
 	SignUp       SignUpConfig
 	Email        EmailConfig
@@ -104,6 +102,9 @@ type Config struct {
 	Elevation    ElevationConfig
 	Tickets      TicketsConfig
 	Limits       LimitsConfig
+
+	// Captcha asks strangers for the answer to a captcha. The default asks nobody.
+	Captcha *CaptchaConfig
 
 	// ConcealErrors keeps strangers from finding out which addresses have an account. Errors that would tell become
 	// [ErrInvalidRequest]; where addresses are verified, signing up with a taken one answers as if it were free, and
@@ -487,8 +488,8 @@ type TicketsConfig struct {
 // A client is an IPv4 address, or the /64 that an IPv6 address is in, and known where [WithClient] has named it, as the HTTP
 // adapter does for every request; without one, what is counted per client is not. Many people may share an address.
 //
-// Nobody elsewhere who exhausts a budget keeps the owner of an account out of it: passwords, codes and passkeys have budgets of their
-// own or none, a link in a letter that has arrived stays good, and what refills does so from the first moment on.
+// Nobody elsewhere who exhausts a budget keeps the owner of an account out of it: passwords, codes and passkeys have budgets
+// of their own or none, a link in a letter that has arrived stays good, and what refills does so from the first moment on.
 type LimitsConfig struct {
 	// Off turns the limits off, for tests and for services that have their own. Guesses of codes are always counted
 	// (GuessesPerAccount and GuessesPerAccountLong): a code of six digits is no secret without.
@@ -539,7 +540,7 @@ type LimitsConfig struct {
 	GuessesPerAccount, GuessesPerAccountLong limit.Rate
 	// PasswordsPerAccount and PasswordsPerAccountLong bound the wrong passwords for one address at sign-in, from wherever they
 	// come and whether or not it has an account. The right one ends both counts, and so does a new one. The defaults are 10
-	// per hour and 50 per 30 days, as before. Whose account is under attack comes in by anything else meanwhile, a link to reset
+	// per hour and 50 per 30 days, as above. Whose account is under attack comes in by anything else meanwhile, a link to reset
 	// the password included.
 	PasswordsPerAccount, PasswordsPerAccountLong limit.Rate
 

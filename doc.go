@@ -45,22 +45,25 @@
 // [Engine.VerifyElevation] lead to an access token that says so; the engine's own methods ask for it as
 // Config.Elevation says, and a service's through [Engine.CheckElevation].
 //
-// # Captchas
+// # Limits and captchas
+//
+// Config.Limits is on unless it says otherwise: it bounds requests, letters, text messages, guesses and sign-ups, for each client that
+// [WithClient] has named and for each account, and [ErrTooManyRequests] says when to come back. Package limit counts.
 //
 // With Config.Captcha, strangers need the answer to a captcha to sign up, and where else it says: [WithCaptcha] hands it in.
 // Package captcha asks the well-known services.
 //
 // # Events
 //
-// Every step that an operator should know of is an [Event], from [EventUserCreated] to [EventMessageGivenUp]: to
-// Config.Events when it has been done, and to other servers by Config.Webhooks, signed; package webhook receives them. With
-// Config.Audit they also become the audit trail, rows that nobody can alter unseen: see [AuditConfig], [Engine.AuditTrail] and
-// [Engine.VerifyAuditTrail].
+// Every step that an operator should know of is an [Event], from [EventUserCreated] to [EventMessageGivenUp]. When it has been
+// done, its event goes to Config.Events, and to other servers by Config.Webhooks, signed; package webhook receives them. With
+// Config.Audit events also become the audit trail, rows that nobody can alter unseen: see [AuditConfig], [Engine.AuditTrail]
+// and [Engine.VerifyAuditTrail].
 //
 // # Watching
 //
-// Config.Observer sees calls; [Engine.Outbox] says whether messages leave. The module
-// github.com/ostiary/auth/otelauth makes traces and metrics of these and of events.
+// Config.Observer sees calls, and [Engine.Outbox] says whether messages leave. The module github.com/ostiary/auth/otelauth makes
+// traces and metrics of these and of events.
 //
 // # Errors
 //

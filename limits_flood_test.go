@@ -19,7 +19,7 @@ import (
 	"github.com/ostiary/auth/store/storetest"
 )
 
-// RL-17, SI-03: a hundred thousand attempts at one account within ten hours, from ten thousand addresses, are a hundred guesses.
+// RL-17, SI-03: a hundred thousand attempts at one account within ten hours, from ten thousand addresses, are fifty guesses.
 // What they leave behind is as little, and the owner comes and goes.
 func TestAHundredThousandAttemptsAtOneAccount(t *testing.T) {
 	t.Parallel()

@@ -232,9 +232,19 @@ func tests(t *testing.T, dir string) map[string]testFunc {
 	return found
 }
 
+// guides are the documents of this directory.
+func guides(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("*.md")
+	if err != nil || len(names) < 7 {
+		t.Fatalf("%d guides, %v", len(names), err)
+	}
+	return names
+}
+
 func TestTheTestsThatAreNamedExist(t *testing.T) {
 	t.Parallel()
-	for _, document := range []string{"security.md", "operations.md", "letters.md", "providers.md"} {
+	for _, document := range guides(t) {
 		known := map[string]map[string]testFunc{}
 		for _, span := range code.FindAllString(read(t, document), -1) {
 			name := named.FindStringSubmatch(span)
@@ -267,29 +277,42 @@ var (
 	notInAnchors = regexp.MustCompile(`[^a-z0-9 -]`)
 )
 
-func TestLinksOfTheSecurityGuideLeadSomewhere(t *testing.T) {
+func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	for _, target := range anchored.FindAllStringSubmatch(read(t, "security.md"), -1) {
-		file, anchor := target[1], target[2]
-		if strings.HasPrefix(file, "https://") {
-			continue
-		}
-		if file == "" {
-			file = "security.md"
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		found := anchor == ""
-		for line := range strings.Lines(string(text)) {
-			if heading := strings.TrimLeft(line, "#"); heading != line {
-				found = found || strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), ""), " ", "-") == anchor
+	documents := append(guides(t), "../README.md", "../CHANGELOG.md", "../CONTRIBUTING.md", "../SECURITY.md", "../examples/README.md",
+		"../examples/standalone/README.md")
+	for _, document := range documents {
+		for _, target := range anchored.FindAllStringSubmatch(read(t, document), -1) {
+			name, anchor := target[1], target[2]
+			if strings.HasPrefix(name, "https://") {
+				continue
+			}
+			path := document
+			if name != "" {
+				path = filepath.Join(filepath.Dir(document), name)
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: %v", document, err)
+				continue
+			}
+			if anchor != "" && !hasHeading(read(t, path), anchor) {
+				t.Errorf("%s: %s has no heading %q", document, path, anchor)
 			}
 		}
-		if !found {
-			t.Errorf("%s has no heading %q", file, anchor)
+	}
+}
+
+// hasHeading reports whether a heading of the text has the anchor.
+func hasHeading(text, anchor string) bool {
+	for line := range strings.Lines(text) {
+		heading := strings.TrimLeft(line, "#")
+		if heading == line {
+			continue
+		}
+		plain := notInAnchors.ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), "")
+		if strings.ReplaceAll(plain, " ", "-") == anchor {
+			return true
 		}
 	}
+	return false
 }

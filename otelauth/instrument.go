@@ -41,7 +41,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	in.signIns = counter("auth.sign_ins", "{sign_in}", "Attempts to sign in.")
 	in.refreshes = counter("auth.refreshes", "{refresh}", "Refresh tokens that were presented.")
 	in.reuses = counter("auth.refresh_token.reuses", "{reuse}", "Sessions that ended because an old refresh token was presented.")
-	in.hits = counter("auth.limit.hits", "{hit}", "Calls that were refused because a budget was exceeded.")
+	in.hits = counter("auth.limit.hits", "{hit}", "Budgets that somebody has exhausted, once a minute for each of them.")
 	in.events = counter("auth.events", "{event}", "What happened.")
 	var err error
 	in.messages, err = m.Int64ObservableGauge("auth.outbox.messages", metric.WithUnit("{message}"), metric.WithDescription("Messages in the outbox."))

@@ -101,6 +101,7 @@ func TestRefreshesAndTheftsAreCounted(t *testing.T) {
 	w.wantPoints(t, "auth.refresh_token.reuses", map[string]float64{"": 1})
 }
 
+// A budget that is exhausted counts once a minute, as its event does, however many calls it refuses.
 func TestHitsOfLimitsAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWatch(t, otelauth.Options{})
@@ -114,7 +115,10 @@ func TestHitsOfLimitsAreCounted(t *testing.T) {
 			t.Errorf("letter %d: %v", i, err)
 		}
 	}
-	w.wantPoints(t, "auth.limit.hits", map[string]float64{"letters-address": 3})
+	w.wantPoints(t, "auth.limit.hits", map[string]float64{"letters-address": 1})
+	e.Clock.Advance(time.Minute)
+	wantErr(t, e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com"}), auth.ErrTooManyRequests)
+	w.wantPoints(t, "auth.limit.hits", map[string]float64{"letters-address": 2})
 }
 
 // SI-14: what a full queue does to sign-ins is to be seen.
