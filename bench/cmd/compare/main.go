@@ -15,8 +15,8 @@
 //	<!-- compare: begin -->
 //	<!-- compare: end -->
 //
-// With -quick the run takes less than two minutes and shows whether everything works, not how fast it is. With -cpuprofile
-// profiles of our own server are written, one for each measurement of it, for go tool pprof.
+// With -quick the run takes less than two minutes, with at most four connections, and shows whether everything works, not how
+// fast it is. With -cpuprofile profiles of our own server are written, one for each measurement of it, for go tool pprof.
 package main
 
 import (
@@ -41,10 +41,13 @@ type settings struct {
 	measure, warmup time.Duration
 	users           int
 	connections     counts
-	products        names
-	flows           names
-	profiles        string // a directory; "": none
-	progress        func(format string, args ...any)
+	// Statements are counted of so many requests, after as many during which they may still be prepared.
+	counted, unprepared int
+	products            names
+	flows               names
+	profiles            string // a directory; "": none
+	prefix              string // of the names of schemas
+	progress            func(format string, args ...any)
 }
 
 // counts are numbers of connections.
@@ -99,13 +102,15 @@ func everything() settings {
 	}
 	s.products.chosen, s.flows.chosen = s.products.all, s.flows.all
 	s.users, s.connections = 100, counts{1, 16}
-	s.progress = log.Printf
+	s.counted, s.unprepared = 9, 3
+	s.prefix, s.progress = "auth_compare_", log.Printf
 	return s
 }
 
 // brief makes a run quick.
 func (s *settings) brief() {
-	s.measure, s.warmup, s.users = 300*time.Millisecond, 50*time.Millisecond, 16
+	s.measure, s.warmup, s.users, s.connections = 200*time.Millisecond, 50*time.Millisecond, 4, counts{1, 4}
+	s.counted, s.unprepared = 3, 1
 }
 
 func main() {
@@ -142,30 +147,35 @@ func main() {
 }
 
 func run(ctx context.Context, s settings, out string) error {
-	var text []byte // of the file
-	if out != "" {
-		var err error
-		if text, err = os.ReadFile(out); err != nil {
+	// put writes the result, or with none only looks whether it could.
+	put := func(result []byte) error {
+		if out == "" {
+			_, err := os.Stdout.Write(result)
 			return err
 		}
-		if _, err := replace(text, nil); err != nil { // before anything is measured in vain
+		text, err := os.ReadFile(out)
+		if err != nil {
+			return err
+		}
+		replaced, err := replace(text, result)
+		if err != nil {
 			return fmt.Errorf("%s: %w", out, err)
 		}
+		if result == nil {
+			return nil
+		}
+		return os.WriteFile(out, replaced, 0o644)
 	}
-	r, err := measure(ctx, s)
+	if err := put(nil); err != nil { // before anything is measured in vain
+		return err
+	}
+	r, err := measure(ctx, s, product.All())
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
 	r.print(&b)
-	if out == "" {
-		_, err = os.Stdout.Write(b.Bytes())
-		return err
-	}
-	if text, err = replace(text, b.Bytes()); err != nil {
-		return err
-	}
-	return os.WriteFile(out, text, 0o644)
+	return put(b.Bytes())
 }
 
 // The marks between which a file has the result.

@@ -51,13 +51,15 @@ type cell struct {
 type realm struct {
 	built
 	schemas map[string]string // by way of hashing
-	counted map[string]map[product.Flow]pgcount.Count
 	secret  string
 	fresh   atomic.Int64
 }
 
-// measure does all. Nothing is left behind.
-func measure(ctx context.Context, s settings) (c *comparison, err error) {
+// own reports whether it is this repository's, and not a peer, which comes from elsewhere.
+func (r *realm) own() bool { return r.Module == "" && r.Package == "" }
+
+// measure does all, of those of the products that the settings name. Nothing is left behind.
+func measure(ctx context.Context, s settings, products []product.Product) (c *comparison, err error) {
 	pool, err := database.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func measure(ctx context.Context, s settings) (c *comparison, err error) {
 	// Schemas are dropped whatever happens.
 	defer func() { err = errors.Join(err, m.drop(ctx)) }()
 	withNode := false
-	for _, p := range product.All() {
+	for _, p := range products {
 		if !s.products.has(p.Name) {
 			continue
 		}
@@ -99,8 +101,7 @@ func measure(ctx context.Context, s settings) (c *comparison, err error) {
 		}
 		withNode = withNode || p.Package != ""
 		c.products = append(c.products, &realm{
-			built: b, secret: rand.Text() + rand.Text(),
-			schemas: map[string]string{}, counted: map[string]map[product.Flow]pgcount.Count{},
+			built: b, secret: rand.Text() + rand.Text(), schemas: map[string]string{},
 		})
 	}
 	if c.machine, err = machine(ctx, withNode); err != nil {
@@ -118,26 +119,20 @@ func measure(ctx context.Context, s settings) (c *comparison, err error) {
 			continue
 		}
 		for _, r := range c.products {
-			s.progress("%s, %s hashing: %d users, and counting statements", r.Name, hash, s.users)
-			if err := m.prepare(ctx, r, hash, flows); err != nil {
-				return nil, fmt.Errorf("%s: %w", r.Name, err)
+			if !slices.ContainsFunc(flows, func(f product.Flow) bool { _, ok := r.Ways[f]; return ok }) {
+				continue
+			}
+			s.progress("%s: %d users, %s hashing", r.Name, s.users, hash)
+			if err := m.populate(ctx, r, hash); err != nil {
+				return nil, fmt.Errorf("%s: sign users up: %w", r.Name, err)
 			}
 		}
 		for _, flow := range flows {
-			for _, connections := range s.connections {
-				for _, r := range c.products {
-					way, ok := r.Ways[flow]
-					if !ok {
-						continue
-					}
-					got, err := m.cell(ctx, r, hash, flow, way, connections)
-					if err != nil {
-						return nil, fmt.Errorf("%s, %s, %d connections: %w", r.Name, flow, connections, err)
-					}
-					s.progress("%s, %d connections, %s: %.0f/s", flow, connections, r.Name, got.Rate)
-					c.cells = append(c.cells, got)
-				}
+			cells, err := m.flow(ctx, c.products, hash, flow)
+			if err != nil {
+				return nil, err
 			}
+			c.cells = append(c.cells, cells...)
 		}
 	}
 	return c, nil
@@ -169,7 +164,7 @@ func (m *measurement) flows(hash string) []product.Flow {
 
 // schema makes an empty one.
 func (m *measurement) schema(ctx context.Context) (string, error) {
-	name := "auth_compare_" + strings.ToLower(rand.Text())
+	name := m.prefix + strings.ToLower(rand.Text())
 	_, err := m.pool.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{name}.Sanitize())
 	if err == nil {
 		m.schemas = append(m.schemas, name)
@@ -226,78 +221,84 @@ func account(name string) product.Account {
 	return product.Account{Email: name + "@bench.example", Password: "Correct-7-Horses-Battery-Staple"}
 }
 
-// How many requests statements are counted for, after how many that are not.
-const (
-	counting  = 9
-	uncounted = 3
-)
-
-// prepare signs users up, and counts the statements of each flow.
-func (m *measurement) prepare(ctx context.Context, r *realm, hash string, flows []product.Flow) (err error) {
-	if r.schemas[hash], err = m.schema(ctx); err != nil {
-		return err
+// flow measures one flow of all products, which take turns.
+func (m *measurement) flow(ctx context.Context, realms []*realm, hash string, flow product.Flow) ([]cell, error) {
+	type prepared struct {
+		*realm
+		scripts []load.Script
+		count   pgcount.Count
 	}
-	r.counted[hash] = map[product.Flow]pgcount.Count{}
-	proxy, err := pgcount.Listen(database.Address(m.pool))
-	if err != nil {
-		return err
+	var list []prepared
+	for _, r := range realms {
+		way, ok := r.Ways[flow]
+		if !ok {
+			continue
+		}
+		scripts, count, err := m.prepare(ctx, r, hash, way)
+		if err != nil {
+			return nil, fmt.Errorf("%s, prepare %s: %w", r.Name, flow, err)
+		}
+		list = append(list, prepared{r, scripts, count})
 	}
-	defer func() { err = errors.Join(err, proxy.Close()) }()
-	byVariant := map[string][]product.Flow{"": nil}
-	for _, f := range flows {
-		if way, ok := r.Ways[f]; ok {
-			byVariant[way.Variant] = append(byVariant[way.Variant], f)
+	var cells []cell
+	for _, connections := range m.connections {
+		for _, p := range list {
+			got := cell{hash: hash, flow: flow, connections: connections, product: p.realm, count: p.count}
+			if err := m.cell(ctx, &got, p.scripts[:connections]); err != nil {
+				return nil, fmt.Errorf("%s, %s, %s: %w", p.Name, flow, plural(connections, "connection"), err)
+			}
+			m.progress("%s, %s, %s: %s/s", flow, plural(connections, "connection"), p.Name, rate(got.Rate))
+			cells = append(cells, got)
 		}
 	}
-	variants := []string{""} // the one that signs users up is first
-	for v := range byVariant {
-		if v != "" {
-			variants = append(variants, v)
-		}
-	}
-	for i, variant := range variants {
-		if err := m.count(ctx, r, hash, variant, byVariant[variant], proxy, i == 0); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cells, nil
 }
 
-// count counts the statements of the flows of one variant, having signed users up if need be.
-func (m *measurement) count(
-	ctx context.Context, r *realm, hash, variant string, flows []product.Flow, proxy *pgcount.Proxy, signUp bool,
-) (err error) {
-	p, err := m.start(ctx, r, hash, variant, "", proxy)
+// prepare returns what each connection does in a flow, and what the flow asks of the database. It has a process of its own
+// for that, so that no sign-in that comes before is among what is measured.
+func (m *measurement) prepare(
+	ctx context.Context, r *realm, hash string, way product.Way,
+) (scripts []load.Script, count pgcount.Count, err error) {
+	proxy, err := pgcount.Listen(database.Address(m.pool))
 	if err != nil {
-		return err
+		return nil, count, err
+	}
+	defer func() { err = errors.Join(err, proxy.Close()) }()
+	p, err := m.start(ctx, r, hash, way.Variant, "", proxy)
+	if err != nil {
+		return nil, count, err
 	}
 	defer func() { err = errors.Join(err, p.Stop()) }()
-	if signUp {
-		if err := m.signUp(ctx, r, p.Address); err != nil {
-			return fmt.Errorf("sign users up: %w", err)
-		}
+	if scripts, err = m.scripts(ctx, r, way, p.Address); err != nil {
+		return nil, count, err
 	}
-	for _, f := range flows {
-		c := load.NewClient(p.Address)
-		defer c.Close()
-		script, err := r.Ways[f].Script(ctx, c, m.world(r, 0))
-		if err != nil {
-			return fmt.Errorf("prepare %s: %w", f, err)
-		}
-		var counts []pgcount.Count // after each answer
-		check := script.Check
-		script.Check = func(a load.Answer) error {
-			counts = append(counts, proxy.Count())
-			return check(a)
-		}
-		l := load.New(p.Address, []load.Script{script})
-		defer l.Close()
-		if _, err := l.Repeat(ctx, uncounted+counting); err != nil {
-			return fmt.Errorf("%s: %w", f, err)
-		}
-		r.counted[hash][f] = perRequest(counts[uncounted-1:])
+	var counts []pgcount.Count // after each answer
+	watched := scripts[0]
+	watched.Check = func(a load.Answer) error {
+		counts = append(counts, proxy.Count())
+		return scripts[0].Check(a)
 	}
-	return nil
+	l := load.New(p.Address, []load.Script{watched})
+	defer l.Close()
+	if _, err := l.Repeat(ctx, m.unprepared+m.counted); err != nil {
+		return nil, count, err
+	}
+	return scripts, perRequest(counts[m.unprepared-1:]), nil
+}
+
+// scripts prepares as many connections as there are at most, all at the same time.
+func (m *measurement) scripts(ctx context.Context, r *realm, way product.Way, address string) ([]load.Script, error) {
+	scripts := make([]load.Script, slices.Max(m.connections))
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range scripts {
+		group.Go(func() (err error) {
+			c := load.NewClient(address)
+			defer c.Close()
+			scripts[i], err = way.Script(ctx, c, m.world(r, i))
+			return err
+		})
+	}
+	return scripts, group.Wait()
 }
 
 // perRequest is the median of what each request took, of counts after each, so that what a server does on its own between
@@ -313,8 +314,16 @@ func perRequest(counts []pgcount.Count) pgcount.Count {
 	return pgcount.Count{Statements: statements[len(statements)/2], Trips: trips[len(trips)/2]}
 }
 
-// signUp makes the accounts, four at a time.
-func (m *measurement) signUp(ctx context.Context, r *realm, address string) error {
+// populate makes a schema with the accounts, four of them at a time.
+func (m *measurement) populate(ctx context.Context, r *realm, hash string) (err error) {
+	if r.schemas[hash], err = m.schema(ctx); err != nil {
+		return err
+	}
+	p, err := m.start(ctx, r, hash, "", "", nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Stop()) }()
 	group, ctx := errgroup.WithContext(ctx)
 	accounts := make(chan product.Account)
 	group.Go(func() error {
@@ -330,7 +339,7 @@ func (m *measurement) signUp(ctx context.Context, r *realm, address string) erro
 	})
 	for range 4 {
 		group.Go(func() error {
-			c := load.NewClient(address)
+			c := load.NewClient(p.Address)
 			defer c.Close()
 			for a := range accounts {
 				if err := r.SignUp(ctx, c, a); err != nil {
@@ -343,57 +352,35 @@ func (m *measurement) signUp(ctx context.Context, r *realm, address string) erro
 	return group.Wait()
 }
 
-// cell measures one flow of one product, in a process of its own.
-func (m *measurement) cell(
-	ctx context.Context, r *realm, hash string, flow product.Flow, way product.Way, connections int,
-) (got cell, err error) {
-	got = cell{hash: hash, flow: flow, connections: connections, product: r, count: r.counted[hash][flow]}
+// cell measures in a process of its own, which has done nothing before.
+func (m *measurement) cell(ctx context.Context, v *cell, scripts []load.Script) (err error) {
 	profile := ""
-	if m.profiles != "" && r.Module == "" && r.Package == "" && hash == server.HashDefault {
-		profile = filepath.Join(m.profiles, fmt.Sprintf("%s-%d.prof", flow, connections))
+	if m.profiles != "" && v.product.own() && v.hash == server.HashDefault {
+		profile = filepath.Join(m.profiles, fmt.Sprintf("%s-%s-%d.prof", v.product.Name, v.flow, v.connections))
 	}
-	p, err := m.start(ctx, r, hash, way.Variant, profile, nil)
+	p, err := m.start(ctx, v.product, v.hash, v.product.Ways[v.flow].Variant, profile, nil)
 	if err != nil {
-		return got, err
+		return err
 	}
 	defer func() { err = errors.Join(err, p.Stop()) }()
-	scripts, err := m.scripts(ctx, r, way, p.Address, connections)
-	if err != nil {
-		return got, fmt.Errorf("prepare: %w", err)
-	}
 	l := load.New(p.Address, scripts)
 	defer l.Close()
 	if _, err := l.Run(ctx, m.warmup); err != nil {
-		return got, fmt.Errorf("warm up: %w", err)
+		return fmt.Errorf("warm up: %w", err)
 	}
 	before, err := p.Usage()
 	if err != nil {
-		return got, err
+		return err
 	}
-	if got.Result, err = l.Run(ctx, m.measure); err != nil {
-		return got, err
+	if v.Result, err = l.Run(ctx, m.measure); err != nil {
+		return err
 	}
-	if got.usage, err = p.Usage(); err != nil {
-		return got, err
+	if v.usage, err = p.Usage(); err != nil {
+		return err
 	}
-	got.usage.CPU -= before.CPU
+	v.usage.CPU -= before.CPU
 	if logged := p.Logged(); logged != "" {
-		return got, fmt.Errorf("the server complains:\n%s", logged)
+		return fmt.Errorf("the server complains:\n%s", logged)
 	}
-	return got, nil
-}
-
-// scripts prepares as many connections, all at the same time.
-func (m *measurement) scripts(ctx context.Context, r *realm, way product.Way, address string, connections int) ([]load.Script, error) {
-	scripts := make([]load.Script, connections)
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range scripts {
-		group.Go(func() (err error) {
-			c := load.NewClient(address)
-			defer c.Close()
-			scripts[i], err = way.Script(ctx, c, m.world(r, i))
-			return err
-		})
-	}
-	return scripts, group.Wait()
+	return nil
 }

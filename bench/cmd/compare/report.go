@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/ostiary/auth/bench/internal/process"
 	"github.com/ostiary/auth/bench/internal/product"
 	"github.com/ostiary/auth/bench/internal/server"
 )
@@ -54,6 +56,9 @@ func (c *comparison) printFlow(w io.Writer, title string, cells []cell, notes bo
 		group := slices.DeleteFunc(slices.Clone(cells), func(v cell) bool { return v.connections != connections })
 		for _, r := range c.products {
 			i := slices.IndexFunc(group, func(v cell) bool { return v.product == r })
+			if i < 0 && r.Missing[flow] == "" {
+				continue // it stands here under another name
+			}
 			if i < 0 {
 				fmt.Fprintf(w, "| %d | %s | – | – | – | – | – | – | – |\n", connections, r.Name)
 				continue
@@ -63,7 +68,7 @@ func (c *comparison) printFlow(w io.Writer, title string, cells []cell, notes bo
 			for _, column := range columns {
 				text := column.show(v)
 				// The best is in bold.
-				if len(group) > 1 && column.value != nil && !slices.ContainsFunc(group, func(o cell) bool { return column.value(o) < column.value(v) }) {
+				if len(group) > 1 && text != "–" && column.value != nil && !slices.ContainsFunc(group, func(o cell) bool { return column.value(o) < column.value(v) }) {
 					text = "**" + text + "**"
 				}
 				fmt.Fprintf(w, " | %s", text)
@@ -77,6 +82,7 @@ func (c *comparison) printFlow(w io.Writer, title string, cells []cell, notes bo
 	fmt.Fprintln(w)
 	for _, r := range c.products {
 		switch way, ok := r.Ways[flow]; {
+		case !ok && r.Missing[flow] == "":
 		case !ok:
 			fmt.Fprintf(w, "- %s: %s\n", r.Name, r.Missing[flow])
 		case way.Note == "":
@@ -97,13 +103,28 @@ var columns = []column{
 	{func(v cell) float64 { return -v.Rate }, func(v cell) string { return rate(v.Rate) }},
 	{func(v cell) float64 { return float64(v.Latency(50)) }, func(v cell) string { return short(v.Latency(50)) }},
 	{func(v cell) float64 { return float64(v.Latency(99)) }, func(v cell) string { return short(v.Latency(99)) }},
-	{cpu, func(v cell) string { return short(time.Duration(cpu(v))) }},
+	{cpu, showCPU},
 	{memory, func(v cell) string { return fmt.Sprintf("%.0f MiB", memory(v)) }},
 	{nil, func(v cell) string { return fmt.Sprint(v.count.Statements) }},
 	{nil, func(v cell) string { return fmt.Sprint(v.count.Trips) }},
 }
 
-func cpu(v cell) float64    { return float64(v.usage.CPU) / float64(v.Requests) }
+// cpu is infinite where it was measured for too short a time for the steps in which it is known.
+func cpu(v cell) float64 {
+	if v.usage.CPU < 10*process.Tick {
+		return math.Inf(1)
+	}
+	return float64(v.usage.CPU) / float64(v.Requests)
+}
+
+func showCPU(v cell) string {
+	t := cpu(v)
+	if math.IsInf(t, 1) {
+		return "–"
+	}
+	return short(time.Duration(t))
+}
+
 func memory(v cell) float64 { return float64(v.usage.Memory) / (1 << 20) }
 
 // rate has three digits, or all that are before the point.
@@ -128,35 +149,40 @@ func short(d time.Duration) string {
 	return strings.TrimSuffix(rate(float64(d)/float64(unit)), ".00") + " " + name
 }
 
-// printLosses lists what our product is not the best at.
+// printLosses lists where our product answers fewer requests than a peer.
 func (c *comparison) printLosses(w io.Writer) {
-	var lines []string
+	fmt.Fprint(w, "\n### Where ours answers fewer requests than another\n\n")
+	found := false
 	for _, hash := range []string{server.HashDefault, server.HashEqual} {
 		for _, flow := range product.Flows {
 			for _, connections := range c.settings.connections {
 				group := slices.DeleteFunc(c.of(hash, flow), func(v cell) bool { return v.connections != connections })
-				i := slices.IndexFunc(group, isOurs)
+				i := slices.IndexFunc(group, func(v cell) bool { return v.product.own() }) // the default one is first
 				if i < 0 {
 					continue
 				}
 				for _, v := range group {
-					if f := v.Rate / group[i].Rate; f > 1 {
-						what := fmt.Sprintf("- %s, %d connections", flow, connections)
-						if hash == server.HashEqual {
-							what += ", the same hash"
-						}
-						lines = append(lines, fmt.Sprintf("%s: %s answers %.2f times as many requests\n", what, v.product.Name, f))
+					if v.product.own() || v.Rate <= group[i].Rate {
+						continue
 					}
+					found = true
+					fmt.Fprintf(w, "- %s at %s", flow, plural(connections, "connection"))
+					if hash == server.HashEqual {
+						fmt.Fprint(w, ", all with the same hash")
+					}
+					fmt.Fprintf(w, ": %s answers %.2f times as many\n", v.product.Name, v.Rate/group[i].Rate)
 				}
 			}
 		}
 	}
-	fmt.Fprint(w, "\n### Where ours answers fewer requests than another\n\n")
-	if len(lines) == 0 {
+	if !found {
 		fmt.Fprintln(w, "Nowhere.")
 	}
-	fmt.Fprint(w, strings.Join(lines, ""))
 }
 
-// isOurs tells our product from its peers, which come from elsewhere.
-func isOurs(v cell) bool { return v.product.Module == "" && v.product.Package == "" }
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -3,6 +3,7 @@ package load_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -118,5 +119,61 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	defer l.Close()
 	if _, err := l.Run(ctx, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
+	}
+}
+
+func TestAClientSaysAndReadsWhatItIsTold(t *testing.T) {
+	t.Parallel()
+	var connections atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		switch r.URL.Path {
+		case "/echo":
+			w.Header().Add("Set-Cookie", "a=first")
+			w.Header().Add("Set-Cookie", "gone=; Max-Age=0")
+			w.Header().Add("Set-Cookie", "a=last")
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprintf(w, "%s %s %d %s", r.Method, r.Header.Get("X-Test"), r.ContentLength, body)
+		case "/close":
+			w.Header().Set("Connection", "close")
+		case "/large":
+			w.Write(make([]byte, 1<<20+1)) //nolint:errcheck // the client does not want all of it
+		}
+	}))
+	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { connections.Add(1); return ctx }
+	s.Start()
+	t.Cleanup(s.Close)
+	c := load.NewClient(strings.TrimPrefix(s.URL, "http://"))
+	defer c.Close()
+
+	got, err := c.Do(t.Context(), load.Request{
+		Method: "PUT", Path: "/echo", Header: http.Header{"X-Test": {"value"}}, Body: []byte("some body"),
+	})
+	if want := "PUT value 9 some body"; err != nil || got.Status != http.StatusCreated || string(got.Body) != want {
+		t.Errorf("%d %q (%v), want 201 %q", got.Status, got.Body, err, want)
+	}
+	for name, want := range map[string]string{"a": "last", "gone": "", "none": ""} {
+		if v := got.Cookie(name); v != want {
+			t.Errorf("cookie %s is %q, want %q", name, v, want)
+		}
+	}
+	removed := load.Answer{Header: http.Header{"Set-Cookie": {"gone=x; Max-Age=0"}}}
+	if v := removed.Cookie("gone"); v != "" {
+		t.Errorf("a cookie that is removed is %q", v)
+	}
+	for range 3 {
+		if _, err := c.Do(t.Context(), load.Request{Method: "GET", Path: "/close"}); err != nil {
+			t.Errorf("after a connection that was closed: %v", err)
+		}
+	}
+	// The first request of /close came over the connection of /echo.
+	if connections.Load() != 3 {
+		t.Errorf("%d connections, want 3", connections.Load())
+	}
+	if got, err := c.Do(t.Context(), load.Request{Method: "GET", Path: "/large"}); err == nil {
+		t.Errorf("%d bytes are taken", len(got.Body))
 	}
 }

@@ -30,8 +30,8 @@ func (s *scanner) scan(p []byte, found func(kind byte)) {
 		if s.n < len(s.head) {
 			return
 		}
-		// The length counts itself. One that does not is no message, and what follows is anybody's guess.
-		s.skip = max(int64(binary.BigEndian.Uint32(s.head[1:]))-4, 0)
+		// The length counts itself.
+		s.skip = int64(binary.BigEndian.Uint32(s.head[1:])) - 4
 		s.n = 0
 		found(s.head[0])
 	}

@@ -4,6 +4,7 @@ package process
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,24 +19,23 @@ import (
 	"github.com/ostiary/auth/bench/internal/server"
 )
 
-// How long a server may take to listen, and to end.
-const (
-	startTime = time.Minute
-	endTime   = 10 * time.Second
-)
+// startTime is how long a server may take to listen.
+const startTime = time.Minute
 
 // Command is how to start a server.
 type Command struct {
 	Path string
 	Args []string
-	Dir  string   // "": the working directory
-	Env  []string // besides the environment of this process
+	Dir  string        // "": the working directory
+	Env  []string      // besides the environment of this process
+	End  time.Duration // how long it may take to end; 0: ten seconds
 }
 
 // Process is a server that runs.
 type Process struct {
 	Address string // where it listens
 	command *exec.Cmd
+	endTime time.Duration
 	stdin   io.Closer
 	stderr  tail
 	ended   chan struct{} // closed when the process has ended, which sets err
@@ -48,8 +48,9 @@ func Start(ctx context.Context, c Command, s server.Settings) (*Process, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{ended: make(chan struct{}), command: exec.CommandContext(ctx, c.Path, c.Args...)}
+	p := &Process{ended: make(chan struct{}), endTime: cmp.Or(c.End, 10*time.Second), command: exec.CommandContext(ctx, c.Path, c.Args...)}
 	p.command.Dir, p.command.Env, p.command.Stderr = c.Dir, append(os.Environ(), c.Env...), &p.stderr
+	p.command.WaitDelay = p.endTime
 	stdin, err := p.command.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -91,7 +92,7 @@ func Start(ctx context.Context, c Command, s server.Settings) (*Process, error) 
 	}
 }
 
-// Stop ends the server and waits until it has ended, ten seconds at most. It is an error if the server had ended before, or
+// Stop ends the server and waits until it has ended, as long as Command.End at most, after which it kills it. It is an error if the server had ended before, or
 // ends with another status than 0.
 func (p *Process) Stop() error {
 	select {
@@ -102,7 +103,7 @@ func (p *Process) Stop() error {
 	p.stdin.Close()
 	select {
 	case <-p.ended:
-	case <-time.After(endTime):
+	case <-time.After(p.endTime):
 		return p.failure("the server does not end", p.kill())
 	}
 	if p.err != nil {

@@ -11,7 +11,7 @@ import (
 
 // Usage is what a process has used since it was started.
 type Usage struct {
-	CPU    time.Duration // of all its threads, in user and system mode, in steps of 10 ms
+	CPU    time.Duration // of all its threads, in user and system mode, in steps of Tick
 	Memory int64         // the most that was resident at any time, in bytes
 }
 
@@ -34,8 +34,8 @@ func (p *Process) Usage() (Usage, error) {
 	return u, err
 }
 
-// tick is the unit of times in /proc/PID/stat: USER_HZ is 100 on every platform on which Go runs. See proc(5).
-const tick = 10 * time.Millisecond
+// Tick is the unit, and the step, in which CPU time is known: that of /proc/PID/stat, where USER_HZ is 100 on every platform on which Go runs. See proc(5).
+const Tick = 10 * time.Millisecond
 
 // cpuTime reads fields 14 and 15, utime and stime. The second field, the name of the program, is in parentheses and may have
 // anything in it.
@@ -51,7 +51,7 @@ func cpuTime(stat string) (time.Duration, error) {
 		if err != nil {
 			return 0, fmt.Errorf("/proc/PID/stat: %w", err)
 		}
-		sum += time.Duration(ticks) * tick
+		sum += time.Duration(ticks) * Tick
 	}
 	return sum, nil
 }

@@ -81,11 +81,14 @@ func authboss() Product {
 							if next == value {
 								return errors.New("the token is not replaced")
 							}
-							value = next
-							return errors.Join(
+							err = errors.Join(
 								same("the address", at(o, "email"), w.own().Email),
 								present("session", answer.Cookie(sessionCookie)), present("token", next),
 							)
+							if err == nil {
+								value = next
+							}
+							return err
 						},
 					}, err
 				},

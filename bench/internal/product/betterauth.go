@@ -59,6 +59,9 @@ func betterAuth() Product {
 					if got := cookie(answer, tokenCookie) != ""; got != renewed {
 						return errors.New("the session is extended, or not, against expectation")
 					}
+					if cookie(answer, dataCookie) != "" {
+						return errors.New("the session is put into the second cookie anew")
+					}
 					return errors.Join(
 						present("session", at(o, "session", "id")),
 						same("the address", at(o, "user", "email"), w.own().Email),
@@ -92,7 +95,7 @@ func betterAuth() Product {
 				Script: reading([]string{tokenCookie, dataCookie}, false),
 			},
 			SignIn: {
-				Request: "POST " + signInPath,
+				Request: "POST " + signInPath, Note: "A session is kept.",
 				Script: func(_ context.Context, _ *load.Client, w World) (load.Script, error) {
 					var a Account
 					next := w.inTurn()
@@ -103,7 +106,7 @@ func betterAuth() Product {
 				},
 			},
 			SignUp: {
-				Request: "POST " + signUpPath,
+				Request: "POST " + signUpPath, Note: "A session is kept.",
 				Script: func(_ context.Context, _ *load.Client, w World) (load.Script, error) {
 					var a Account
 					return load.Script{

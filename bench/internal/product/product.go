@@ -69,14 +69,14 @@ type Product struct {
 	Package string // the npm package that has its version; "": see Module
 	Hash    string // how it hashes passwords by default
 	Ways    map[Flow]Way
-	// Missing says of a flow that the product does not have what it has not.
+	// Missing says of a flow that the product does not have what is missing.
 	Missing map[Flow]string
 	// SignUp makes an account.
 	SignUp func(ctx context.Context, c *load.Client, a Account) error
 }
 
-// All returns the products, ours first.
-func All() []Product { return []Product{ours(), betterAuth(), authboss(), gopkgz()} }
+// All returns the products, ours first as it is by default, and then with another signature.
+func All() []Product { return []Product{ours(), oursHS256(), betterAuth(), authboss(), gopkgz()} }
 
 // post is a request with a body of JSON.
 func post(path string, header http.Header, body any) load.Request {
