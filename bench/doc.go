@@ -17,4 +17,9 @@
 // scale shows how that store fares with more and more users:
 //
 //	go run ./bench/cmd/scale
+//
+// Command compare measures whole flows over HTTP, beside other products that do them. It is what this module has their modules
+// for, and makes the tables of docs/performance.md:
+//
+//	go run ./bench/cmd/compare -out docs/performance.md
 package bench

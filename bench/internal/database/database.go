@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ostiary/auth/store/pgstore"
@@ -74,4 +75,10 @@ func Settle(ctx context.Context, pool *pgxpool.Pool, schema string, tables ...st
 		}
 	}
 	return nil
+}
+
+// Address returns the network and the address of the server that the pool's connections go to first.
+func Address(pool *pgxpool.Pool) (network, address string) {
+	c := pool.Config().ConnConfig
+	return pgconn.NetworkAddress(c.Host, c.Port)
 }
