@@ -368,7 +368,7 @@ func (e *Engine) FlushAuditTrail(ctx context.Context) (err error) {
 	return e.audit.flush(ctx)
 }
 
-// tendAudit writes events that wait, for the loop.
+// tendAudit writes events that wait, for the loop, and puts the head under the engine's present secret.
 func (e *Engine) tendAudit(ctx context.Context) {
 	if e.audit == nil {
 		return
@@ -376,6 +376,43 @@ func (e *Engine) tendAudit(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, auditPatience)
 	defer cancel()
 	_ = e.audit.flush(ctx) // what is lost has been told
+	if err := e.audit.reseal(ctx); err != nil && ctx.Err() == nil {
+		e.config.Logger.ErrorContext(ctx, "seal the audit trail's head", slog.Any("error", err))
+	}
+}
+
+// reseal puts the head under the present secret, once in the life of a process, so that the previous one can go although
+// nothing happens. Events are not linked anew.
+func (s *auditSink) reseal(ctx context.Context) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.turn }()
+	if s.resealed {
+		return nil
+	}
+	own, cancel := auditContext()
+	defer cancel()
+	raw, _, err := s.engine.store.Trail(own, math.MaxInt64, 1)
+	if err != nil {
+		return err
+	}
+	head, err := s.chain.decode(raw)
+	if err != nil {
+		s.resealed = true // it cannot be, and each event says so
+		return err
+	}
+	if wanted := s.chain.encode(head); len(raw) > 0 && !bytes.Equal(raw, wanted) {
+		now, appended, err := s.engine.store.AppendEvents(own, store.Append{After: raw, Head: wanted})
+		if err != nil {
+			return err
+		}
+		if s.head = now; !appended {
+			return nil // another event came first; look again
+		}
+	}
+	s.resealed = true
+	return nil
 }
 
 // purgeAudit removes what is too old, and says so in the trail.

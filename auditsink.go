@@ -33,8 +33,9 @@ type auditSink struct {
 	chain  auditChain
 	omit   map[EventType]bool
 
-	turn chan struct{} // held by who writes
-	head []byte        // of the trail when it was last seen; for the holder of turn
+	turn     chan struct{} // held by who writes
+	head     []byte        // of the trail when it was last seen; for the holder of turn
+	resealed bool          // the head is under the present secret; for the holder of turn
 
 	mu    sync.Mutex
 	queue []*auditEntry
@@ -58,7 +59,8 @@ func newAuditSink(e *Engine) *auditSink {
 // Emit returns when the event has been written, or cannot be. One that belongs to a transaction of the service's waits for the
 // next event or loop: its transaction may hold what the write needs, and is not the trail's to wait for.
 func (s *auditSink) Emit(ctx context.Context, ev Event) {
-	if s.omit[ev.Type] {
+	// Attempts to deliver a webhook are many where an endpoint is down, and end in an event that is written.
+	if s.omit[ev.Type] || ev.Type == EventMessageFailed && isWebhook(ev.Method) {
 		return
 	}
 	entry := &auditEntry{event: ev, done: make(chan struct{})}
@@ -73,7 +75,7 @@ func (s *auditSink) Emit(ctx context.Context, ev Event) {
 		s.lose([]*auditEntry{entry}, errors.New("too many events wait to be written"))
 		return
 	case s.engine.store.Joined(ctx):
-		s.engine.wakeLoop()
+		rouse(s.engine.outbox.tend)
 		return
 	}
 	timer := time.NewTimer(auditPatience)

@@ -61,7 +61,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
 	e := &Engine{config: config, rules: rules, store: s, box: box, tokens: tokens, limiters: newLimiters(&config), outside: config.HTTPClient}
-	e.outbox.wake = make(chan struct{}, 1)
+	e.outbox.wake, e.outbox.tend = make(chan struct{}, 1), make(chan struct{}, 1)
 	e.sinks = single(config.Events)
 	if len(rules.webhooks) > 0 {
 		e.sinks = append(e.sinks, EventFunc(e.writeWebhooks))

@@ -41,7 +41,8 @@ const (
 // outbox is the engine's view of its loops: whether one runs here, and how to tell it that there is something to do.
 type outbox struct {
 	loops atomic.Int32
-	wake  chan struct{}
+	wake  chan struct{} // there are messages to deliver
+	tend  chan struct{} // there are events of transactions to write
 }
 
 // letter is a message in both its forms: the row that is written with a change, and what delivers it.
@@ -215,14 +216,14 @@ func (e *Engine) deliver(ctx context.Context, ls ...letter) {
 			_ = e.attempt(ctx, l, false)
 			continue
 		}
-		e.wakeLoop()
+		rouse(e.outbox.wake)
 	}
 }
 
-// wakeLoop tells a loop of this process, if there is one, that there is something to do.
-func (e *Engine) wakeLoop() {
+// rouse tells a loop of this process, if there is one, that there is something to do.
+func rouse(loop chan struct{}) {
 	select {
-	case e.outbox.wake <- struct{}{}:
+	case loop <- struct{}{}:
 	default:
 	}
 }
@@ -251,7 +252,7 @@ func (e *Engine) attempt(ctx context.Context, l letter, once bool) error {
 		e.config.Logger.ErrorContext(ctx, "deliver message", slog.Any("error", err), slog.String("channel", l.row.Channel),
 			slog.String("message", l.row.ID.String()), slog.Int("attempts", l.row.Attempts), slog.Bool("given up", s.Dead || once))
 	}
-	e.settleMessage(ctx, s) // whose deadline is not that of the attempt
+	e.settleMessage(ctx, l.row.Channel, s) // whose deadline is not that of the attempt
 	return err
 }
 
@@ -330,6 +331,7 @@ func (e *Engine) tend(ctx context.Context) {
 			e.tendAudit(context.WithoutCancel(ctx)) // a last time
 			return
 		case <-poll.C:
+		case <-e.outbox.tend:
 		}
 	}
 }
@@ -382,10 +384,15 @@ func (e *Engine) giveUp(ctx context.Context, row store.Message, why error) {
 	e.config.Logger.ErrorContext(ctx, "give up message", slog.Any("error", why), slog.String("channel", row.Channel),
 		slog.String("message", row.ID.String()))
 	e.emit(ctx, Event{Type: EventMessageGivenUp, Method: row.Channel})
-	e.settleMessage(ctx, store.Settlement{ID: row.ID, Dead: true})
+	e.settleMessage(ctx, row.Channel, store.Settlement{ID: row.ID, Dead: true})
 }
 
-func (e *Engine) settleMessage(ctx context.Context, s store.Settlement) {
+// settleMessage writes what became of a message. A dead letter is kept for the operator; a dead webhook is not, or strangers
+// could fill the store by way of an endpoint that is down: its event says what it was.
+func (e *Engine) settleMessage(ctx context.Context, channel string, s store.Settlement) {
+	if s.Dead && isWebhook(channel) {
+		s.Delivered, s.Dead = true, false
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
 	defer cancel()
 	if err := e.store.SettleMessage(ctx, s); err != nil {

@@ -100,9 +100,15 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 	}
 
 	n := newcomer{user: store.NewUser{User: u}, method: methodPassword, amr: amrPassword, redirectTo: redirectTo, challenge: p.CodeChallenge}
-	return e.enrol(ctx, n, func(ctx context.Context, n newcomer) (*SignInResult, error) {
-		return e.signUpAgain(ctx, n, password)
-	})
+	again := func(ctx context.Context, n newcomer) (*SignInResult, error) { return e.signUpAgain(ctx, n, password) }
+	if e.config.ConcealErrors && !u.Disabled && !e.config.Email.AllowUnverified {
+		// Whatever there is, the same look-up and one write.
+		in, err := again(ctx, n)
+		if !errors.Is(err, store.ErrNotFound) {
+			return in, err
+		}
+	}
+	return e.enrol(ctx, n, again)
 }
 
 // signUpAgain is a sign-up with an address that has an account.
@@ -175,8 +181,8 @@ func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ 
 		return nil, err
 	}
 	stale, err := e.checkPassword(ctx, a.PasswordHash, p.Password)
-	tried(err)
 	if err != nil {
+		tried(err)
 		if errors.Is(err, ErrInvalidEmailPassword) {
 			e.emit(ctx, Event{Type: EventSignInFailed, UserID: a.ID, Method: methodPassword, Code: CodeInvalidEmailPassword})
 		}
@@ -199,7 +205,15 @@ func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ 
 			result, err = e.enter(ctx, in)
 		}
 	}
-	return result, overtaken(err)
+	err = overtaken(err)
+	switch {
+	case e.config.ConcealErrors && (errors.Is(err, ErrDisabledUser) || errors.Is(err, ErrUnverifiedUser)):
+		// It is answered like a wrong one, and the budget is not to tell.
+		tried(ErrInvalidEmailPassword)
+	default:
+		tried(nil)
+	}
+	return result, err
 }
 
 // overtaken translates the store's word that the account changed between the first factor and the session.

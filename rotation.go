@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,11 +75,30 @@ func (e *Engine) knownKeys(ctx context.Context, now time.Time) (*keySet, error) 
 	if e.config.AccessTokens.Rotate == nil || !set.old(now, lazyKeyAge) {
 		return set, nil
 	}
+	if e.store.Joined(ctx) {
+		return e.joinedKeys(ctx, now)
+	}
 	return e.afterLoad(ctx, now, set.loaded.IsZero())
+}
+
+// joinedKeys is the keys as a transaction of the service's sees them, for this call alone: it may see them as they were before
+// one was revoked.
+func (e *Engine) joinedKeys(ctx context.Context, now time.Time) (*keySet, error) {
+	rows, err := e.listKeys(ctx, now)
+	if set := e.keys.current.Load(); err != nil && !set.loaded.IsZero() {
+		return set, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	return e.arrange(ctx, rows, now), nil
 }
 
 // newerKeys is knownKeys for who has found something missing.
 func (e *Engine) newerKeys(ctx context.Context, now time.Time) (*keySet, error) {
+	if e.store.Joined(ctx) {
+		return e.knownKeys(ctx, now)
+	}
 	if _, err := e.loadKeys(ctx, now, true, false); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
@@ -92,7 +112,7 @@ func (e *Engine) signingKey(ctx context.Context, now time.Time) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r := e.config.AccessTokens.Rotate; r != nil && set.old(now, r.Lead/2) {
+	if r := e.config.AccessTokens.Rotate; r != nil && !e.store.Joined(ctx) && set.old(now, r.Lead/2) {
 		if set, err = e.afterLoad(ctx, now, true); err != nil {
 			return nil, err
 		}
@@ -156,41 +176,32 @@ func (e *Engine) loadKeys(ctx context.Context, now time.Time, wait, force bool) 
 	r.loading, r.tried = loading, now
 	r.mu.Unlock()
 
-	joined := e.store.Joined(ctx)
-	err = guard(func() error { return e.readKeys(ctx, now, joined) })
+	err = guard(func() error { return e.readKeys(ctx, now) })
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	close(loading)
-	if r.loading, r.err = nil, err; joined && err != nil {
-		// It may have been the service's transaction: others need not suffer.
-		r.tried, r.err = time.Time{}, nil
-	}
+	r.loading, r.err = nil, err
 	return true, err
 }
 
-// readKeys reads the keys of the store, and makes one if it is time. In a transaction of the service's it makes none: it may
-// be rolled back.
-func (e *Engine) readKeys(ctx context.Context, now time.Time, joined bool) error {
-	if !joined {
-		// Whoever happens to ask may leave, and others wait; what happens is not their doing.
-		ctx = WithClient(context.WithoutCancel(ctx), Client{})
-	}
+// readKeys reads the keys of the store, and makes one if it is time. The context is not of a transaction.
+func (e *Engine) readKeys(ctx context.Context, now time.Time) error {
+	// Whoever happens to ask may leave, and others wait; what happens is not their doing.
+	ctx = WithClient(context.WithoutCancel(ctx), Client{})
 	rows, err := e.listKeys(ctx, now)
 	if err != nil {
 		return err
 	}
 	set := e.arrange(ctx, rows, now)
-	if !joined {
-		if set.due(now, e.config.AccessTokens.Rotate) {
-			if rows, err = e.replaceKey(ctx, rows, set, now); err != nil {
-				// What there is may do for a long time yet.
-				e.config.Logger.ErrorContext(ctx, "make a signing key", slog.Any("error", err))
-			}
-			set = e.arrange(ctx, rows, now)
+	if set.due(now, e.config.AccessTokens.Rotate) {
+		if rows, err = e.replaceKey(ctx, rows, set, now); err != nil {
+			// What there is may do for a long time yet.
+			e.config.Logger.ErrorContext(ctx, "make a signing key", slog.Any("error", err))
 		}
-		e.endKeys(ctx, rows, set)
+		set = e.arrange(ctx, rows, now)
 	}
+	e.endKeys(ctx, rows, set)
 	e.keys.current.Store(set)
 	return nil
 }
@@ -218,17 +229,17 @@ func (e *Engine) replaceKey(ctx context.Context, rows []store.SigningKey, set *k
 func (e *Engine) arrange(ctx context.Context, rows []store.SigningKey, now time.Time) *keySet {
 	set := &keySet{loaded: now}
 	grace := e.config.AccessTokens.Lifetime + clockSkew
-	var first store.SigningKey // the earliest
-	for i, row := range rows {
-		if i == 0 || row.ActiveAt.Before(first.ActiveAt) {
-			first = row
-		}
-		k, err := e.openKey(row)
+	var baseEnd time.Time
+	for _, row := range rows {
+		k, ends, err := e.openKey(row)
 		if err != nil {
 			e.config.Logger.ErrorContext(ctx, "open a signing key", slog.Any("error", err), slog.String("kid", row.ID))
-			continue
+			// It has followed the base keys, if no other is known to have.
+			ends = row.ActiveAt.Add(grace)
+		} else {
+			set.signers = append(set.signers, k)
 		}
-		set.signers = append(set.signers, k)
+		baseEnd = sooner(baseEnd, ends)
 	}
 	slices.SortFunc(set.signers, func(a, b *key) int { return cmp.Or(a.from.Compare(b.from), cmp.Compare(a.id, b.id)) })
 	for i, k := range set.signers {
@@ -237,14 +248,13 @@ func (e *Engine) arrange(ctx context.Context, rows []store.SigningKey, now time.
 		}
 	}
 	set.all = slices.Clone(set.signers)
-	// A first key that signs from its making follows keys that are not to be trusted, or nobody has.
-	if len(rows) > 0 && !first.ActiveAt.After(first.CreatedAt) {
-		return set
-	}
 	for _, b := range e.keys.base.all {
 		k := *b
-		if end := first.ActiveAt.Add(grace); len(rows) > 0 && (k.until.IsZero() || end.Before(k.until)) {
-			k.until = end
+		if len(rows) > 0 {
+			k.until = sooner(k.until, baseEnd)
+		}
+		if !k.live(now) {
+			continue
 		}
 		set.all = append(set.all, &k)
 		if slices.Contains(e.keys.base.signers, b) {
@@ -308,10 +318,11 @@ func (e *Engine) addKey(ctx context.Context, rows []store.SigningKey, now, activ
 	if err != nil {
 		return false, err
 	}
+	content := append(binary.BigEndian.AppendUint64(nil, uint64(e.baseEnd(rows, now, activeAt).UnixMicro())), der...)
 	write, cancel := context.WithTimeout(ctx, keyTime)
 	defer cancel()
 	added, err := e.store.AddSigningKey(write, store.SigningKey{
-		ID: id, Algorithm: algorithm, Private: e.box.Seal(sealedKey, []byte(id), der),
+		ID: id, Algorithm: algorithm, Private: e.box.Seal(sealedKey, []byte(id), content),
 		CreatedAt: created, ActiveAt: activeAt, ExpiresAt: activeAt.Add(openEnded),
 	}, since)
 	if added && err == nil {
@@ -339,25 +350,54 @@ func (e *Engine) endKeys(ctx context.Context, rows []store.SigningKey, set *keyS
 // sealedKey is the purpose for which private keys are sealed. Each is bound to its "kid".
 const sealedKey = "signing key"
 
-func (e *Engine) openKey(row store.SigningKey) (*key, error) {
-	der, err := e.box.Open(sealedKey, []byte(row.ID), row.Private)
+// openKey returns the key of a row, and when the base keys are no longer accepted.
+func (e *Engine) openKey(row store.SigningKey) (_ *key, baseEnd time.Time, err error) {
+	content, err := e.box.Open(sealedKey, []byte(row.ID), row.Private)
 	if err != nil {
-		return nil, err
+		return nil, baseEnd, err
 	}
-	private, err := x509.ParsePKCS8PrivateKey(der)
+	if len(content) < 8 {
+		return nil, baseEnd, errors.New("not a private key")
+	}
+	baseEnd = time.UnixMicro(int64(binary.BigEndian.Uint64(content))).UTC()
+	private, err := x509.ParsePKCS8PrivateKey(content[8:])
 	if err != nil {
-		return nil, errors.New("not a private key in PKCS #8") // the decoder's words are about the key
+		return nil, baseEnd, errors.New("not a private key in PKCS #8") // the decoder's words are about the key
 	}
 	signer, ok := private.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("a key of type %T cannot sign", private)
+		return nil, baseEnd, fmt.Errorf("a key of type %T cannot sign", private)
 	}
 	k, err := compileKey(Key{ID: row.ID, Algorithm: row.Algorithm, Private: signer}, true)
 	if err != nil {
-		return nil, err
+		return nil, baseEnd, err
 	}
 	k.from, k.until = row.ActiveAt, row.ExpiresAt
-	return k, nil
+	return k, baseEnd, nil
+}
+
+// baseEnd is when the configured or derived keys are no longer accepted, given a key that is made now: a lifetime after the first
+// key of the store began to sign. Each key that is made says so, because the first is gone one day, or revoked. One that signs
+// from its making follows keys that are not to be trusted.
+func (e *Engine) baseEnd(rows []store.SigningKey, now, activeAt time.Time) time.Time {
+	if !activeAt.After(now) {
+		return now
+	}
+	end := activeAt.Add(e.config.AccessTokens.Lifetime + clockSkew)
+	for _, row := range rows {
+		if _, ends, err := e.openKey(row); err == nil {
+			end = sooner(end, ends)
+		}
+	}
+	return end
+}
+
+// sooner is the earlier of two times, of which the zero time is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func generateKey(algorithm string) (crypto.Signer, error) {

@@ -140,6 +140,9 @@ func (m *mistakes) webhooks(list []WebhookConfig) []*endpoint {
 	return all
 }
 
+// isWebhook reports whether a channel is that of an endpoint.
+func isWebhook(channel string) bool { return strings.HasPrefix(channel, channelWebhook+":") }
+
 // endpoint is a compiled WebhookConfig, and how it fares in this process.
 type endpoint struct {
 	name, channel, url string
@@ -151,17 +154,10 @@ type endpoint struct {
 
 // wants reports whether an endpoint is told of an event. Those about webhooks would beget each other for ever.
 func (w *endpoint) wants(ev *Event) bool {
-	if strings.HasPrefix(ev.Method, channelWebhook+":") {
+	if isWebhook(ev.Method) {
 		return false
 	}
 	return w.events == nil || slices.Contains(w.events, ev.Type)
-}
-
-func (w *endpoint) rouse() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
 }
 
 // writeWebhooks is the sink that writes an event to the outbox, once for each endpoint that is told of it.
@@ -189,7 +185,7 @@ func (e *Engine) writeWebhooks(ctx context.Context, ev Event) {
 		return
 	}
 	for _, w := range told {
-		w.rouse()
+		rouse(w.wake)
 	}
 }
 
@@ -338,7 +334,7 @@ func (e *Engine) deliverTo(ctx context.Context, w *endpoint) {
 				began := e.now()
 				err := e.deliverRow(ctx, row)
 				w.pace.end(began, e.now(), err)
-				w.rouse() // there is a slot
+				rouse(w.wake) // there is a slot
 			})
 		}
 		select {
@@ -373,14 +369,14 @@ func (e *Engine) giveUpStrays(ctx context.Context) {
 	for _, w := range e.rules.webhooks {
 		known = append(known, w.channel)
 	}
-	for {
+	for range batch { // the rest has time until the next minute
 		row, ok := e.claim(ctx, store.MessageClaim{Except: known})
 		if !ok {
 			return
 		}
 		now := e.now()
 		if now.Sub(row.CreatedAt) < strayLife {
-			e.settleMessage(ctx, store.Settlement{ID: row.ID, RetryAt: now.Add(strayRetry)})
+			e.settleMessage(ctx, row.Channel, store.Settlement{ID: row.ID, RetryAt: now.Add(strayRetry)})
 			continue
 		}
 		e.giveUp(ctx, row, fmt.Errorf("there is no channel %q", row.Channel))
