@@ -204,7 +204,7 @@ func (e *Engine) tellLimited(ctx context.Context, bucket string, takes []limit.T
 // giveBack puts the cost of withdrawals back. If it fails, at worst there is less in the budgets than there might be.
 func (e *Engine) giveBack(ctx context.Context, takes ...limit.Take) {
 	for i := range takes {
-		takes[i].Cost, takes[i].FailOpen, takes[i].Peek = -takes[i].Amount(), true, false
+		takes[i].Cost = -takes[i].Amount()
 	}
 	_, _ = e.spend(context.WithoutCancel(ctx), takes...)
 }

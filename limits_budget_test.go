@@ -563,16 +563,88 @@ func TestAnExhaustedBudgetIsToldOnceAMinute(t *testing.T) {
 			if b.budget == auth.BudgetTexts {
 				return // there is but one
 			}
-			for range 8 { // somebody else's
+			_ = b.take(e, 7)
+			for range 8 { // somebody else's, in the same minute
 				_ = aNeighbour(b.costly).call(e, 77, 0)
 				if b.budget == auth.BudgetTextsPerClient {
 					_ = b.call(e, 77, 8)
 				}
 			}
-			if n := told(); n != 4 {
+			if n := told(); n != 5 {
 				t.Errorf("told %d times, of two that are exhausted", n)
 			}
 		})
+	}
+}
+
+// A client that exhausts several budgets in one minute is told of for each of them.
+func TestEachExhaustedBudgetOfAClientIsTold(t *testing.T) {
+	t.Parallel()
+	want := []string{string(auth.BudgetRequestsPerClient), string(auth.BudgetGuessesPerClient), string(auth.BudgetSignUpsPerClient)}
+	e := authtest.New(t, onlyLimits(limit.Rate{Burst: 1, Per: time.Hour}, auth.BudgetRequestsPerClient, auth.BudgetGuessesPerClient, auth.BudgetSignUpsPerClient))
+	for _, x := range []costly{aRequest, aToken, aSignUp} {
+		for range 3 {
+			_ = x.call(e, 0, 0)
+		}
+	}
+	var told []string
+	for _, ev := range e.Events.Of(auth.EventLimited) {
+		told = append(told, ev.Detail)
+	}
+	if !slices.Equal(want, told) {
+		t.Errorf("told of %q, want %q", told, want)
+	}
+}
+
+// hasty is a limiter that heeds the context, of whoever leaves as soon as something has been taken for them.
+type hasty struct {
+	limit.Limiter
+	leave func()
+}
+
+func (h *hasty) Take(ctx context.Context, takes ...limit.Take) (limit.Decision, error) {
+	if err := ctx.Err(); err != nil {
+		return limit.Decision{}, err
+	}
+	d, err := h.Limiter.Take(ctx, takes...)
+	h.leave()
+	return d, err
+}
+
+// Whoever hangs up in the middle of a sign-in gets back what was taken for it: nobody runs out of guesses on a bad line.
+func TestWhoLeavesGetsBackWhatWasTaken(t *testing.T) {
+	t.Parallel()
+	clock := authtest.NewClock()
+	h := &hasty{Limiter: limit.NewMemory(limit.MemoryConfig{Now: clock.Now}), leave: func() {}}
+	e := authtest.New(t, onlyLimits(limit.Rate{Burst: 3, Per: time.Hour}, auth.BudgetGuessesPerClient, auth.BudgetPasswordsPerAccount), func(c *auth.Config) {
+		c.Limits.Limiter, c.Now = h, clock.Now
+	})
+	e.SignUp(t, "ada@example.com")
+	for n := range 10 {
+		ctx, cancel := context.WithCancel(from(0))
+		h.leave = cancel
+		if err := tryPassword(e, ctx, "ada@example.com", authtest.Password); exceeded(err) != "" {
+			t.Fatalf("call %d: %v", n+1, err)
+		}
+		if ctx.Err() == nil {
+			t.Fatal("nothing was taken")
+		}
+		cancel()
+	}
+	h.leave = func() {}
+	if err := tryPassword(e, from(0), "ada@example.com", authtest.Password); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where addresses are not verified a sign-up sends no letter, and takes none from anybody's budget.
+func TestASignUpWithoutALetterTakesNone(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, onlyLimits(limit.Rate{Burst: 1, Per: time.Hour}, auth.BudgetLettersPerClient), func(c *auth.Config) { c.Email.AllowUnverified = true })
+	for n := range 3 {
+		if _, err := e.SignUpPassword(from(0), auth.SignUpPasswordParams{Email: fmt.Sprintf("u%d@example.com", n), Password: authtest.Password}); err != nil {
+			t.Errorf("sign-up %d: %v", n+1, err)
+		}
 	}
 }
 

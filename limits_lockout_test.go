@@ -149,6 +149,36 @@ func TestNoMoreGuessesInTheLongRunThanThereAre(t *testing.T) {
 	}
 }
 
+// MF-13, RL-13: a right code ends the count of the hour, and not that of the long run: whoever guesses while the owner comes and
+// goes gets no more guesses by it.
+func TestARightCodeDoesNotEndTheLongCount(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, onlyLimits(limit.Rate{Burst: 5, Per: 30 * 24 * time.Hour}, auth.BudgetGuessesPerAccountLong))
+	secret := e.EnrolTOTP(t, e.SignUp(t, "ada@example.com"))
+	second := func(code string) error {
+		in, err := signIn(t, e, "ada@example.com", authtest.Password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.VerifyMFA(background, auth.VerifyMFAParams{Ticket: in.MFA.Ticket, OTP: code})
+		return err
+	}
+	wrong := 0
+	for range 10 {
+		e.Clock.Advance(time.Minute)
+		code := authtest.TOTPCode(t, secret, e.Clock.Now())
+		if err := second(otherCode(code)); exceeded(err) == "" {
+			wrong++
+		}
+		if err := second(code); err != nil && wrong < 5 {
+			t.Fatalf("a right code after %d wrong ones: %v", wrong, err)
+		}
+	}
+	if wrong != 5 {
+		t.Errorf("%d wrong codes were looked at, want 5", wrong)
+	}
+}
+
 // MF-08: a code of the app that has been used ends no count: whoever has seen one go by guesses no more often than others.
 func TestAUsedCodeEndsNoCount(t *testing.T) {
 	t.Parallel()

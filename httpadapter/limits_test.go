@@ -197,8 +197,46 @@ func TestAClientWithoutRequestsLeft(t *testing.T) {
 	if w.Code != 429 || w.Header().Get("Retry-After") != "20" {
 		t.Errorf("HEAD: %d %v", w.Code, w.Header())
 	}
-	h.engine.Clock.Advance(20 * time.Second)
+	h.engine.Clock.Advance(500 * time.Millisecond) // what is left of a second counts as one, or they would come too early
+	wantHeaders(t, do(t, h, "GET", "/user", "").Header(), "Retry-After", "20", "RateLimit", `"requests-client";r=0;t=20`)
+	h.engine.Clock.Advance(19500 * time.Millisecond)
 	want200[object](t, do(t, h, "GET", "/user", "", bearer(session)...))
+}
+
+// Nothing of a request is looked at for a client that has none left, but whether it is a preflight: a page that is refused a
+// preflight never sees the 429, nor when to come back.
+func TestARequestThatIsOneTooManyIsNotLookedAt(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{Cookies: &httpadapter.CookieOptions{}, AllowedOrigins: []string{"https://app.test"}}, open, perMinute(1))
+	do(t, h, "GET", "/healthz", "")
+	for name, x := range map[string]struct {
+		method, path string
+		headers      []string
+		status       int
+	}{
+		"a preflight":             {"OPTIONS", "/user", []string{"Origin", "https://app.test", "Access-Control-Request-Method", "GET"}, 204},
+		"a preflight of others":   {"OPTIONS", "/user", []string{"Origin", "https://evil.test", "Access-Control-Request-Method", "GET"}, 429},
+		"a form of another site":  {"POST", "/signout", []string{"Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site"}, 429},
+		"an unclean path":         {"GET", "//user", nil, 429},
+		"a path in two spellings": {"GET", "/us%65r", nil, 429},
+		"no route":                {"GET", "/nowhere", nil, 429},
+	} {
+		w := do(t, h, x.method, x.path, "", x.headers...)
+		if r := rateLimitOf(t, w.Header()); w.Code != x.status || r.name != "requests-client" || r.remaining != 0 {
+			t.Errorf("%s: status %d, want %d; %+v", name, w.Code, x.status, r)
+		}
+	}
+}
+
+// A refusal that does not say when to come back is answered with the least that HTTP can say: 0 would be at once.
+func TestARefusalWithoutATimeNamesASecond(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) {
+		c.Limits = auth.LimitsConfig{Limiter: limiterFunc(func(context.Context, ...limit.Take) (limit.Decision, error) { return limit.Decision{}, nil })}
+	})
+	w := do(t, h, "POST", "/signin/email-password", credentials("ada@example.com"))
+	wantRefused(t, w, 429, auth.CodeTooManyRequests)
+	wantHeaders(t, w.Header(), "Retry-After", "1")
 }
 
 // Where limits are off no header tells of one.

@@ -60,7 +60,6 @@ type keySet struct {
 
 func newKeys(url string, base *http.Client, maxStale time.Duration) *keys {
 	c := outbound.Client(base)
-	c.Timeout = min(c.Timeout, patience)
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return outbound.ErrRedirect }
 	return &keys{url: url, client: c, maxStale: maxStale}
 }

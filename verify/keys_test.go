@@ -3,8 +3,10 @@ package verify_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -220,7 +222,7 @@ func TestKeysWhileTheServerIsDown(t *testing.T) {
 	for name, c := range map[string]struct {
 		maxStale time.Duration
 		kept     time.Duration
-	}{"by default": {0, time.Hour}, "for longer": {5 * time.Hour, 5 * time.Hour}, "not at all": {-1, 0}} {
+	}{"by default": {0, time.Hour}, "for longer": {5 * time.Hour, 5 * time.Hour}, "not at all": {-1, 0}, "not at all, said in hours": {-5 * time.Hour, 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newService(t, func(o *verify.Options) { o.MaxStale = c.maxStale })
@@ -297,11 +299,14 @@ func TestAServerThatIsSlow(t *testing.T) {
 	token := s.token(t)
 	answering, asked := make(chan struct{}), make(chan struct{})
 	s.answer(func(w http.ResponseWriter, r *http.Request) {
-		if _, bounded := r.Context().Deadline(); !bounded {
-			t.Error("the request has no deadline")
+		if deadline, bounded := r.Context().Deadline(); !bounded || time.Until(deadline) > 5*time.Second {
+			t.Errorf("the request may last until %v", deadline)
 		}
 		close(asked)
 		<-answering
+		if err := r.Context().Err(); err != nil {
+			t.Errorf("the request ends with whoever began it: %v", err)
+		}
 		s.inner.ServeHTTP(w, r)
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -316,6 +321,47 @@ func TestAServerThatIsSlow(t *testing.T) {
 	close(answering)
 	waiting.Wait()
 	s.asks(t, "all", 1)
+}
+
+// Nobody waits for a server that hangs after it has failed: the keys stay.
+func TestAServerThatFailsAndThenHangs(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	token := s.token(t)
+	s.wants(t, "first", token, nil)
+	s.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	s.Clock.Advance(10 * time.Minute)
+	s.wants(t, "while it fails", token, nil)
+	answering, asked := make(chan struct{}), make(chan struct{})
+	s.answer(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-answering
+	})
+	s.Clock.Advance(time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }() // who has waited until then gets an error
+	for range 2 {
+		if _, err := s.v.Verify(ctx, token); err != nil {
+			t.Errorf("while it hangs: %v", err)
+		}
+	}
+	<-asked
+	close(answering)
+}
+
+// Tokens that name no key, or an algorithm without public keys, cost no request.
+func TestWhatNoKeyHasSignedCostsNoRequest(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	parts := strings.Split(s.token(t), ".")
+	for _, header := range []string{
+		`{"alg":"EdDSA","typ":"JWT"}`, `{"alg":"EdDSA","typ":"JWT","kid":""}`, `{"alg":"HS256","typ":"JWT","kid":"k"}`,
+		`{"alg":"none","typ":"JWT","kid":"k"}`, `{"alg":"PS256","typ":"JWT","kid":"k"}`, `{"typ":"JWT","kid":"k"}`,
+	} {
+		token := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + parts[1] + "." + parts[2]
+		s.wants(t, header, token, verify.ErrInvalidToken)
+		s.asks(t, header, 0)
+	}
 }
 
 // A clock that is set back makes a kept set no younger.

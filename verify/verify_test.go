@@ -260,6 +260,35 @@ func TestVerifyRefusesWhatTheEngineRefuses(t *testing.T) {
 	}
 }
 
+// JW-03: a key verifies the algorithm that the set has for it, and no other that its type could.
+func TestAKeyHasOneAlgorithm(t *testing.T) {
+	t.Parallel()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := authtest.New(t, func(c *auth.Config) { c.AccessTokens.Keys.Active = auth.Key{Algorithm: "RS256", Private: key, ID: "k"} })
+	v := newVerifier(t, routes(t, e), e.Clock.Now)
+	good := e.SignUp(t, "ada@example.com").AccessToken
+	var claims jwt.MapClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(good, &claims); err != nil {
+		t.Fatal(err)
+	}
+	for method, want := range map[jwt.SigningMethod]error{
+		jwt.SigningMethodRS256: nil, jwt.SigningMethodRS384: verify.ErrInvalidToken, jwt.SigningMethodRS512: verify.ErrInvalidToken,
+	} {
+		token := jwt.NewWithClaims(method, claims)
+		token.Header["kid"] = "k"
+		signed, err := token.SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), signed); !errors.Is(err, want) || (err == nil) != (want == nil) {
+			t.Errorf("%s: %v, want %v", method.Alg(), err, want)
+		}
+	}
+}
+
 func TestURLsAndOptionsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{

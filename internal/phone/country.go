@@ -13,11 +13,11 @@ func CountryCode(number string) string {
 		return ""
 	case digits[0] == '1', digits[0] == '7':
 		n = 1
-	case len(digits) >= 2 && strings.Contains(twoDigits, " "+digits[:2]+" "):
+	case len(digits) >= 2 && strings.Contains(twoDigits, digits[:2]):
 		n = 2
 	}
 	return "+" + digits[:min(n, len(digits))]
 }
 
-const twoDigits = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 " +
-	"81 82 84 86 90 91 92 93 94 95 98 "
+const twoDigits = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 " +
+	"81 82 84 86 90 91 92 93 94 95 98"

@@ -94,3 +94,19 @@ func BenchmarkParse(b *testing.B) {
 		_, _ = Parse("+41 79 123 45 67")
 	}
 }
+
+// SM-02: numbers of one country have one code, which is never part of another's, and no number, however short, has more than
+// it has digits.
+func TestCountryCode(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string]string{
+		"+12025550123": "+1", "+79161234567": "+7", "+201001234567": "+20", "+27711234567": "+27", "+447700900123": "+44",
+		"+41791234567": "+41", "+989121234567": "+98", "+211912345678": "+211", "+351912345678": "+351", "+37491123456": "+374",
+		"+423660123456": "+423", "+508551234": "+508", "+852512345678": "+852", "+998901234567": "+998", "+8811234567": "+881",
+		"": "", "+": "", "+1": "+1", "+4": "+4", "+44": "+44", "+35": "+35", "+351": "+351",
+	} {
+		if got := CountryCode(number); got != want {
+			t.Errorf("%q: %q, want %q", number, got, want)
+		}
+	}
+}
