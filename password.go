@@ -40,7 +40,7 @@ func (p SignUpPasswordParams) LogValue() slog.Value { return slog.StringValue(re
 
 // SignUpPassword creates a user who signs in with e-mail and password. Where addresses are verified
 // (Config.Email.AllowUnverified is unset) the result has no session: a letter with a link is on its way, and following
-// it signs the user in. It costs one round trip, and one more for the letter.
+// it signs the user in. It costs one round trip, and one more for the letter; with Config.ConcealErrors one more.
 //
 // Until the address is verified, signing up with it again and another password replaces the first attempt with all that
 // belongs to it and voids its link, at the price of a few more round trips. With the same password nothing changes.

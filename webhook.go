@@ -36,8 +36,9 @@ import (
 // delays neither the others nor letters. It has 10 seconds for an answer, whose status alone is looked at: 2xx is
 // delivered; 410 (Gone) gives up the message, and it is for you to take the endpoint out of the configuration; after any other,
 // redirects included, the message is tried again, later each time, up to twelve times and three days, and then given up with
-// [EventMessageGivenUp]. Where Retry-After asks for a longer pause than that, up to an hour, it gets it. After 429, 5xx, and no
-// answer at all, the endpoint as a whole is left alone for a while. Events about the delivery of webhooks are sent to none.
+// [EventMessageGivenUp], and kept nowhere. Where Retry-After asks for a longer pause than that, up to an hour, it gets it. After
+// 429, 5xx, and no answer at all, the endpoint as a whole is left alone for a while. Events about the delivery of webhooks are
+// sent to none.
 type WebhookConfig struct {
 	// Name is what the endpoint is called, in the outbox, in logs and in events: at most 32 lower-case letters, digits,
 	// hyphens and underscores. What waits for a name goes to the URL that the name has then. What waits for one that is in

@@ -24,7 +24,7 @@ type Message struct {
 	CreatedAt time.Time
 	NextAt    time.Time // not to be claimed before
 	Attempts  int
-	Dead      bool // given up; kept for the operator
+	Dead      bool // given up; kept until somebody removes it
 }
 
 // MessageClaim says which messages of the outbox somebody wants to deliver.
