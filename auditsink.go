@@ -72,7 +72,6 @@ func (s *auditSink) Emit(ctx context.Context, ev Event) {
 		s.lose([]*auditEntry{entry}, errors.New("too many events wait to be written"))
 		return
 	case s.engine.store.Joined(ctx):
-		s.engine.wakeLoop()
 		return
 	}
 	timer := time.NewTimer(auditPatience)
