@@ -458,6 +458,27 @@ var eventFlows = []eventFlow{
 			ev(auth.EventDeanonymized, in(guest), by("email-password")),
 		}
 	}},
+	{name: "a guest becomes a user by their number", run: func(s *scene) []auth.Event {
+		guest := must[*auth.SignInResult](s)(s.SignInAnonymous(s.t.Context(), auth.SignInAnonymousParams{})).Session
+		p := s.Principal(s.t, guest)
+		s.begin()
+		s.done(s.Deanonymize(s.t.Context(), p, auth.DeanonymizeParams{Method: auth.DeanonymizeBySMS, PhoneNumber: adaPhone}))
+		params := auth.VerifyDeanonymizeParams{PhoneNumber: adaPhone, OTP: s.text(adaPhone)}
+		s.say(params, &params)
+		r := must[*auth.SignInResult](s)(s.VerifyDeanonymize(s.t.Context(), p, params))
+		how := by("passwordless-sms")
+		return []auth.Event{
+			ev(auth.EventPhoneChangeAsked, acting(p), how), ev(auth.EventSignedIn, in(r.Session), by(viaSMS)), ev(auth.EventDeanonymized, acting(p), how),
+		}
+	}},
+	{
+		name:  "an operator has the wrong secret",
+		amend: func(c *auth.Config) { c.AdminSecret = auth.Secret("canary-secret-of-the-operator-0123456789") },
+		run: func(s *scene) []auth.Event {
+			s.refused(s.AuthenticateAdmin(s.t.Context(), sceneWrong), auth.ErrUnauthenticated)
+			return []auth.Event{ev(auth.EventSignInFailed, by("admin-secret"), because(auth.CodeUnauthenticated))}
+		},
+	},
 	{name: "a user takes what is theirs, and goes", run: func(s *scene) []auth.Event {
 		_, p := s.user(adaAddress)
 		s.begin()
