@@ -292,6 +292,9 @@ func TestALostEventFailsNothingAndIsToldOf(t *testing.T) {
 			if logged := strings.Count(e.Logs.String(), `msg="event is not in the audit trail"`); logged != w.lost {
 				t.Errorf("%d are logged:\n%s", logged, e.Logs)
 			}
+			if said := strings.Count(e.Logs.String(), "event=sign-in-failed"); said != w.lost || w.lost > 0 && !strings.Contains(e.Logs.String(), "method=pat code=invalid-pat") {
+				t.Errorf("the log does not say what is lost:\n%s", e.Logs)
+			}
 		})
 	}
 }
