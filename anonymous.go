@@ -116,7 +116,6 @@ func (p DeanonymizeParams) LogValue() slog.Value { return slog.StringValue(redac
 // [ErrCaptchaFailed] with Config.Captcha.Messages; otherwise as at [Engine.User].
 func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p DeanonymizeParams) (err error) {
 	defer e.begin(&ctx, "Deanonymize").end(&err)
-	defer e.refusal(ctx, principal, "Deanonymize", &err)
 	switch {
 	case principal == nil:
 		return ErrUnauthenticated
@@ -282,7 +281,6 @@ type VerifyDeanonymizeParams struct {
 // [ErrTooManyRequests]; otherwise as at [Engine.User].
 func (e *Engine) VerifyDeanonymize(ctx context.Context, principal *Principal, p VerifyDeanonymizeParams) (_ *SignInResult, err error) {
 	defer e.begin(&ctx, "VerifyDeanonymize").end(&err)
-	defer e.refusal(ctx, principal, "VerifyDeanonymize", &err)
 	switch {
 	case principal == nil, principal.UserID == uuid.Nil:
 		return nil, ErrUnauthenticated

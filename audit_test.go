@@ -107,18 +107,23 @@ func TestEventsAreSelected(t *testing.T) {
 		}
 		e.Clock.Advance(time.Hour)
 	}
+	latest, err := e.AuditTrail(t.Context(), auth.AuditQuery{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, w := range map[string]struct {
 		query auth.AuditQuery
 		want  []int64
 	}{
-		"all but what is left out": {auth.AuditQuery{}, []int64{6, 5, 4, 3, 2, 1}},
-		"of a user":                {auth.AuditQuery{UserID: users[1]}, []int64{3}},
-		"of a type":                {auth.AuditQuery{Type: auth.EventSignInFailed}, []int64{6, 4, 2}},
-		"of a user and type":       {auth.AuditQuery{UserID: users[1], Type: auth.EventSignInFailed}, nil},
-		"from a time":              {auth.AuditQuery{From: begin.Add(time.Hour)}, []int64{6, 5, 4, 3}},
-		"until a time":             {auth.AuditQuery{Until: begin.Add(time.Hour)}, []int64{2, 1}},
-		"between times":            {auth.AuditQuery{From: begin.Add(time.Minute), Until: begin.Add(2 * time.Hour)}, []int64{4, 3}},
-		"in another zone":          {auth.AuditQuery{From: begin.Add(time.Hour).In(time.FixedZone("", 7200))}, []int64{6, 5, 4, 3}},
+		"all but what is left out":             {auth.AuditQuery{}, []int64{6, 5, 4, 3, 2, 1}},
+		"of a user":                            {auth.AuditQuery{UserID: users[1]}, []int64{3}},
+		"of a type":                            {auth.AuditQuery{Type: auth.EventSignInFailed}, []int64{6, 4, 2}},
+		"of a user and type":                   {auth.AuditQuery{UserID: users[1], Type: auth.EventSignInFailed}, nil},
+		"from a time":                          {auth.AuditQuery{From: begin.Add(time.Hour)}, []int64{6, 5, 4, 3}},
+		"until a time, from a cursor after it": {auth.AuditQuery{Until: begin.Add(time.Hour), Cursor: latest.Next}, []int64{2, 1}},
+		"until a time":                         {auth.AuditQuery{Until: begin.Add(time.Hour)}, []int64{2, 1}},
+		"between times":                        {auth.AuditQuery{From: begin.Add(time.Minute), Until: begin.Add(2 * time.Hour)}, []int64{4, 3}},
+		"in another zone":                      {auth.AuditQuery{From: begin.Add(time.Hour).In(time.FixedZone("", 7200))}, []int64{6, 5, 4, 3}},
 		// ST-20: what is asked for is a value and never a part of a statement.
 		"of a type with a quote":    {auth.AuditQuery{Type: "' OR 1=1 --"}, nil},
 		"of a type with a wildcard": {auth.AuditQuery{Type: "%"}, nil},
@@ -174,6 +179,7 @@ func TestListActivityIsOnesOwn(t *testing.T) {
 	e := authtest.New(t, audited)
 	ada := e.Principal(t, e.SignUp(t, "ada@example.com"))
 	e.SignUp(t, "bob@example.com")
+	e.SignIn(t, "ada@example.com") // elsewhere
 	_, err := e.SignInPassword(auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr("203.0.113.9")}),
 		auth.SignInPasswordParams{Email: "ada@example.com", Password: "a-guess-of-bobs"})
 	wantErr(t, err, auth.ErrInvalidEmailPassword)
@@ -208,10 +214,10 @@ func TestListActivityIsOnesOwn(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]auth.EventType{auth.EventSignInFailed, auth.EventEmailVerified, auth.EventSignedIn, auth.EventUserCreated}, types); diff != "" {
+	if diff := cmp.Diff([]auth.EventType{auth.EventSignInFailed, auth.EventSignedIn, auth.EventEmailVerified, auth.EventSignedIn, auth.EventUserCreated}, types); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	// Not for a session of a token, nor for one that has ended.
+	// Not for a session that has ended.
 	if err := e.SignOut(t.Context(), ada, auth.SignOutParams{All: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -285,6 +291,9 @@ func TestALostEventFailsNothingAndIsToldOf(t *testing.T) {
 			}
 			if logged := strings.Count(e.Logs.String(), `msg="event is not in the audit trail"`); logged != w.lost {
 				t.Errorf("%d are logged:\n%s", logged, e.Logs)
+			}
+			if said := strings.Count(e.Logs.String(), "event=sign-in-failed"); said != w.lost || w.lost > 0 && !strings.Contains(e.Logs.String(), "method=pat code=invalid-pat") {
+				t.Errorf("the log does not say what is lost:\n%s", e.Logs)
 			}
 		})
 	}

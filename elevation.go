@@ -344,6 +344,7 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 		return nil, err
 	}
 	if err := mayElevate(principal); err != nil {
+		e.refusal(ctx, principal, "VerifyElevation", &err) // not deferred: a wrong code is told of as a step-up that failed
 		return nil, err
 	}
 	if p.Method != "" && p.Method != ElevateByWebAuthn {

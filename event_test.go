@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -457,6 +458,27 @@ var eventFlows = []eventFlow{
 			ev(auth.EventDeanonymized, in(guest), by("email-password")),
 		}
 	}},
+	{name: "a guest becomes a user by their number", run: func(s *scene) []auth.Event {
+		guest := must[*auth.SignInResult](s)(s.SignInAnonymous(s.t.Context(), auth.SignInAnonymousParams{})).Session
+		p := s.Principal(s.t, guest)
+		s.begin()
+		s.done(s.Deanonymize(s.t.Context(), p, auth.DeanonymizeParams{Method: auth.DeanonymizeBySMS, PhoneNumber: adaPhone}))
+		params := auth.VerifyDeanonymizeParams{PhoneNumber: adaPhone, OTP: s.text(adaPhone)}
+		s.say(params, &params)
+		r := must[*auth.SignInResult](s)(s.VerifyDeanonymize(s.t.Context(), p, params))
+		how := by("passwordless-sms")
+		return []auth.Event{
+			ev(auth.EventPhoneChangeAsked, acting(p), how), ev(auth.EventSignedIn, in(r.Session), by(viaSMS)), ev(auth.EventDeanonymized, acting(p), how),
+		}
+	}},
+	{
+		name:  "an operator has the wrong secret",
+		amend: func(c *auth.Config) { c.AdminSecret = auth.Secret("canary-secret-of-the-operator-0123456789") },
+		run: func(s *scene) []auth.Event {
+			s.refused(s.AuthenticateAdmin(s.t.Context(), sceneWrong), auth.ErrUnauthenticated)
+			return []auth.Event{ev(auth.EventSignInFailed, by("admin-secret"), because(auth.CodeUnauthenticated))}
+		},
+	},
 	{name: "a user takes what is theirs, and goes", run: func(s *scene) []auth.Event {
 		_, p := s.user(adaAddress)
 		s.begin()
@@ -838,6 +860,77 @@ func TestEveryEventIsEmitted(t *testing.T) {
 	for i, name := range declared {
 		if slices.Contains(declared[:i], name) || !emitted[name] {
 			t.Errorf("%s is there twice, or no flow emits it", name)
+		}
+	}
+}
+
+// LG-13: each method that refuses who is signed in, for want of a step-up or because they are a guest, tells of it: whom, in which
+// session, what and why; once.
+func TestEveryMethodTellsWhomItRefuses(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	lenient := authtest.New(t, everything)
+	e := replica(t, lenient, everything, withSomewhere(&somewhere{}, &somewhere{}), func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRequired })
+	ada := e.Principal(t, lenient.SignUp(t, adaAddress))
+	pat, err := lenient.CreatePAT(ctx, ada, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := e.SignInPAT(ctx, auth.SignInPATParams{PersonalAccessToken: pat.Token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := e.Principal(t, in.Session)
+
+	// What a method looks at before it looks at who asks.
+	params := map[string]any{
+		"ChangeEmail":           auth.ChangeEmailParams{NewEmail: otherAddress},
+		"ChangePassword":        auth.ChangePasswordParams{NewPassword: sceneNewPassword},
+		"ChangePhone":           auth.ChangePhoneParams{NewPhoneNumber: adaPhone},
+		"LinkIDToken":           auth.LinkIDTokenParams{Provider: "here"},
+		"LinkProvider":          auth.LinkProviderParams{Provider: "here"},
+		"ProviderTokens":        "here",
+		"RefreshProviderTokens": auth.RefreshProviderTokensParams{Provider: "here", RefreshToken: "x"},
+		"SignOut":               auth.SignOutParams{All: true},
+	}
+	for m := range reflect.TypeFor[*auth.Engine]().Methods() {
+		if m.Type.NumIn() < 3 || m.Type.In(2) != reflect.TypeFor[*auth.Principal]() {
+			continue
+		}
+		switch m.Name {
+		case "User", "Deanonymize", "VerifyDeanonymize":
+			continue // they ask for no step-up, and are for guests, too
+		}
+		refused := 0
+		for name, p := range map[string]*auth.Principal{"a token": token, "a guest": e.Principal(t, guest(t, e)), "a user": ada} {
+			if name == "a user" && m.Name == "SignOut" {
+				continue // they may, and the token's session would end
+			}
+			args := []reflect.Value{reflect.ValueOf(e.Engine), reflect.ValueOf(ctx), reflect.ValueOf(p)}
+			for i := len(args); i < m.Type.NumIn(); i++ {
+				arg := reflect.Zero(m.Type.In(i))
+				if given, ok := params[m.Name]; ok {
+					arg = reflect.ValueOf(given)
+				}
+				args = append(args, arg)
+			}
+			before := len(e.Events.Of(auth.EventRefused))
+			out := m.Func.Call(args)
+			err, _ := out[len(out)-1].Interface().(error)
+			var want []auth.Event
+			for code, known := range map[auth.Code]error{auth.CodeElevationRequired: auth.ErrElevationRequired, auth.CodeForbiddenAnonymous: auth.ErrForbiddenAnonymous} {
+				if errors.Is(err, known) {
+					want = append(want, ev(auth.EventRefused, acting(p), because(code), detail(m.Name)))
+				}
+			}
+			refused += len(want)
+			got := e.Events.Of(auth.EventRefused)[before:]
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(auth.Event{}, "ID", "At", "Client"), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s by %s, %v: %s", m.Name, name, err, diff)
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%s refuses nobody", m.Name)
 		}
 	}
 }

@@ -252,6 +252,61 @@ func TestARunningLoopTakesTheLetter(t *testing.T) {
 	})
 }
 
+// joining is a store for which calls with a value in their context belong to a transaction of the service's.
+type joining struct{ store.Store }
+
+type transaction struct{}
+
+func (joining) Joined(ctx context.Context) bool { return ctx.Value(transaction{}) != nil }
+
+// ST-18: a mail server that takes for ever keeps nothing else: keys rotate, events that wait for the end of a transaction are
+// written, what is too old is removed, and endpoints are told.
+func TestAMailServerThatHangsKeepsNothingElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := &receivers{}
+		e := authtest.NewWithStore(t, joining{memstore.New()}, realTime, audited, rotating, hooked(r, hookTo("x", auth.EventSignInFailed)), func(c *auth.Config) {
+			c.Audit.Retention = 24 * time.Hour
+			c.Anonymous.MaxIdle = 24 * time.Hour
+			c.Mail = sendFunc(func(context.Context, mail.Message) error { <-release; return nil })
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		synctest.Wait()
+		if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		guestOf(t, e)
+		synctest.Wait()
+		keys, events := len(e.Events.Of(auth.EventSigningKeyAdded)), len(list(t, e, auth.AuditQuery{Limit: 100}))
+		if err := guess(context.WithValue(t.Context(), transaction{}, true), e); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if n := len(list(t, e, auth.AuditQuery{Limit: 100})); n != events+1 {
+			t.Errorf("%d events have been written, want 1", n-events)
+		}
+		if n := len(r.to("x")); n != 1 {
+			t.Errorf("the endpoint has got %d calls", n)
+		}
+		time.Sleep(3 * 24 * time.Hour)
+		if n := len(e.Events.Of(auth.EventSigningKeyAdded)); n <= keys {
+			t.Error("no key has been added")
+		}
+		if n := len(list(t, e, auth.AuditQuery{Type: auth.EventAuditPurged, Limit: 100})); n == 0 {
+			t.Error("no event has been removed")
+		}
+		if n := userCount(t, e.Store); n != 1 {
+			t.Errorf("%d users are left", n)
+		}
+		close(release)
+		stop()
+		wantErr(t, <-done, context.Canceled)
+	})
+}
+
 // AN-01: the loop removes what has expired, and anonymous users who stay away, if it is told to.
 func TestTheLoopCleansUp(t *testing.T) {
 	t.Parallel()

@@ -605,7 +605,7 @@ func TestAMessageIsReadAsItsEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &receivers{}
-		e := authtest.New(t, realTime, hooked(r, hookTo("x", auth.EventSignInFailed)))
+		e := authtest.New(t, realTime, hooked(r, hookTo("x", auth.EventSignInFailed, auth.EventSignedOut)))
 		ctx := auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr("203.0.113.7"), UserAgent: "canary-agent"})
 		if _, err := e.SignInPassword(ctx, auth.SignInPasswordParams{Email: "ada@example.com", Password: "canary-password"}); err == nil {
 			t.Fatal("somebody has come in")
@@ -621,6 +621,23 @@ func TestAMessageIsReadAsItsEvent(t *testing.T) {
 		}}
 		if diff := cmp.Diff(want, m); diff != "" || strings.Contains(r.to("x")[0].body, "canary") {
 			t.Error(diff, r.to("x")[0].body)
+		}
+
+		p := e.Principal(t, guestOf(t, e))
+		if err := e.SignOut(t.Context(), p, auth.SignOutParams{All: true}); err != nil {
+			t.Fatal(err)
+		}
+		looping(t, e, time.Second)
+		ev = e.Events.Of(auth.EventSignedOut)[0]
+		m = webhook.Message{}
+		if err := json.Unmarshal([]byte(r.to("x")[1].body), &m); err != nil {
+			t.Fatal(err)
+		}
+		want = webhook.Message{Type: "signed-out", Timestamp: ev.At, Data: webhook.Event{
+			ID: ev.ID.String(), UserID: p.UserID.String(), SessionID: p.SessionID.String(), Detail: "all",
+		}}
+		if diff := cmp.Diff(want, m); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -92,7 +93,15 @@ func TestVerifyRefusesWhatItsSenderDidNotSend(t *testing.T) {
 		"a signature without its version":   {change: func(h http.Header) { h.Set(webhook.HeaderSignature, h.Get(webhook.HeaderSignature)[3:]) }, want: webhook.ErrSignature},
 		"a signature of another version":    {change: func(h http.Header) { h.Set(webhook.HeaderSignature, "v2"+h.Get(webhook.HeaderSignature)[2:]) }, want: webhook.ErrSignature},
 		"an empty signature":                {change: set(webhook.HeaderSignature, "v1,"), want: webhook.ErrSignature},
-		"half of a signature":               {change: func(h http.Header) { h.Set(webhook.HeaderSignature, h.Get(webhook.HeaderSignature)[:20]) }, want: webhook.ErrSignature},
+		"an empty id":                       {change: set(webhook.HeaderID, ""), want: webhook.ErrMalformed},
+		"an empty list of signatures":       {change: set(webhook.HeaderSignature, ""), want: webhook.ErrMalformed},
+		"a signature in another spelling": {change: func(h http.Header) {
+			text := []byte(h.Get(webhook.HeaderSignature))
+			text[len(text)-2]++ // the bits that say nothing
+			h.Set(webhook.HeaderSignature, string(text))
+		}, want: webhook.ErrSignature},
+		"a signature and more": {change: func(h http.Header) { h.Set(webhook.HeaderSignature, h.Get(webhook.HeaderSignature)+"!") }, want: webhook.ErrSignature},
+		"half of a signature":  {change: func(h http.Header) { h.Set(webhook.HeaderSignature, h.Get(webhook.HeaderSignature)[:20]) }, want: webhook.ErrSignature},
 		"one good signature after very many": {change: func(h http.Header) {
 			h.Set(webhook.HeaderSignature, strings.Repeat("v1,AAAA ", 16)+h.Get(webhook.HeaderSignature))
 		}, want: webhook.ErrSignature},
@@ -121,6 +130,10 @@ func TestVerifyRefusesWhatItsSenderDidNotSend(t *testing.T) {
 			}
 		})
 	}
+	// What has not been parsed is a key that everybody has.
+	if _, err := webhook.Verify(webhook.Sign("id", now, []byte(body), webhook.Secret{}), []byte(body), now, webhook.Secret{}); !errors.Is(err, webhook.ErrSignature) {
+		t.Errorf("signed with no secret: %v", err)
+	}
 	// While secrets rotate, whoever knows one of the two is content.
 	h := webhook.Sign("id", now, []byte(body), mine, previous)
 	for _, s := range []webhook.Secret{mine, previous} {
@@ -146,6 +159,28 @@ func TestRead(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
+	// LG-20: what is not signed, or not now, is not read.
+	for want, change := range map[error]func(http.Header){
+		webhook.ErrSignature: func(h http.Header) { h.Set(webhook.HeaderID, "other") },
+		webhook.ErrTime: func(h http.Header) {
+			for name, values := range webhook.Sign("id", now.Add(-time.Hour), []byte(body), s) {
+				h[name] = values
+			}
+		},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header = webhook.Sign("id", now, []byte(body), s)
+		change(r.Header)
+		if m, err := webhook.Read(r, now, s); m != nil || !errors.Is(err, want) {
+			t.Errorf("%v, %v; want %v", m, err, want)
+		}
+	}
+	// Of an endless body no more is read than one can have.
+	endless := &counting{}
+	r := httptest.NewRequest(http.MethodPost, "/", endless)
+	if m, err := webhook.Read(r, now, s); m != nil || !errors.Is(err, webhook.ErrMalformed) || endless.read > webhook.MaxBody+1 {
+		t.Errorf("%v, %v after %d bytes", m, err, endless.read)
+	}
 	for name, body := range map[string]string{
 		"no JSON": "x", "nothing": "", "a list": "[]", "no type": "{}",
 		"an endless one": `{"type":"x","data":{"detail":"` + strings.Repeat("x", webhook.MaxBody) + `"}}`,
@@ -154,6 +189,17 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, m, err)
 		}
 	}
+}
+
+// counting is a body that goes on for a megabyte.
+type counting struct{ read int }
+
+func (c *counting) Read(p []byte) (int, error) {
+	if c.read >= 1<<20 {
+		return 0, io.EOF
+	}
+	c.read += len(p)
+	return len(p), nil
 }
 
 func TestParseSecret(t *testing.T) {
@@ -166,7 +212,8 @@ func TestParseSecret(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"nothing": "", "no prefix": encoded(32), "no key": "whsec_", "a short one": "whsec_" + encoded(23), "a long one": "whsec_" + encoded(65),
-		"no base64": "whsec_" + strings.Repeat("-", 44), "a line end": "whsec_" + encoded(32) + "\n", "a private key": "whsk_" + encoded(32),
+		"no base64": "whsec_" + strings.Repeat("-", 44), "base64 with stray bits": "whsec_" + encoded(31)[:42] + "N=",
+		"a line end": "whsec_" + encoded(32) + "\n", "a private key": "whsk_" + encoded(32),
 	} {
 		if s, err := webhook.ParseSecret(text); err == nil || text != "" && strings.Contains(err.Error(), encoded(20)[:8]) {
 			t.Errorf("%s: %v, %v", name, s, err)

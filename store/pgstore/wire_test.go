@@ -129,6 +129,14 @@ func (c *contextStore) ChangeUser(_ context.Context, u store.UserChange) (store.
 	return c.Store.ChangeUser(c.ctx, u)
 }
 
+func (c *contextStore) Trail(_ context.Context, from int64, limit int) ([]byte, []store.Event, error) {
+	return c.Store.Trail(c.ctx, from, limit)
+}
+
+func (c *contextStore) AppendEvents(_ context.Context, a store.Append) ([]byte, bool, error) {
+	return c.Store.AppendEvents(c.ctx, a)
+}
+
 func (c *contextStore) PutTicket(_ context.Context, t store.Ticket) error {
 	return c.Store.PutTicket(c.ctx, t)
 }
