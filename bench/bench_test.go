@@ -23,6 +23,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store/memstore"
 )
 
@@ -96,6 +97,14 @@ func algorithms(tb testing.TB) []algorithm {
 	}
 }
 
+// plenty counts as always and refuses nothing: counting is a part of the cost.
+var plenty = auth.LimitsConfig{
+	RequestsPerClient: often, GuessesPerClient: often, SignUpsPerClient: often, ChallengesPerClient: often,
+	PasswordsPerAccount: often, PasswordsPerAccountLong: often,
+}
+
+var often = limit.Rate{Burst: 1_000_000_000, Per: time.Hour}
+
 func newRealm(tb testing.TB, key auth.Key) *realm {
 	tb.Helper()
 	secret := make([]byte, 32)
@@ -107,6 +116,7 @@ func newRealm(tb testing.TB, key auth.Key) *realm {
 		Password:     &auth.PasswordConfig{},
 		WebAuthn:     &auth.WebAuthnConfig{},
 		Email:        auth.EmailConfig{AllowUnverified: true},
+		Limits:       plenty,
 		AccessTokens: auth.AccessTokensConfig{Issuer: issuer, Keys: auth.Keys{Active: key}},
 	})
 	if err != nil {

@@ -59,6 +59,7 @@ func newDurable(b *testing.B) *durable {
 		Password:     &auth.PasswordConfig{},
 		Anonymous:    &auth.AnonymousConfig{},
 		Email:        auth.EmailConfig{AllowUnverified: true},
+		Limits:       plenty,
 		AccessTokens: auth.AccessTokensConfig{Issuer: issuer, Keys: auth.Keys{Active: algorithms(b)[1].key}},
 	})
 	if err != nil {
