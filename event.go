@@ -34,7 +34,7 @@ const (
 	// Coming in and going.
 	EventSignInAsked        EventType = "sign-in-asked"        // for a link or a code, by Method; without a UserID nobody gets any. New users are created instead
 	EventSignedIn           EventType = "signed-in"            // Detail is the id of the personal access token that did
-	EventSignInFailed       EventType = "sign-in-failed"       // Code says why; UserID is set where the account is known
+	EventSignInFailed       EventType = "sign-in-failed"       // Code says why; UserID is set where the account is known, which it is not of a wrong code of a letter or text message
 	EventSecondFactorAsked  EventType = "second-factor-asked"  // after the first one; Method says which that was
 	EventTicketRefused      EventType = "ticket-refused"       // a link, code or challenge that is wrong, used or over; Detail is its kind
 	EventRefreshTokenReused EventType = "refresh-token-reused" // theft, or a client that lost its place; the session has ended
