@@ -99,7 +99,7 @@ func headerText(h http.Header) string {
 	return b.String()
 }
 
-// RL-16: whatever a request is, it counts as one and as nothing else; and every answer says what is left.
+// RL-16: whatever a request is, it counts as one and as nothing else; and every answer says what is left, unless it is for all.
 func TestEveryRequestCountsOnce(t *testing.T) {
 	t.Parallel()
 	const burst = 1000
@@ -147,7 +147,9 @@ func TestEveryRequestCountsOnce(t *testing.T) {
 		if x.status != 0 && w.Code != x.status {
 			t.Errorf("%s: status %d, want %d; %s", name, w.Code, x.status, w.Body)
 		}
-		if r := rateLimitOf(t, w.Header()); r.name != "requests-client" || r.quota != burst || r.window != 60 || r.remaining != left || r.resets < 1 {
+		if strings.HasPrefix(w.Header().Get("Cache-Control"), "public") {
+			// A cache shows it to everybody.
+		} else if r := rateLimitOf(t, w.Header()); r.name != "requests-client" || r.quota != burst || r.window != 60 || r.remaining != left || r.resets < 1 {
 			t.Errorf("%s: %+v, want %d left", name, r, left)
 		}
 		if n := asked.Swap(0); n != 0 {
@@ -524,5 +526,26 @@ func TestRandomRefreshTokensOfOneClient(t *testing.T) {
 	}
 	if looked != 100 {
 		t.Errorf("%d were looked at, want 100", looked)
+	}
+}
+
+// LG-04: what a cache may show to everybody says nothing of one client.
+func TestWhatCachesKeepIsNobodysLimit(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{}, perMinute(10))
+	for _, target := range []string{"/.well-known/jwks.json", "/openapi.yaml"} {
+		w := do(t, h, "GET", target, "")
+		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Cache-Control"), "public") {
+			t.Fatalf("%s: %d %v", target, w.Code, w.Header())
+		}
+		wantHeaders(t, w.Header(), "RateLimit", "", "RateLimit-Policy", "")
+		again := do(t, h, "GET", target, "", "If-None-Match", w.Header().Get("ETag"))
+		if again.Code != 304 {
+			t.Errorf("%s: %d", target, again.Code)
+		}
+		wantHeaders(t, again.Header(), "RateLimit", "", "RateLimit-Policy", "")
+	}
+	if w := do(t, h, "GET", "/version", ""); w.Header().Get("RateLimit") == "" {
+		t.Error("what is one client's does not say how much is left")
 	}
 }

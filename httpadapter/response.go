@@ -51,6 +51,8 @@ func cacheable(w http.ResponseWriter, r *http.Request, contentType string, maxAg
 	sum := sha256.Sum256(body)
 	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 	header := w.Header()
+	header.Del("RateLimit") // which is one client's, and a cache shows the answer to all
+	header.Del("RateLimit-Policy")
 	header.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(maxAge/time.Second)))
 	header.Set("ETag", tag)
 	for list := range strings.SplitSeq(strings.Join(r.Header["If-None-Match"], ","), ",") {
