@@ -248,3 +248,36 @@ func (hanging) Send(ctx context.Context, _ mail.Message) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
+
+// joins is a store whose calls may be part of a transaction of the service's.
+type joins struct{ store.Store }
+
+func (joins) Joined(ctx context.Context) bool { return ctx.Value(inSnapshot{}) != nil }
+
+// An event of a transaction of the service's waits for the loop, and that does not wait for its next look.
+func TestTheLoopWritesTheEventsOfATransactionAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := authtest.NewWithStore(t, joins{memstore.New()}, realTime, audited)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		synctest.Wait()
+		tx := context.WithValue(t.Context(), inSnapshot{}, true)
+		if err := guess(tx, e); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := len(list(t, e, auth.AuditQuery{Limit: 10})); n != 1 {
+			t.Errorf("%d events are in the trail, want 1", n)
+		}
+		stop()
+		<-done
+		if err := guess(tx, e); err != nil { // nobody writes it
+			t.Fatal(err)
+		}
+		if n := len(list(t, e, auth.AuditQuery{Limit: 10})); n != 1 {
+			t.Errorf("without a loop %d events are in the trail, want 1", n)
+		}
+	})
+}
