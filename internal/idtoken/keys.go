@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/ostiary/auth/internal/jwks"
 	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/internal/strictjson"
 	"github.com/ostiary/auth/provider"
@@ -22,8 +23,6 @@ import (
 
 // Bounds of a key set.
 const (
-	// maxKeys is how many keys a set has at most. The largest of the well-known providers have a dozen.
-	maxKeys = 100
 	// Below the first an RSA key is weak (RFC 7518 §3.3), above the second checking a signature takes so long that nobody can
 	// mean it.
 	minRSABits, maxRSABits = 2048, 16384
@@ -125,30 +124,16 @@ func fits(key jose.JSONWebKey, alg string) bool {
 
 // parseKeys reads a JWK Set. A set without a usable key is an error: it would replace one that has.
 func parseKeys(set []byte) ([]jose.JSONWebKey, error) {
-	var list []byte
-	err := strictjson.Members(set, func(name, value []byte) error {
-		if string(name) == "keys" {
-			list = value
-		}
-		return nil
-	})
-	if err != nil || list == nil {
-		return nil, errors.New("the answer is not a JWK Set")
-	}
 	var keys []jose.JSONWebKey
-	count := 0
-	err = strictjson.Elements(list, func(value []byte) error {
-		if count++; count > maxKeys {
-			return errTooMany
-		}
+	err := jwks.Each(set, func(value []byte) error {
 		if key, ok := parseKey(value); ok {
 			keys = append(keys, key)
 		}
 		return nil
 	})
 	switch {
-	case errors.Is(err, errTooMany):
-		return nil, err
+	case errors.Is(err, jwks.ErrTooMany):
+		return nil, fmt.Errorf("the JWK Set has %w", err)
 	case err != nil:
 		return nil, errors.New("the answer is not a JWK Set")
 	case len(keys) == 0:
@@ -156,8 +141,6 @@ func parseKeys(set []byte) ([]jose.JSONWebKey, error) {
 	}
 	return keys, nil
 }
-
-var errTooMany = fmt.Errorf("the JWK Set has more than %d keys", maxKeys)
 
 // parseKey reads a public key for checking signatures. Others are to be ignored (RFC 7517 §5).
 func parseKey(text []byte) (jose.JSONWebKey, bool) {

@@ -15,7 +15,7 @@ import (
 	"github.com/ostiary/auth/internal/strictjson"
 )
 
-// maxKeys is how many keys a set that is read has at most.
+// maxKeys is how many keys a set that is read has at most. The largest of the well-known providers have a dozen.
 const maxKeys = 100
 
 // PublicKey is a key of a set that [Parse] has read.
@@ -30,23 +30,9 @@ type PublicKey struct {
 // anybody may have signed. Two keys with one kid, between which a reader could not choose, are an error, and so is a document
 // of another form; a set without any key is none.
 func Parse(set []byte) ([]PublicKey, error) {
-	var list []byte
-	err := strictjson.Members(set, func(name, value []byte) error {
-		if string(name) == "keys" {
-			list = value
-		}
-		return nil
-	})
-	if err != nil || list == nil {
-		return nil, errors.New("jwks: not a JWK Set")
-	}
 	var keys []PublicKey
 	seen := map[string]bool{}
-	count := 0
-	err = strictjson.Elements(list, func(value []byte) error {
-		if count++; count > maxKeys {
-			return fmt.Errorf("more than %d keys", maxKeys)
-		}
+	err := Each(set, func(value []byte) error {
 		key, ok := parseKey(value)
 		if !ok {
 			return nil
@@ -62,6 +48,41 @@ func Parse(set []byte) ([]PublicKey, error) {
 		return nil, fmt.Errorf("jwks: %w", err)
 	}
 	return keys, nil
+}
+
+// Errors of [Each].
+var (
+	ErrNotSet  = errors.New("not a JWK Set")
+	ErrTooMany = fmt.Errorf("more than %d keys", maxKeys)
+)
+
+// Each calls f with the JSON text of each key of a JWK Set, in their order, until it returns an error, which is then that of Each.
+// It returns [ErrNotSet] for a document of another form, and [ErrTooMany] for one that nobody would write.
+func Each(set []byte, f func(key []byte) error) error {
+	var list []byte
+	err := strictjson.Members(set, func(name, value []byte) error {
+		if string(name) == "keys" {
+			list = value
+		}
+		return nil
+	})
+	if err != nil || list == nil {
+		return ErrNotSet
+	}
+	count := 0
+	var failed error
+	err = strictjson.Elements(list, func(key []byte) error {
+		if count++; count > maxKeys {
+			failed = ErrTooMany
+		} else {
+			failed = f(key)
+		}
+		return failed
+	})
+	if failed == nil && err != nil {
+		return ErrNotSet
+	}
+	return failed
 }
 
 func parseKey(text []byte) (PublicKey, bool) {
