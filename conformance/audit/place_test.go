@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"fmt"
 	"math"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,10 +13,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/conformance/internal/postgres"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/pgstore"
@@ -61,7 +57,7 @@ func (p place) look(t *testing.T) trail {
 
 // places calls test for each of the stores, empty.
 func places(t *testing.T, test func(t *testing.T, p place)) {
-	for name, open := range map[string]func(*testing.T) place{"memory": memory, "sqlite": sqlite, "postgres": postgres} {
+	for name, open := range map[string]func(*testing.T) place{"memory": memory, "sqlite": sqlite, "postgres": onPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open(t))
@@ -122,49 +118,18 @@ func sqlite(t *testing.T) place {
 	}
 }
 
-func postgres(t *testing.T) place {
-	dsn := os.Getenv("AUTH_TEST_POSTGRES")
-	if dsn == "" {
-		dsn = "postgres://postgres@127.0.0.1:5432/test"
-	}
-	config, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.MaxConns = 4
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := pool.Ping(ctx); err != nil {
-		need.Missing(t, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err))
-	}
-	schema := fmt.Sprintf("auth_audit_%016x", rand.Uint64())
-	t.Cleanup(func() {
-		if _, err := pool.Exec(context.Background(), "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := pgstore.Migrate(t.Context(), pool, pgstore.Schema(schema)); err != nil {
-		t.Fatal(err)
-	}
-	s, err := pgstore.New(pool, pgstore.Schema(schema))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("pgx", dsn)
+func onPostgres(t *testing.T) place {
+	d := postgres.Open(t)
+	db, err := sql.Open("pgx", d.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return place{
-		Store:     s,
-		overwrite: func(t *testing.T, v trail) { overwrite(t, db, schema+".", v, func(at time.Time) any { return at }) },
+		Store:     d.Store,
+		overwrite: func(t *testing.T, v trail) { overwrite(t, db, d.Schema+".", v, func(at time.Time) any { return at }) },
 		within: func(t *testing.T, do func(context.Context)) {
-			tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{})
+			tx, err := d.Pool.BeginTx(t.Context(), pgx.TxOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

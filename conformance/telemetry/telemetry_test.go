@@ -3,9 +3,6 @@ package telemetry_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -13,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -21,7 +17,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/conformance/internal/postgres"
 	"github.com/ostiary/auth/otelauth"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
@@ -63,38 +59,12 @@ func sqlite(t *testing.T) database {
 	}
 }
 
-func postgres(t *testing.T) database {
-	dsn := os.Getenv("AUTH_TEST_POSTGRES")
-	if dsn == "" {
-		dsn = "postgres://postgres@127.0.0.1:5432/test"
-	}
-	pool, err := pgxpool.New(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := pool.Ping(ctx); err != nil {
-		need.Missing(t, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err))
-	}
-	schema := fmt.Sprintf("auth_telemetry_%016x", rand.Uint64())
-	t.Cleanup(func() {
-		if _, err := pool.Exec(context.Background(), "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
-			t.Errorf("drop the schema: %v", err)
-		}
-	})
-	if err := pgstore.Migrate(t.Context(), pool, pgstore.Schema(schema)); err != nil {
-		t.Fatal(err)
-	}
-	s, err := pgstore.New(pool, pgstore.Schema(schema))
-	if err != nil {
-		t.Fatal(err)
-	}
+func onPostgres(t *testing.T) database {
+	d := postgres.Open(t)
 	return database{
-		store: s,
+		store: d.Store,
 		within: func(ctx context.Context, do func(context.Context) error) error {
-			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return do(pgstore.WithTx(ctx, tx)) })
+			return pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error { return do(pgstore.WithTx(ctx, tx)) })
 		},
 		joins: func(ctx context.Context) bool { _, ok := pgstore.TxFrom(ctx); return ok },
 	}
@@ -147,7 +117,7 @@ var errRefused = errors.New("the service changed its mind")
 // A watched engine joins the service's transaction, and the service's hook joins that of the store.
 func TestTransactionsAreJoined(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(*testing.T) database{"SQLite": sqlite, "PostgreSQL": postgres} {
+	for name, open := range map[string]func(*testing.T) database{"SQLite": sqlite, "PostgreSQL": onPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := open(t)
@@ -202,7 +172,7 @@ func TestTransactionsAreJoined(t *testing.T) {
 // Of many who present one refresh token at once all succeed with one result, watched or not, and each is seen.
 func TestManyAtOnceAreSeenAndNotChanged(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(*testing.T) database{"memory": memory, "SQLite": sqlite, "PostgreSQL": postgres} {
+	for name, open := range map[string]func(*testing.T) database{"memory": memory, "SQLite": sqlite, "PostgreSQL": onPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const crowd = 50
@@ -247,7 +217,7 @@ func TestManyAtOnceAreSeenAndNotChanged(t *testing.T) {
 // ST-17: a context that ends while a database is being asked ends the call, through the watch as without it.
 func TestContextsEndCalls(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(*testing.T) database{"memory": memory, "SQLite": sqlite, "PostgreSQL": postgres} {
+	for name, open := range map[string]func(*testing.T) database{"memory": memory, "SQLite": sqlite, "PostgreSQL": onPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := watch(t, open(t).store)

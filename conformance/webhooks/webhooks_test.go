@@ -4,12 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,11 +14,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/ostiary/auth"
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/conformance/internal/postgres"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/pgstore"
@@ -71,33 +67,9 @@ func openSQLite(t *testing.T) place {
 }
 
 func openPostgres(t *testing.T) place {
-	dsn := os.Getenv("AUTH_TEST_POSTGRES")
-	if dsn == "" {
-		dsn = "postgres://postgres@127.0.0.1:5432/test"
-	}
-	pool, err := pgxpool.New(t.Context(), dsn)
-	if err != nil {
-		t.Fatal("AUTH_TEST_POSTGRES cannot be used") // a password may stand in it
-	}
-	t.Cleanup(pool.Close)
-	if err := pool.Ping(t.Context()); err != nil {
-		need.Missing(t, err)
-	}
-	schema := fmt.Sprintf("auth_webhooks_%016x", rand.Uint64())
-	t.Cleanup(func() {
-		if _, err := pool.Exec(context.Background(), "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := pgstore.Migrate(t.Context(), pool, pgstore.Schema(schema)); err != nil {
-		t.Fatal(err)
-	}
-	s, err := pgstore.New(pool, pgstore.Schema(schema))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return place{s, func(ctx context.Context, commit bool, do func(context.Context)) error {
-		tx, err := pool.BeginTx(ctx, pgx.TxOptions{})
+	d := postgres.Open(t)
+	return place{d.Store, func(ctx context.Context, commit bool, do func(context.Context)) error {
+		tx, err := d.Pool.BeginTx(ctx, pgx.TxOptions{})
 		if err != nil {
 			return err
 		}
