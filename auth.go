@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -120,14 +121,26 @@ type Principal struct {
 }
 
 // HasRole reports whether the principal may take the role.
-func (p *Principal) HasRole(role string) bool {
-	for _, r := range p.Roles {
-		if r == role {
-			return true
-		}
+func (p *Principal) HasRole(role string) bool { return slices.Contains(p.Roles, role) }
+
+// CheckRole is for the service's own actions: it returns nil if the principal may take the role, and otherwise emits
+// [EventRefused] (OWASP ASVS 5.0 16.3.2). It goes by the access token, as [Principal.HasRole] does, and costs no round trip.
+//
+// Errors: [ErrUnauthenticated] without a principal; [ErrRoleNotAllowed], which Config.ConcealErrors does not hide.
+func (e *Engine) CheckRole(ctx context.Context, principal *Principal, role string) (err error) {
+	defer e.begin(&ctx, "CheckRole").end(&err)
+	defer e.refusal(ctx, principal, "CheckRole", &err)
+	switch {
+	case principal == nil:
+		return ErrUnauthenticated
+	case !principal.HasRole(role):
+		return errNotInRole
 	}
-	return false
+	return nil
 }
+
+// errNotInRole is told to whom it concerns, and nobody else: there is nothing to conceal.
+var errNotInRole = sentinel(CodeRoleNotAllowed, ErrRoleNotAllowed.Message)
 
 // Authenticate verifies an access token and says who it speaks for. It costs no round trip to the store unless
 // Config.Sessions.CheckOnVerify is set, or the keys rotate and it is time to look for new ones (see [RotationConfig]). Any

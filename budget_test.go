@@ -105,6 +105,7 @@ func TestRoundTrips(t *testing.T) {
 			}
 			return err
 		}},
+		{"CheckRole", 0, func() error { return e.CheckRole(ctx, keyed, "me") }},
 		{"ListSecurityKeys", 1, func() error { _, err := e.ListSecurityKeys(ctx, keyed); return err }},
 		{"RenameSecurityKey", 2, func() error {
 			_, err := e.RenameSecurityKey(ctx, keyed, auth.RenameSecurityKeyParams{ID: toRemove.ID, Nickname: "x"})

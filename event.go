@@ -54,6 +54,7 @@ const (
 	EventPhoneChanged          EventType = "phone-changed"        // Detail "taken": it had not been proven, and somebody else has
 	EventPasswordResetAsked    EventType = "password-reset-asked" // without a UserID nobody gets a link
 	EventPasswordChanged       EventType = "password-changed"     // Detail "reset": by a link
+	EventPasswordRevoked       EventType = "password-revoked"     // by the service; the user may have been sent a link
 	EventIdentityLinked        EventType = "identity-linked"      // Detail is the provider, as in the next four
 	EventIdentityLinkFailed    EventType = "identity-link-failed"
 	EventIdentityUnlinked      EventType = "identity-unlinked"
@@ -74,7 +75,7 @@ const (
 	EventElevationAsked       EventType = "elevation-asked" // for a code, by Method
 	EventElevated             EventType = "elevated"        // Detail is the id of the security key that was used
 	EventElevationFailed      EventType = "elevation-failed"
-	EventRefused              EventType = "refused" // somebody signed in may not do this, or not without a step-up; Detail is the Engine's method
+	EventRefused              EventType = "refused" // somebody signed in may not do this, or not without a step-up or a role; Detail is the Engine's method
 
 	// The engine itself.
 	EventLimited           EventType = "limited"             // Detail names the budget that is exhausted; once a minute for whom it is
@@ -121,6 +122,7 @@ var eventTypes = []EventType{
 	EventPhoneChanged,
 	EventPasswordResetAsked,
 	EventPasswordChanged,
+	EventPasswordRevoked,
 	EventIdentityLinked,
 	EventIdentityLinkFailed,
 	EventIdentityUnlinked,
@@ -262,7 +264,7 @@ func (e *Engine) refusal(ctx context.Context, p *Principal, method string, err *
 		return
 	case errors.Is(*err, ErrInvalidTOTP):
 		ev.Type = EventSecondFactorFailed
-	case !errors.Is(*err, ErrElevationRequired) && !errors.Is(*err, ErrForbiddenAnonymous):
+	case !errors.Is(*err, ErrElevationRequired) && !errors.Is(*err, ErrForbiddenAnonymous) && !errors.Is(*err, ErrRoleNotAllowed):
 		return
 	}
 	ev.UserID, ev.SessionID, ev.Code = p.UserID, p.SessionID, codeOf(*err)

@@ -331,6 +331,20 @@ var eventFlows = []eventFlow{
 			ev(auth.EventTicketRefused, because(auth.CodeInvalidTicket), detail("passwordReset")),
 		}
 	}},
+	{name: "a password that somebody else may know", run: func(s *scene) []auth.Event {
+		_, p := s.user(adaAddress)
+		s.begin()
+		s.done(s.RevokePassword(s.t.Context(), p.UserID))
+		s.secret(adaAddress)
+		return []auth.Event{ev(auth.EventPasswordRevoked, of(p.UserID))}
+	}},
+	{name: "a role that is not one's own", run: func(s *scene) []auth.Event {
+		_, p := s.user(adaAddress)
+		s.begin()
+		s.done(s.CheckRole(s.t.Context(), p, "me"))
+		s.refused(s.CheckRole(s.t.Context(), p, "editor"), auth.ErrRoleNotAllowed)
+		return []auth.Event{ev(auth.EventRefused, acting(p), because(auth.CodeRoleNotAllowed), detail("CheckRole"))}
+	}},
 	{name: "a password is reset by who has not proven their address", run: func(s *scene) []auth.Event {
 		must[*auth.SignInResult](s)(s.SignUpPassword(s.t.Context(), auth.SignUpPasswordParams{Email: adaAddress, Password: authtest.Password}))
 		s.done(s.SendPasswordReset(s.t.Context(), auth.SendPasswordResetParams{Email: adaAddress}))
@@ -864,8 +878,8 @@ func TestEveryEventIsEmitted(t *testing.T) {
 	}
 }
 
-// LG-13: each method that refuses who is signed in, for want of a step-up or because they are a guest, tells of it: whom, in which
-// session, what and why; once.
+// LG-13: each method that refuses who is signed in, for want of a step-up or a role or because they are a guest, tells of it: whom,
+// in which session, what and why; once.
 func TestEveryMethodTellsWhomItRefuses(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -918,7 +932,7 @@ func TestEveryMethodTellsWhomItRefuses(t *testing.T) {
 			out := m.Func.Call(args)
 			err, _ := out[len(out)-1].Interface().(error)
 			var want []auth.Event
-			for code, known := range map[auth.Code]error{auth.CodeElevationRequired: auth.ErrElevationRequired, auth.CodeForbiddenAnonymous: auth.ErrForbiddenAnonymous} {
+			for code, known := range map[auth.Code]error{auth.CodeElevationRequired: auth.ErrElevationRequired, auth.CodeForbiddenAnonymous: auth.ErrForbiddenAnonymous, auth.CodeRoleNotAllowed: auth.ErrRoleNotAllowed} {
 				if errors.Is(err, known) {
 					want = append(want, ev(auth.EventRefused, acting(p), because(code), detail(m.Name)))
 				}

@@ -137,6 +137,78 @@ func TestWhatEndsWithAPassword(t *testing.T) {
 	}
 }
 
+// PW-03, PW-07: a password that somebody else may know is worth nothing from the moment when the service says so, and its owner
+// comes back by a link.
+func TestRevokePassword(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters)
+	own := e.SignUp(t, "ada@example.com")
+	pat := store.PAT{ID: uuid.New(), Hash: make([]byte, 32), CreatedAt: e.Clock.Now(), ExpiresAt: e.Clock.Now().Add(time.Hour)}
+	if _, err := e.Store.ChangeUser(t.Context(), store.UserChange{UserID: own.User.ID, Now: e.Clock.Now(), PAT: &pat}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	link := e.Mailbox.Last(t, "ada@example.com").Ticket()
+	if err := e.RevokePassword(t.Context(), own.User.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signIn(t, e, "ada@example.com", authtest.Password); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+		t.Errorf("the password: %v", err)
+	}
+	if _, err := refresh(t, e, own.RefreshToken); !errors.Is(err, auth.ErrInvalidRefreshToken) {
+		t.Errorf("the session: %v", err)
+	}
+	if _, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: link}); !errors.Is(err, auth.ErrInvalidTicket) {
+		t.Errorf("the link: %v", err)
+	}
+	a, err := e.Store.User(t.Context(), store.UserQuery{ID: own.User.ID, With: store.WithPATs, Now: e.Clock.Now()})
+	if err != nil || len(a.PATs) != 0 {
+		t.Errorf("%d personal access tokens, %v", len(a.PATs), err)
+	}
+	if err := e.RevokePassword(t.Context(), own.User.ID); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("again: %v", err)
+	}
+	letter := e.Mailbox.Last(t, "ada@example.com")
+	if letter.Template != "password-reset" {
+		t.Fatalf("letter %s", letter.Template)
+	}
+	if err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: letter.Ticket(), NewPassword: newPassword}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signIn(t, e, "ada@example.com", newPassword); err != nil {
+		t.Errorf("the new password: %v", err)
+	}
+	if err := e.RevokePassword(t.Context(), uuid.New()); !errors.Is(err, auth.ErrNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+	if err := authtest.New(t, func(c *auth.Config) { c.Password = nil }).RevokePassword(t.Context(), own.User.ID); !errors.Is(err, auth.ErrDisabledEndpoint) {
+		t.Errorf("without passwords: %v", err)
+	}
+}
+
+// Whoever is disabled is kept out, and is not written to.
+func TestRevokingThePasswordOfADisabledUser(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	id, yes := e.SignUp(t, "ada@example.com").User.ID, true
+	if _, err := e.UpdateUser(t.Context(), id, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	before := len(e.Mailbox.All())
+	if err := e.RevokePassword(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	a, err := e.Store.User(t.Context(), store.UserQuery{ID: id, Now: e.Clock.Now()})
+	if err != nil || a.PasswordHash != "" {
+		t.Errorf("the password is there still, %v", err)
+	}
+	if got := len(e.Mailbox.All()); got != before {
+		t.Errorf("%d letters", got-before)
+	}
+}
+
 // PW-10, E13: a password that is refused costs no ticket.
 func TestARefusedPasswordCostsNoTicket(t *testing.T) {
 	t.Parallel()

@@ -375,7 +375,8 @@ func TestWhatASessionOfATokenMayDo(t *testing.T) {
 			}
 			p := strict.Principal(t, in)
 			may := map[string]func() error{
-				"User": func() error { _, err := strict.User(ctx, p); return err },
+				"CheckRole": func() error { return strict.CheckRole(ctx, p, "me") },
+				"User":      func() error { _, err := strict.User(ctx, p); return err },
 			}
 			mayNot := map[string]func() error{
 				"AddSecurityKey": func() error { _, err := strict.AddSecurityKey(ctx, p); return err },

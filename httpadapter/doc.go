@@ -42,5 +42,5 @@
 //
 // # Responses
 //
-// All responses say nosniff and no-referrer, and all but the key set, the related origins and openapi.yaml say no-store.
+// All responses say nosniff, no-referrer and, by their content security policy, that nobody may frame them, and all but the key set, the related origins and openapi.yaml say no-store.
 package httpadapter

@@ -128,6 +128,24 @@ func TestMountServesBelowAnyPrefix(t *testing.T) {
 	})
 }
 
+// LG-05: no answer can be shown in a frame, whichever layer makes it.
+func TestEveryAnswerForbidsFrames(t *testing.T) {
+	t.Parallel()
+	h := newFixture(t, httpadapter.Options{}, open)
+	session := h.engine.SignUp(t, "ada@example.com")
+	for request, status := range map[string]int{
+		"GET /user": 200, "GET /healthz": 200, "GET /.well-known/jwks.json": 200, "GET /openapi.yaml": 200, "GET /verify?ticket=verifyEmail:x&type=emailVerify&redirectTo=https://app.test": 302,
+		"GET /nowhere": 404, "GET /token": 405, "POST /token": 400,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		w := do(t, h, method, path, "", bearer(session)...)
+		if w.Code != status {
+			t.Errorf("%s: %d", request, w.Code)
+		}
+		wantHeaders(t, w.Header(), "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	}
+}
+
 // The documented codes have the documented statuses: the right-hand side is contract and not code.
 func TestEveryCodeHasItsStatus(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/ostiary/auth"
@@ -86,16 +87,17 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*auth.Principal
 	return h.principal(w, r)
 }
 
-// RequireRole is [Handler.RequireUser] for users who may take a role; see [auth.Principal.HasRole]. Others get the error
+// RequireRole is [Handler.RequireUser] for users who may take a role; see [auth.Engine.CheckRole]. Others get the error
 // body with 403 role-not-allowed: the documented code for a role that is not one's own, with the status that HTTP has
 // for someone who is known and not allowed (RFC 9110 §15.5.4).
 func (h *Handler) RequireRole(role string) func(next http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
-		return h.require(next, func(_ context.Context, p *auth.Principal) error {
-			if !p.HasRole(role) {
+		return h.require(next, func(ctx context.Context, p *auth.Principal) error {
+			err := h.engine.CheckRole(ctx, p, role)
+			if errors.Is(err, auth.ErrRoleNotAllowed) {
 				return errRoleNotAllowed
 			}
-			return nil
+			return err
 		})
 	}
 }

@@ -28,7 +28,7 @@ func TestRequireUserLetsInWhoeverIsSignedIn(t *testing.T) {
 	if w.Code != http.StatusOK || w.Header().Get("User") != session.User.ID.String() {
 		t.Errorf("%d for user %q", w.Code, w.Header().Get("User"))
 	}
-	wantHeaders(t, w.Header(), "Cache-Control", "", "Referrer-Policy", "") // the service's response is the service's
+	wantHeaders(t, w.Header(), "Cache-Control", "", "Referrer-Policy", "", "Content-Security-Policy", "") // the service's response is the service's
 
 	anonymous, err := h.engine.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
 	if err != nil {
