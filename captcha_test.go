@@ -15,6 +15,8 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakecaptcha"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/captcha"
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store/memstore"
@@ -22,7 +24,7 @@ import (
 )
 
 // turnstile is a configuration that asks everywhere for what the service has.
-func turnstile(t *testing.T, service *authtest.Captcha) *auth.CaptchaConfig {
+func turnstile(t *testing.T, service *fakecaptcha.Service) *auth.CaptchaConfig {
 	t.Helper()
 	v, err := captcha.NewTurnstile(captcha.TurnstileConfig{
 		Secret: captcha.Secret(service.Secret()), Hostnames: []string{"app.test"}, Action: "auth", Endpoint: service.URL(),
@@ -34,7 +36,7 @@ func turnstile(t *testing.T, service *authtest.Captcha) *auth.CaptchaConfig {
 }
 
 // human is a captcha that has been solved.
-var human = authtest.CaptchaSolution{Action: "auth"}
+var human = fakecaptcha.Solution{Action: "auth"}
 
 // guardedCall is a call that may be asked for a captcha.
 type guardedCall struct {
@@ -191,9 +193,9 @@ func message(err error) string {
 // RL-14: whoever has no good answer gets nowhere: nothing is loaded, counted, hashed, sent or asked of anybody else.
 func TestNobodyGetsAnywhereWithoutACaptcha(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	used := service.Solve(human)
-	injected := `x","secret":"` + authtest.CaptchaTestSecret
+	injected := `x","secret":"` + fakecaptcha.TestSecret
 	for _, conceal := range []bool{false, true} {
 		for _, g := range guardedCalls() {
 			for _, c := range []struct {
@@ -202,8 +204,8 @@ func TestNobodyGetsAnywhereWithoutACaptcha(t *testing.T) {
 				{"none", "", "missing-input-response", "missing x-cf-turnstile-response header"},
 				{"one that nobody has given", "0.abc", "invalid-input-response", "failed to pass turnstile: [invalid-input-response]"},
 				{"one that injects", injected, "invalid-input-response", "failed to pass turnstile: [invalid-input-response]"},
-				{"one for another page", service.Solve(authtest.CaptchaSolution{Action: "auth", Hostname: "evil.example"}), "hostname-mismatch", "failed to pass turnstile: [hostname-mismatch]"},
-				{"one for another purpose", service.Solve(authtest.CaptchaSolution{Action: "comment"}), "action-mismatch", "failed to pass turnstile: [action-mismatch]"},
+				{"one for another page", service.Solve(fakecaptcha.Solution{Action: "auth", Hostname: "evil.example"}), "hostname-mismatch", "failed to pass turnstile: [hostname-mismatch]"},
+				{"one for another purpose", service.Solve(fakecaptcha.Solution{Action: "comment"}), "action-mismatch", "failed to pass turnstile: [action-mismatch]"},
 				{"one that is too long for Turnstile", strings.Repeat("a", 2049), "invalid-input-response", "failed to pass turnstile: [invalid-input-response]"},
 				{"one that is too long for anybody", strings.Repeat("a", 16<<10+1), "", "The captcha was not passed"},
 				{"one with a blank", "0.abc, 0.abc", "", "The captcha was not passed"},
@@ -241,7 +243,7 @@ func TestNobodyGetsAnywhereWithoutACaptcha(t *testing.T) {
 // A good answer lets one call through, once, and is asked for before anything else is spent.
 func TestACaptchaLetsOneCallThrough(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for _, g := range guardedCalls() {
 		r := newGuardedRealm(t, turnstile(t, service))
 		token := service.Solve(human)
@@ -264,7 +266,7 @@ func TestACaptchaLetsOneCallThrough(t *testing.T) {
 // What is wrong with the request itself is told without an answer being spent.
 func TestAMalformedRequestCostsNoCaptcha(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for _, g := range guardedCalls() {
 		r := newGuardedRealm(t, turnstile(t, service))
 		before := len(service.Requests())
@@ -278,7 +280,7 @@ func TestAMalformedRequestCostsNoCaptcha(t *testing.T) {
 // Each field asks where it says, and the sign-ups are always asked; without a configuration nobody is.
 func TestWhereCaptchasAreAskedFor(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	verifier := turnstile(t, service).Verifier
 	for _, c := range []*auth.CaptchaConfig{
 		nil,
@@ -303,11 +305,11 @@ func TestWhereCaptchasAreAskedFor(t *testing.T) {
 // W35, RL-14: where nobody can say whether an answer is good, nobody gets through, and the fault is the operator's to see.
 func TestNobodyGetsAnywhereWhileTheServiceIsDown(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for _, g := range guardedCalls() {
-		for name, fault := range map[string]authtest.IdPFault{
-			"down": authtest.FaultDown(), "endless": authtest.FaultEndless(), "a page": authtest.FaultHTML(), "broken": authtest.FaultStatus(500),
-			"moved": authtest.FaultRedirect("https://evil.example/"), "wrong secret": authtest.FaultCodes("invalid-input-secret"),
+		for name, fault := range map[string]fakeidp.Fault{
+			"down": fakeidp.FaultDown(), "endless": fakeidp.FaultEndless(), "a page": fakeidp.FaultHTML(), "broken": fakeidp.FaultStatus(500),
+			"moved": fakeidp.FaultRedirect("https://evil.example/"), "wrong secret": fakecaptcha.FaultCodes("invalid-input-secret"),
 		} {
 			r := newGuardedRealm(t, turnstile(t, service))
 			token := service.Solve(human)
@@ -359,7 +361,7 @@ func TestAVerifierOfOnesOwn(t *testing.T) {
 // The service learns from where the client calls only if the operator wants it to.
 func TestTheAddressStaysHere(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for _, send := range []bool{false, true} {
 		for _, address := range []string{"", "2001:db8::1"} {
 			c := turnstile(t, service)
@@ -388,7 +390,7 @@ func TestTheAddressStaysHere(t *testing.T) {
 // Of fifty who sign up with one answer at once, one does.
 func TestOneCaptchaForManyAtOnce(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	r := newGuardedRealm(t, turnstile(t, service))
 	ctx := auth.WithCaptcha(t.Context(), service.Solve(human))
 	var through atomic.Int64

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/provider/oidc"
 	"github.com/ostiary/auth/store/memstore"
@@ -489,13 +490,13 @@ func signUpWithPasskey(engine *auth.Engine, browser *authtest.Authenticator) *au
 // the binding in a cookie.
 func ExampleEngine_StartProvider() {
 	ctx := context.Background()
-	idp, err := authtest.StartIdP("127.0.0.1:0") // a provider that the example brings along
+	idp, err := fakeidp.Start("127.0.0.1:0") // a provider that the example brings along
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer idp.Close()
-	client := idp.Client(authtest.IdPClient{RedirectURIs: []string{"https://api.example.com/v1/signin/provider/corp/callback"}})
-	idp.SignedIn(idp.Account(authtest.IdPAccount{Name: "Ada", Email: "ada@example.com", EmailVerified: true}))
+	client := idp.Client(fakeidp.Client{RedirectURIs: []string{"https://api.example.com/v1/signin/provider/corp/callback"}})
+	idp.SignedIn(idp.Account(fakeidp.Account{Name: "Ada", Email: "ada@example.com", EmailVerified: true}))
 
 	corp, err := oidc.New(oidc.Config{Issuer: idp.Issuer(), ClientID: client.ID, ClientSecret: client.Secret})
 	if err != nil {

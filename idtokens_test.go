@@ -21,6 +21,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/provider/oauth"
 	"github.com/ostiary/auth/provider/oidc"
@@ -31,19 +32,19 @@ import (
 type issuer struct {
 	*authtest.Engine
 	name        string
-	idp         *authtest.IdP
-	app, sister authtest.IdPClient
+	idp         *fakeidp.Provider
+	app, sister fakeidp.Client
 }
 
 // issuers are the providers that have id tokens for apps. They are made anew for each engine, with nothing fetched.
-var issuers = map[string]func(audiences []string, idp *authtest.IdP) (provider.IDTokenVerifier, error){
-	"apple": func(audiences []string, _ *authtest.IdP) (provider.IDTokenVerifier, error) {
+var issuers = map[string]func(audiences []string, idp *fakeidp.Provider) (provider.IDTokenVerifier, error){
+	"apple": func(audiences []string, _ *fakeidp.Provider) (provider.IDTokenVerifier, error) {
 		return oauth.AppleIDTokens(oauth.IDTokenConfig{Audiences: audiences})
 	},
-	"google": func(audiences []string, _ *authtest.IdP) (provider.IDTokenVerifier, error) {
+	"google": func(audiences []string, _ *fakeidp.Provider) (provider.IDTokenVerifier, error) {
 		return oauth.GoogleIDTokens(oauth.IDTokenConfig{Audiences: audiences})
 	},
-	"openid": func(audiences []string, idp *authtest.IdP) (provider.IDTokenVerifier, error) {
+	"openid": func(audiences []string, idp *fakeidp.Provider) (provider.IDTokenVerifier, error) {
 		return oidc.New(oidc.Config{Issuer: idp.Issuer(), ClientID: audiences[0], Audiences: audiences[1:]})
 	},
 }
@@ -66,7 +67,7 @@ func (i *issuer) engine(t *testing.T, amend ...func(*auth.Config)) {
 
 func newIssuer(t *testing.T, name string, amend ...func(*auth.Config)) *issuer {
 	t.Helper()
-	i := &issuer{name: name, idp: authtest.NewIdP(t)}
+	i := &issuer{name: name, idp: fakeidp.New(t)}
 	a := wellKnowns[name]
 	if a.issuer != "" {
 		i.idp.SetIssuer(a.issuer)
@@ -74,7 +75,7 @@ func newIssuer(t *testing.T, name string, amend ...func(*auth.Config)) *issuer {
 	for path, of := range a.paths {
 		i.idp.Alias(path, of)
 	}
-	i.app, i.sister = i.idp.Client(authtest.IdPClient{ID: "app"}), i.idp.Client(authtest.IdPClient{ID: "sister"})
+	i.app, i.sister = i.idp.Client(fakeidp.Client{ID: "app"}), i.idp.Client(fakeidp.Client{ID: "sister"})
 	i.engine(t, amend...)
 	return i
 }
@@ -89,7 +90,7 @@ func (i *issuer) signIn(t *testing.T, token, nonce string) (*auth.Session, error
 }
 
 // token is one of an account of the app.
-func (i *issuer) token(t *testing.T, who authtest.IdPAccount, lies ...func(*authtest.IDToken)) string {
+func (i *issuer) token(t *testing.T, who fakeidp.Account, lies ...func(*fakeidp.IDToken)) string {
 	t.Helper()
 	return i.idp.IDToken(t, who, lies...)
 }
@@ -131,12 +132,12 @@ func TestForgedIDTokens(t *testing.T) {
 			t.Parallel()
 			c := newCanary(t)
 			i := newIssuer(t, name, func(config *auth.Config) { config.HTTPClient = &http.Client{Transport: c} })
-			who := i.idp.Account(authtest.IdPAccount{Subject: "id-1", Picture: c.URL + "/me.png"})
-			attacker := authtest.NewIdP(t)
-			attacker.Client(authtest.IdPClient{ID: "app"})
-			theirs := func(lies ...func(*authtest.IDToken)) string { return attacker.IDToken(t, who, lies...) }
-			header := func(name string, value any) func(*authtest.IDToken) {
-				return func(token *authtest.IDToken) { token.Header[name] = value }
+			who := i.idp.Account(fakeidp.Account{Subject: "id-1", Picture: c.URL + "/me.png"})
+			attacker := fakeidp.New(t)
+			attacker.Client(fakeidp.Client{ID: "app"})
+			theirs := func(lies ...func(*fakeidp.IDToken)) string { return attacker.IDToken(t, who, lies...) }
+			header := func(name string, value any) func(*fakeidp.IDToken) {
+				return func(token *fakeidp.IDToken) { token.Header[name] = value }
 			}
 			good := i.token(t, who)
 			parts := strings.Split(good, ".")
@@ -146,8 +147,8 @@ func TestForgedIDTokens(t *testing.T) {
 			}
 			altered := base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), `"id-1"`, `"id-2"`, 1)))
 			// The secret of an HMAC is the public key, in each of the forms in which it is published.
-			confused := func(secret func(*rsa.PublicKey) []byte) func(*authtest.IDToken) {
-				return func(token *authtest.IDToken) {
+			confused := func(secret func(*rsa.PublicKey) []byte) func(*fakeidp.IDToken) {
+				return func(token *fakeidp.IDToken) {
 					token.Header["alg"], token.Key = "HS256", secret(&token.Key.(*rsa.PrivateKey).PublicKey)
 				}
 			}
@@ -158,21 +159,21 @@ func TestForgedIDTokens(t *testing.T) {
 				}
 				return der
 			}
-			own := authtest.IDTokenClaim("iss", i.idp.Issuer())
+			own := fakeidp.Claim("iss", i.idp.Issuer())
 			for what, token := range map[string]string{
 				"nothing": "", "text": "token", "two parts": parts[0] + "." + parts[1], "no signature": parts[0] + "." + parts[1] + ".",
 				"altered claims": parts[0] + "." + altered + "." + parts[2], "another signature": parts[0] + "." + parts[1] + "." + strings.Split(theirs(), ".")[2],
 				"a blank": good + " ", "as JSON": `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`,
-				"alg none": i.token(t, who, authtest.LieAlgNone), "alg none with a signature": i.token(t, who, authtest.LieAlgNone) + parts[2],
-				"alg None":   i.token(t, who, authtest.LieAlgNone, header("alg", "None")),
+				"alg none": i.token(t, who, fakeidp.LieAlgNone), "alg none with a signature": i.token(t, who, fakeidp.LieAlgNone) + parts[2],
+				"alg None":   i.token(t, who, fakeidp.LieAlgNone, header("alg", "None")),
 				"no alg":     i.token(t, who, header("alg", nil)),
-				"HS256, PEM": i.token(t, who, authtest.LieSignedWithPublicKey),
+				"HS256, PEM": i.token(t, who, fakeidp.LieSignedWithPublicKey),
 				"HS256, DER": i.token(t, who, confused(pkix)),
 				"HS256, n":   i.token(t, who, confused(func(key *rsa.PublicKey) []byte { return key.N.Bytes() })),
 				"HS256, PKCS1": i.token(t, who, confused(func(key *rsa.PublicKey) []byte {
 					return pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(key)})
 				})),
-				"HS256, empty": i.token(t, who, func(token *authtest.IDToken) { token.Header["alg"], token.Key = "HS256", []byte{} }),
+				"HS256, empty": i.token(t, who, func(token *fakeidp.IDToken) { token.Header["alg"], token.Key = "HS256", []byte{} }),
 				// ID-02: every IdP calls its first key "1".
 				"another's key of the same name":   theirs(own),
 				"another's key without a name":     theirs(own, header("kid", "")),
@@ -184,20 +185,20 @@ func TestForgedIDTokens(t *testing.T) {
 				"a kid that is a path":             theirs(own, header("kid", "../../../../dev/null")),
 				"a kid that is a query":            theirs(own, header("kid", "1' OR '1'='1")),
 				"a kid that is a list":             theirs(own, header("kid", []string{"1"})),
-				"an unknown kid":                   i.token(t, who, authtest.LieUnknownKeyName),
-				"an issuer that is a URL":          theirs(authtest.IDTokenClaim("iss", c.URL)),
+				"an unknown kid":                   i.token(t, who, fakeidp.LieUnknownKeyName),
+				"an issuer that is a URL":          theirs(fakeidp.Claim("iss", c.URL)),
 				"a critical extension":             i.token(t, who, header("crit", []string{"b64"}), header("b64", false)),
 				"an access token":                  i.token(t, who, header("typ", "at+jwt")),
 				"a logout token":                   i.token(t, who, header("typ", "logout+jwt")),
-				"expired":                          i.token(t, who, authtest.LieExpired),
-				"of the future":                    i.token(t, who, authtest.LieNotYetIssued),
-				"without end":                      i.token(t, who, authtest.IDTokenWithout("exp")),
-				"not said when":                    i.token(t, who, authtest.IDTokenWithout("iat")),
-				"too long":                         i.token(t, who, authtest.IDTokenClaim("x", strings.Repeat("x", 16<<10))),
-				"another issuer":                   i.token(t, who, authtest.LieOtherIssuer),
-				"the issuer with a slash":          i.token(t, who, authtest.IDTokenClaim("iss", i.idp.Issuer()+"/")),
-				"two issuers":                      i.token(t, who, authtest.IDTokenClaim("iss", []string{i.idp.Issuer(), "https://evil.example"})),
-				"claims elsewhere":                 theirs(own, authtest.IDTokenClaim("_claim_sources", map[string]any{"a": map[string]string{"endpoint": c.URL}})),
+				"expired":                          i.token(t, who, fakeidp.LieExpired),
+				"of the future":                    i.token(t, who, fakeidp.LieNotYetIssued),
+				"without end":                      i.token(t, who, fakeidp.Without("exp")),
+				"not said when":                    i.token(t, who, fakeidp.Without("iat")),
+				"too long":                         i.token(t, who, fakeidp.Claim("x", strings.Repeat("x", 16<<10))),
+				"another issuer":                   i.token(t, who, fakeidp.LieOtherIssuer),
+				"the issuer with a slash":          i.token(t, who, fakeidp.Claim("iss", i.idp.Issuer()+"/")),
+				"two issuers":                      i.token(t, who, fakeidp.Claim("iss", []string{i.idp.Issuer(), "https://evil.example"})),
+				"claims elsewhere":                 theirs(own, fakeidp.Claim("_claim_sources", map[string]any{"a": map[string]string{"endpoint": c.URL}})),
 			} {
 				i.refused(t, what, token, "")
 			}
@@ -208,9 +209,9 @@ func TestForgedIDTokens(t *testing.T) {
 			if err != nil || s.User.AvatarURL != "" { // http, which no page shows
 				t.Errorf("the good one: %v", err)
 			}
-			want := []string{authtest.IdPKeys}
+			want := []string{fakeidp.Keys}
 			if name == "openid" {
-				want = []string{authtest.IdPDiscovery, authtest.IdPKeys}
+				want = []string{fakeidp.Discovery, fakeidp.Keys}
 			}
 			if asked := len(i.idp.Requests()); asked != len(i.idp.Requests(want...)) || asked > 3 {
 				t.Errorf("%d requests to the provider", asked)
@@ -223,7 +224,7 @@ func TestForgedIDTokens(t *testing.T) {
 func TestUnknownKeysOfIDTokens(t *testing.T) {
 	t.Parallel()
 	fromEveryIssuer(t, func(t *testing.T, i *issuer) {
-		who := i.idp.Account(authtest.IdPAccount{Subject: "id-1"})
+		who := i.idp.Account(fakeidp.Account{Subject: "id-1"})
 		parts := strings.SplitN(i.token(t, who), ".", 2)
 		for n := range 1000 {
 			name := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"RS256","kid":"unknown-%d"}`, n))
@@ -231,7 +232,7 @@ func TestUnknownKeysOfIDTokens(t *testing.T) {
 				t.Fatalf("time %d: %v", n, err)
 			}
 		}
-		if n := len(i.idp.Requests(authtest.IdPKeys)); n > 2 {
+		if n := len(i.idp.Requests(fakeidp.Keys)); n > 2 {
 			t.Errorf("%d requests for keys", n)
 		}
 		if _, err := i.signIn(t, parts[0]+"."+parts[1], ""); err != nil {
@@ -239,7 +240,7 @@ func TestUnknownKeysOfIDTokens(t *testing.T) {
 		}
 		// A new key is one of the provider's as soon as it may be asked again, and an old one is none.
 		old := i.token(t, who)
-		if err := i.idp.RotateKey(authtest.RS256); err != nil {
+		if err := i.idp.RotateKey("RS256"); err != nil {
 			t.Fatal(err)
 		}
 		i.idp.DropOldKeys()
@@ -256,14 +257,14 @@ func TestNamesOfGoogle(t *testing.T) {
 	t.Parallel()
 	google, apple := newIssuer(t, "google"), newIssuer(t, "apple")
 	for _, iss := range []string{"https://accounts.google.com", "accounts.google.com"} {
-		who := google.idp.Account(authtest.IdPAccount{Subject: "of " + iss})
-		if _, err := google.signIn(t, google.token(t, who, authtest.IDTokenClaim("iss", iss)), ""); err != nil {
+		who := google.idp.Account(fakeidp.Account{Subject: "of " + iss})
+		if _, err := google.signIn(t, google.token(t, who, fakeidp.Claim("iss", iss)), ""); err != nil {
 			t.Errorf("%s: %v", iss, err)
 		}
-		apple.refused(t, iss, apple.token(t, who, authtest.IDTokenClaim("iss", iss)), "")
+		apple.refused(t, iss, apple.token(t, who, fakeidp.Claim("iss", iss)), "")
 	}
 	for _, iss := range []string{"http://accounts.google.com", "https://accounts.google.com/", "https://accounts.google.com.evil.example", "https://appleid.apple.com"} {
-		google.refused(t, iss, google.token(t, authtest.IdPAccount{Subject: "id-1"}, authtest.IDTokenClaim("iss", iss)), "")
+		google.refused(t, iss, google.token(t, fakeidp.Account{Subject: "id-1"}, fakeidp.Claim("iss", iss)), "")
 	}
 }
 
@@ -271,11 +272,11 @@ func TestNamesOfGoogle(t *testing.T) {
 func TestAudiencesOfIDTokens(t *testing.T) {
 	t.Parallel()
 	fromEveryIssuer(t, func(t *testing.T, i *issuer) {
-		who := i.idp.Account(authtest.IdPAccount{Subject: "id-1"})
+		who := i.idp.Account(fakeidp.Account{Subject: "id-1"})
 		claims := func(aud, azp any) string {
-			lies := []func(*authtest.IDToken){authtest.IDTokenClaim("aud", aud)}
+			lies := []func(*fakeidp.IDToken){fakeidp.Claim("aud", aud)}
 			if azp != nil {
-				lies = append(lies, authtest.IDTokenClaim("azp", azp))
+				lies = append(lies, fakeidp.Claim("azp", azp))
 			}
 			return i.token(t, who, lies...)
 		}
@@ -283,10 +284,10 @@ func TestAudiencesOfIDTokens(t *testing.T) {
 			"the app":                      claims("app", nil),
 			"a list of the app":            claims([]string{"app"}, nil),
 			"the sister":                   claims("sister", nil),
-			"both, issued to one":          i.token(t, who, authtest.IDTokenFor(i.app, i.sister)),
+			"both, issued to one":          i.token(t, who, fakeidp.For(i.app, i.sister)),
 			"the app, issued to a sister":  claims("app", "sister"),
 			"the app, issued to the app":   claims("app", "app"),
-			"both, issued to the other":    i.token(t, who, authtest.IDTokenFor(i.sister, i.app)),
+			"both, issued to the other":    i.token(t, who, fakeidp.For(i.sister, i.app)),
 			"the app, as it was all along": i.token(t, who),
 		} {
 			if _, err := i.signIn(t, token, ""); err != nil {
@@ -298,7 +299,7 @@ func TestAudiencesOfIDTokens(t *testing.T) {
 			"a number": claims(1, nil), "a list with a number": claims([]any{"app", 1}, nil), "an object": claims(map[string]any{"app": true}, nil),
 			"another case": claims("APP", nil), "the app and another": claims([]string{"app", "other"}, "app"), "both, issued to nobody": claims([]string{"app", "sister"}, nil),
 			"the app, issued to another": claims("app", "other"), "the app, issued to an empty one": claims("app", ""), "the app, issued to a number": claims("app", 1),
-			"the app, issued to a list": claims("app", []string{"app"}), "no one": i.token(t, who, authtest.IDTokenWithout("aud")),
+			"the app, issued to a list": claims("app", []string{"app"}), "no one": i.token(t, who, fakeidp.Without("aud")),
 			"a prefix": claims("ap", nil), "the app and itself": claims("app other", nil),
 		} {
 			i.refused(t, "for "+what, token, "")
@@ -321,10 +322,10 @@ func TestAudiencesOfIDTokens(t *testing.T) {
 func TestNoncesOfIDTokens(t *testing.T) {
 	t.Parallel()
 	fromEveryIssuer(t, func(t *testing.T, i *issuer) {
-		who := i.idp.Account(authtest.IdPAccount{Subject: "id-1"})
+		who := i.idp.Account(fakeidp.Account{Subject: "id-1"})
 		sum := sha256.Sum256([]byte("nonce"))
 		hashed := hex.EncodeToString(sum[:])
-		with := func(nonce any) string { return i.token(t, who, authtest.IDTokenClaim("nonce", nonce)) }
+		with := func(nonce any) string { return i.token(t, who, fakeidp.Claim("nonce", nonce)) }
 		for what, c := range map[string]struct {
 			token, given string
 			good         bool
@@ -378,12 +379,12 @@ func TestSubjectsOfIDTokens(t *testing.T) {
 			"a number": 12345, "null": nil, "empty": "", "blank": " ", "a list": []string{"id-1"}, "too long": strings.Repeat("x", 256), "true": true,
 			"of two lines": "id-1\r\nid-2", "with a NUL": "id-1\x00", "an object": map[string]any{},
 		} {
-			i.refused(t, "a subject that is "+what, i.token(t, authtest.IdPAccount{Subject: "id-1"}, authtest.IDTokenClaim("sub", sub)), "")
+			i.refused(t, "a subject that is "+what, i.token(t, fakeidp.Account{Subject: "id-1"}, fakeidp.Claim("sub", sub)), "")
 		}
-		i.refused(t, "no subject", i.token(t, authtest.IdPAccount{Subject: "id-1"}, authtest.LieNoSubject), "")
+		i.refused(t, "no subject", i.token(t, fakeidp.Account{Subject: "id-1"}, fakeidp.LieNoSubject), "")
 		seen := map[uuid.UUID]bool{}
 		for _, sub := range []string{"abc", "ABC", "Abc", "12345", "012345", "1e5", "abc/", strings.Repeat("x", 255)} {
-			s, err := i.signIn(t, i.token(t, authtest.IdPAccount{Subject: sub}), "")
+			s, err := i.signIn(t, i.token(t, fakeidp.Account{Subject: sub}), "")
 			if err != nil || seen[s.User.ID] || i.owner(t, sub) != s.User.ID {
 				t.Fatalf("%s: %v", sub, err)
 			}
@@ -406,15 +407,15 @@ func TestSubjectsOfIDTokens(t *testing.T) {
 	google.Engine, apple.Engine = e, e
 	google.idp.SetNow(e.Clock.Now)
 	apple.idp.SetNow(e.Clock.Now)
-	one, err := google.signIn(t, google.token(t, authtest.IdPAccount{Subject: "id-1"}), "")
+	one, err := google.signIn(t, google.token(t, fakeidp.Account{Subject: "id-1"}), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := apple.signIn(t, apple.token(t, authtest.IdPAccount{Subject: "id-1"}), "")
+	two, err := apple.signIn(t, apple.token(t, fakeidp.Account{Subject: "id-1"}), "")
 	if err != nil || one.User.ID == two.User.ID {
 		t.Errorf("they are one: %v", err)
 	}
-	google.refused(t, "a token of another provider", apple.token(t, authtest.IdPAccount{Subject: "id-1"}), "")
+	google.refused(t, "a token of another provider", apple.token(t, fakeidp.Account{Subject: "id-1"}), "")
 }
 
 // ID-10, ID-11, W3, PH-01, PH-04: an address in a token proves nothing unless the provider says that it does.
@@ -435,7 +436,7 @@ func TestAddressesOfIDTokens(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s, err := i.signIn(t, i.token(t, authtest.IdPAccount{Subject: "id-1", Email: address}, authtest.IDTokenClaim("email_verified", flag)), "")
+				s, err := i.signIn(t, i.token(t, fakeidp.Account{Subject: "id-1", Email: address}, fakeidp.Claim("email_verified", flag)), "")
 				switch {
 				case proven && (err != nil || s.User.ID != u.ID || !s.User.EmailVerified || i.owner(t, "id-1") != u.ID):
 					t.Errorf("%s: %v", what, err)
@@ -454,12 +455,12 @@ func TestAddressesOfIDTokens(t *testing.T) {
 		}{
 			"a list": {[]string{address}, false}, "empty": {"", false}, "null": {nil, false}, "two at signs": {"a@b@example.com", true}, "two lines": {"v@example.com\r\nx: y", true},
 		} {
-			s, err := i.signIn(t, i.token(t, authtest.IdPAccount{Subject: "with " + what}, authtest.IDTokenClaim("email", c.email), authtest.IDTokenClaim("email_verified", true)), "")
+			s, err := i.signIn(t, i.token(t, fakeidp.Account{Subject: "with " + what}, fakeidp.Claim("email", c.email), fakeidp.Claim("email_verified", true)), "")
 			if c.refused && !errors.Is(err, auth.ErrInvalidEmailPassword) || !c.refused && (err != nil || s.User.Email != "" || s.User.EmailVerified) {
 				t.Errorf("an address that is %s: %v", what, err)
 			}
 		}
-		blocked := authtest.IdPAccount{Subject: "id-9", Email: "v@blocked.example", EmailVerified: true}
+		blocked := fakeidp.Account{Subject: "id-9", Email: "v@blocked.example", EmailVerified: true}
 		if s, err := i.signIn(t, i.token(t, blocked), ""); !errors.Is(err, auth.ErrInvalidEmailPassword) || s != nil || i.owner(t, "id-9") != uuid.Nil {
 			t.Errorf("an address that is not admitted: %v", err)
 		}
@@ -473,7 +474,7 @@ func TestSubjectsDecideAndNotAddresses(t *testing.T) {
 		a, b := i.SignUp(t, "a@example.com"), i.SignUp(t, "b@example.com")
 		ada, bob := i.Principal(t, a), i.Principal(t, b)
 		with := func(subject, email string) string {
-			return i.token(t, authtest.IdPAccount{Subject: subject, Email: email, EmailVerified: true})
+			return i.token(t, fakeidp.Account{Subject: subject, Email: email, EmailVerified: true})
 		}
 		link := func(p *auth.Principal, token string) error {
 			return i.LinkIDToken(t.Context(), p, auth.LinkIDTokenParams{Provider: i.name, IDToken: token})
@@ -496,9 +497,9 @@ func TestSubjectsDecideAndNotAddresses(t *testing.T) {
 		if err := link(i.Principal(t, guest(t, i.Engine)), with("id-3", "")); !errors.Is(err, auth.ErrForbiddenAnonymous) {
 			t.Errorf("a guest: %v", err)
 		}
-		i.refusedLink(t, bob, "forged", i.token(t, authtest.IdPAccount{Subject: "id-4"}, authtest.LieWrongKey))
-		i.refusedLink(t, bob, "for another", i.token(t, authtest.IdPAccount{Subject: "id-4"}, authtest.LieWrongAudience))
-		i.refusedLink(t, bob, "with a nonce", i.token(t, authtest.IdPAccount{Subject: "id-4"}, authtest.LieWrongNonce))
+		i.refusedLink(t, bob, "forged", i.token(t, fakeidp.Account{Subject: "id-4"}, fakeidp.LieWrongKey))
+		i.refusedLink(t, bob, "for another", i.token(t, fakeidp.Account{Subject: "id-4"}, fakeidp.LieWrongAudience))
+		i.refusedLink(t, bob, "with a nonce", i.token(t, fakeidp.Account{Subject: "id-4"}, fakeidp.LieWrongNonce))
 		for email, s := range map[string]*auth.Session{"a@example.com": a, "b@example.com": b} {
 			if u, err := i.FindUser(t.Context(), auth.UserBy{Email: email}); err != nil || u.ID != s.User.ID {
 				t.Errorf("%s: %v", email, err)
@@ -528,24 +529,24 @@ func TestKeysOfIDTokensThatCannotBeHad(t *testing.T) {
 			t.Parallel()
 			c := newCanary(t)
 			i := newIssuer(t, name, func(config *auth.Config) { config.HTTPClient = &http.Client{Transport: c} })
-			who := i.idp.Account(authtest.IdPAccount{Subject: "id-1"})
+			who := i.idp.Account(fakeidp.Account{Subject: "id-1"})
 			through := func(config *auth.Config) { config.HTTPClient = &http.Client{Transport: c} }
-			set := func(keys string) authtest.IdPFault { return authtest.FaultBody(200, "application/json", keys) }
-			faults := map[string]authtest.IdPFault{
-				"down": authtest.FaultDown(), "500": authtest.FaultStatus(500), "404": authtest.FaultStatus(404), "a page": authtest.FaultHTML(),
-				"cut short": authtest.FaultGarbage(), "too much": authtest.FaultHuge(), "no keys": set(`{"keys":[]}`), "no set": set(`{}`), "null": set(`null`),
-				"a list": set(`[]`), "private keys": authtest.FaultPrivateKeys(), "elsewhere": authtest.FaultRedirect(c.URL + "/jwks"),
-				"link-local": authtest.FaultRedirect("http://169.254.169.254/latest/meta-data/"),
-				"endless": authtest.FaultHandler(func(http.Handler) http.Handler {
+			set := func(keys string) fakeidp.Fault { return fakeidp.FaultBody(200, "application/json", keys) }
+			faults := map[string]fakeidp.Fault{
+				"down": fakeidp.FaultDown(), "500": fakeidp.FaultStatus(500), "404": fakeidp.FaultStatus(404), "a page": fakeidp.FaultHTML(),
+				"cut short": fakeidp.FaultGarbage(), "too much": fakeidp.FaultHuge(), "no keys": set(`{"keys":[]}`), "no set": set(`{}`), "null": set(`null`),
+				"a list": set(`[]`), "private keys": fakeidp.FaultPrivateKeys(), "elsewhere": fakeidp.FaultRedirect(c.URL + "/jwks"),
+				"link-local": fakeidp.FaultRedirect("http://169.254.169.254/latest/meta-data/"),
+				"endless": fakeidp.FaultHandler(func(http.Handler) http.Handler {
 					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { endless(w) })
 				}),
-				"a bomb": authtest.FaultHandler(func(http.Handler) http.Handler {
+				"a bomb": fakeidp.FaultHandler(func(http.Handler) http.Handler {
 					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { bomb(w) })
 				}),
 			}
 			for what, fault := range faults {
 				i.engine(t, through)
-				i.idp.Break(authtest.IdPKeys, fault)
+				i.idp.Break(fakeidp.Keys, fault)
 				i.refused(t, what, i.token(t, who), "")
 				i.idp.Mend()
 				// Nobody asks again for ten seconds, and then it is found.
@@ -554,7 +555,7 @@ func TestKeysOfIDTokensThatCannotBeHad(t *testing.T) {
 				if _, err := i.signIn(t, i.token(t, who), ""); err != nil {
 					t.Errorf("%s, no longer: %v", what, err)
 				}
-				i.idp.Break(authtest.IdPKeys, fault)
+				i.idp.Break(fakeidp.Keys, fault)
 				i.Clock.Advance(20 * time.Hour)
 				if _, err := i.signIn(t, i.token(t, who), ""); err != nil {
 					t.Errorf("%s, and the keys were good: %v", what, err)
@@ -565,17 +566,17 @@ func TestKeysOfIDTokensThatCannotBeHad(t *testing.T) {
 			}
 			// Of two keys of one name the right one signs.
 			i.engine(t, through)
-			i.idp.Break(authtest.IdPKeys, authtest.FaultDuplicateKeys())
+			i.idp.Break(fakeidp.Keys, fakeidp.FaultDuplicateKeys())
 			if _, err := i.signIn(t, i.token(t, who), ""); err != nil {
 				t.Errorf("two keys of one name: %v", err)
 			}
-			i.refused(t, "two keys of one name, and neither", i.token(t, who, authtest.LieWrongKey), "")
+			i.refused(t, "two keys of one name, and neither", i.token(t, who, fakeidp.LieWrongKey), "")
 			i.idp.Mend()
 			// Whoever waits gives up, and whoever comes later does not wait for them.
 			i.engine(t, through)
 			release := make(chan struct{})
 			ctx, cancel := context.WithCancel(t.Context())
-			i.idp.Break(authtest.IdPKeys, authtest.FaultHandler(func(next http.Handler) http.Handler {
+			i.idp.Break(fakeidp.Keys, fakeidp.FaultHandler(func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					cancel()
 					<-release
@@ -605,7 +606,7 @@ func TestKeysOfIDTokensThatCannotBeHad(t *testing.T) {
 func TestRulesHoldForIDTokens(t *testing.T) {
 	t.Parallel()
 	fromEveryIssuer(t, func(t *testing.T, i *issuer) {
-		who := authtest.IdPAccount{Subject: "id-1"}
+		who := fakeidp.Account{Subject: "id-1"}
 		s, err := i.signIn(t, i.token(t, who), "")
 		if err != nil {
 			t.Fatal(err)
@@ -623,13 +624,13 @@ func TestRulesHoldForIDTokens(t *testing.T) {
 			t.Errorf("who is disabled: %v", err)
 		}
 		in, err = i.SignInIDToken(t.Context(), auth.SignInIDTokenParams{
-			Provider: i.name, IDToken: i.token(t, authtest.IdPAccount{Subject: "id-2"}), Options: auth.SignUpOptions{AllowedRoles: []string{"admin"}},
+			Provider: i.name, IDToken: i.token(t, fakeidp.Account{Subject: "id-2"}), Options: auth.SignUpOptions{AllowedRoles: []string{"admin"}},
 		})
 		if !errors.Is(err, auth.ErrRoleNotAllowed) || in != nil || i.owner(t, "id-2") != uuid.Nil {
 			t.Errorf("a role of operators: %v", err)
 		}
-		roles := i.token(t, authtest.IdPAccount{Subject: "id-3"}, authtest.IDTokenClaim("roles", []string{"admin"}),
-			authtest.IDTokenClaim("https://hasura.io/jwt/claims", json.RawMessage(`{"x-hasura-default-role":"admin"}`)))
+		roles := i.token(t, fakeidp.Account{Subject: "id-3"}, fakeidp.Claim("roles", []string{"admin"}),
+			fakeidp.Claim("https://hasura.io/jwt/claims", json.RawMessage(`{"x-hasura-default-role":"admin"}`)))
 		if s, err := i.signIn(t, roles, ""); err != nil || s.User.DefaultRole != "user" || slices.Contains(s.User.Roles, "admin") {
 			t.Errorf("roles in the token: %v", err)
 		}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/provider/oauth"
 	"github.com/ostiary/auth/provider/oidc"
@@ -113,7 +114,7 @@ func TestACodeIsGoodWithItsVerifierAlone(t *testing.T) {
 			"another verifier": func(r *provider.Return) { r.Verifier = strings.Repeat("v", 43) },
 		} {
 			v := a.engine(t, func(c *auth.Config) { c.Providers[a.name] = tampering{a.provider, change} })
-			sent := len(a.idp.Requests(authtest.IdPToken))
+			sent := len(a.idp.Requests(fakeidp.Token))
 			r, err := v.visit(t, who)
 			if a.noPKCE && what == "another verifier" {
 				continue // which it never sees
@@ -121,7 +122,7 @@ func TestACodeIsGoodWithItsVerifierAlone(t *testing.T) {
 			if !errors.Is(err, auth.ErrOAuthTokenExchangeFailed) || r.Session != nil {
 				t.Errorf("%s: %v", what, err)
 			}
-			if n := len(a.idp.Requests(authtest.IdPToken)) - sent; what != "another verifier" && n != 0 {
+			if n := len(a.idp.Requests(fakeidp.Token)) - sent; what != "another verifier" && n != 0 {
 				t.Errorf("%s: the code was sent all the same", what)
 			}
 		}
@@ -174,7 +175,7 @@ func TestACodeIsGoodWithItsVerifierAlone(t *testing.T) {
 			if _, err := v.finish(t, start, a.idp.Visit(t, start.URL, who).Values()); err != nil {
 				t.Fatal(err)
 			}
-			asked := a.idp.Requests(authtest.IdPToken)
+			asked := a.idp.Requests(fakeidp.Token)
 			sum := sha256.Sum256([]byte(asked[len(asked)-1].Form.Get("code_verifier")))
 			if base64.RawURLEncoding.EncodeToString(sum[:]) != challenge || seen[challenge] || parameter(t, start.URL, "code_challenge_method") != "S256" {
 				t.Errorf("the challenge is %s, which was seen before: %v", challenge, seen[challenge])
@@ -200,22 +201,22 @@ func TestTheIDTokenIsOfThisVisit(t *testing.T) {
 		v := a.engine(t)
 		who := a.account(1, "v@example.com", a.flagged())
 		var last string // the id token that was issued last
-		record := authtest.FaultAnswer(func(answer map[string]any) { last, _ = answer["id_token"].(string) })
-		set := func(name string, value any) func(*authtest.IDToken) {
-			return func(token *authtest.IDToken) { token.Header[name] = value }
+		record := fakeidp.FaultAnswer(func(answer map[string]any) { last, _ = answer["id_token"].(string) })
+		set := func(name string, value any) func(*fakeidp.IDToken) {
+			return func(token *fakeidp.IDToken) { token.Header[name] = value }
 		}
-		lies := map[string][]func(*authtest.IDToken){
-			"no nonce": {authtest.LieNoNonce}, "another nonce": {authtest.LieWrongNonce}, "a list of nonces": {authtest.IDTokenClaim("nonce", []string{"x"})},
-			"an empty nonce": {authtest.IDTokenClaim("nonce", "")},
-			"another hash":   {authtest.LieWrongHash}, "another issuer": {authtest.LieOtherIssuer}, "no issuer": {authtest.IDTokenWithout("iss")},
-			"another client": {authtest.LieWrongAudience}, "another client, too": {authtest.LieExtraAudience}, "no client": {authtest.IDTokenWithout("aud")},
-			"issued to another": {authtest.LieWrongAZP}, "expired": {authtest.LieExpired}, "without end": {authtest.IDTokenWithout("exp")},
-			"of the future": {authtest.LieNotYetIssued}, "alg none": {authtest.LieAlgNone}, "HS256": {authtest.LieSignedWithPublicKey},
-			"another key": {authtest.LieWrongKey}, "an unknown key": {authtest.LieUnknownKeyName}, "of nobody": {authtest.LieNoSubject, authtest.IDTokenWithout("oid")},
-			"of a number": {authtest.LieNumericSubject, authtest.IDTokenClaim("oid", 1)},
+		lies := map[string][]func(*fakeidp.IDToken){
+			"no nonce": {fakeidp.LieNoNonce}, "another nonce": {fakeidp.LieWrongNonce}, "a list of nonces": {fakeidp.Claim("nonce", []string{"x"})},
+			"an empty nonce": {fakeidp.Claim("nonce", "")},
+			"another hash":   {fakeidp.LieWrongHash}, "another issuer": {fakeidp.LieOtherIssuer}, "no issuer": {fakeidp.Without("iss")},
+			"another client": {fakeidp.LieWrongAudience}, "another client, too": {fakeidp.LieExtraAudience}, "no client": {fakeidp.Without("aud")},
+			"issued to another": {fakeidp.LieWrongAZP}, "expired": {fakeidp.LieExpired}, "without end": {fakeidp.Without("exp")},
+			"of the future": {fakeidp.LieNotYetIssued}, "alg none": {fakeidp.LieAlgNone}, "HS256": {fakeidp.LieSignedWithPublicKey},
+			"another key": {fakeidp.LieWrongKey}, "an unknown key": {fakeidp.LieUnknownKeyName}, "of nobody": {fakeidp.LieNoSubject, fakeidp.Without("oid")},
+			"of a number": {fakeidp.LieNumericSubject, fakeidp.Claim("oid", 1)},
 			"a key elsewhere": {
-				set("jku", c.URL+"/jwks"), set("x5u", c.URL+"/cert"), set("kid", c.URL), authtest.LieWrongKey,
-				authtest.IDTokenClaim("iss", c.URL),
+				set("jku", c.URL+"/jwks"), set("x5u", c.URL+"/cert"), set("kid", c.URL), fakeidp.LieWrongKey,
+				fakeidp.Claim("iss", c.URL),
 			}, // SS-04
 			"an access token": {set("typ", "at+jwt")},
 		}
@@ -225,7 +226,7 @@ func TestTheIDTokenIsOfThisVisit(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		a.idp.Break(authtest.IdPToken, record)
+		a.idp.Break(fakeidp.Token, record)
 		start := v.start(t)
 		a.idp.Visit(t, start.URL, who)
 		if r, err := v.visit(t, a.account(2, "", nil)); err != nil || r.Session == nil || last == "" {
@@ -233,7 +234,7 @@ func TestTheIDTokenIsOfThisVisit(t *testing.T) {
 		}
 		a.idp.Mend()
 		for what, token := range map[string]any{"of an earlier visit": last, "none of it": "", "a number": 1} {
-			a.idp.Break(authtest.IdPToken, authtest.FaultAnswer(func(answer map[string]any) { answer["id_token"] = token }))
+			a.idp.Break(fakeidp.Token, fakeidp.FaultAnswer(func(answer map[string]any) { answer["id_token"] = token }))
 			r, err := v.visit(t, who)
 			a.idp.Mend()
 			// Google and Microsoft have a profile as well, which is asked if there is no id token.
@@ -264,13 +265,13 @@ func TestACallbackOfAnotherIssuer(t *testing.T) {
 			"another": "https://evil.example", "with a slash": a.idp.Issuer() + "/", "in capitals": strings.ToUpper(a.idp.Issuer()), "empty": "",
 			"none": "none",
 		} {
-			a.idp.BreakOnce(authtest.IdPAuthorization, authtest.FaultCallback(func(values url.Values) {
+			a.idp.BreakOnce(fakeidp.Authorization, fakeidp.FaultCallback(func(values url.Values) {
 				values.Set("iss", iss)
 				if iss == "none" {
 					values.Del("iss")
 				}
 			}))
-			sent := len(a.idp.Requests(authtest.IdPToken))
+			sent := len(a.idp.Requests(fakeidp.Token))
 			r, err := v.visit(t, who)
 			if iss == "none" && a.name == "google" { // which does not promise it
 				if err != nil {
@@ -278,8 +279,8 @@ func TestACallbackOfAnotherIssuer(t *testing.T) {
 				}
 				continue
 			}
-			if !errors.Is(err, auth.ErrOAuthTokenExchangeFailed) || r.Session != nil || len(a.idp.Requests(authtest.IdPToken)) != sent {
-				t.Errorf("%s: %v, and the code was sent: %v", what, err, len(a.idp.Requests(authtest.IdPToken)) != sent)
+			if !errors.Is(err, auth.ErrOAuthTokenExchangeFailed) || r.Session != nil || len(a.idp.Requests(fakeidp.Token)) != sent {
+				t.Errorf("%s: %v, and the code was sent: %v", what, err, len(a.idp.Requests(fakeidp.Token)) != sent)
 			}
 		}
 		v.in(t, who)
@@ -292,16 +293,16 @@ func TestProfilesAreOfWhoCame(t *testing.T) {
 	a := newAbroad(t, "openid", nil)
 	v := a.engine(t)
 	who := a.account(1, "v@example.com", true)
-	a.idp.Lie(authtest.IDTokenWithout("email", "email_verified"))
-	for what, fault := range map[string]authtest.IdPFault{
-		"another subject": authtest.FaultOtherSubject(),
-		"no subject":      authtest.FaultAnswer(func(answer map[string]any) { delete(answer, "sub") }),
-		"a number":        authtest.FaultAnswer(func(answer map[string]any) { answer["sub"] = 1 }),
-		"a list":          authtest.FaultBody(200, "application/json", `[{"sub":"id-1"}]`),
-		"null":            authtest.FaultBody(200, "application/json", `null`),
-		"twice":           authtest.FaultBody(200, "application/json", `{"sub":"id-1","sub":"id-2","email":"v@example.com","email_verified":true}`),
+	a.idp.Lie(fakeidp.Without("email", "email_verified"))
+	for what, fault := range map[string]fakeidp.Fault{
+		"another subject": fakeidp.FaultOtherSubject(),
+		"no subject":      fakeidp.FaultAnswer(func(answer map[string]any) { delete(answer, "sub") }),
+		"a number":        fakeidp.FaultAnswer(func(answer map[string]any) { answer["sub"] = 1 }),
+		"a list":          fakeidp.FaultBody(200, "application/json", `[{"sub":"id-1"}]`),
+		"null":            fakeidp.FaultBody(200, "application/json", `null`),
+		"twice":           fakeidp.FaultBody(200, "application/json", `{"sub":"id-1","sub":"id-2","email":"v@example.com","email_verified":true}`),
 	} {
-		a.idp.BreakOnce(authtest.IdPUserinfo, fault)
+		a.idp.BreakOnce(fakeidp.Userinfo, fault)
 		if r, err := v.visit(t, who); !errors.Is(err, auth.ErrOAuthProfileFetchFailed) || r.Session != nil {
 			t.Errorf("userinfo of %s: %v", what, err)
 		}
@@ -324,7 +325,7 @@ func TestProfilesAreOfWhoCame(t *testing.T) {
 		v := a.engine(t)
 		seen := map[string]bool{}
 		for _, id := range []string{"9007199254740992", "9007199254740993", "18446744073709551615", "1"} {
-			who := a.idp.Account(authtest.IdPAccount{Subject: id})
+			who := a.idp.Account(fakeidp.Account{Subject: id})
 			seen[v.in(t, who).User.ID.String()] = true
 			if v.ownerOf(t, id).String() == "" || v.ownerOf(t, id) != v.in(t, who).User.ID {
 				t.Errorf("%s: %s is %s", name, id, v.ownerOf(t, id))
@@ -497,7 +498,7 @@ func TestAppleBelievesNoBrowser(t *testing.T) {
 		t.Errorf("the form is %v", form)
 	}
 	form.Set("user", `{"name":{"firstName":"Ada","lastName":"Lovelace"},"email":"v@example.com","sub":"id-7","email_verified":true}`)
-	form.Set("id_token", a.idp.IDToken(t, victims, authtest.IDTokenClaim("nonce", parameter(t, start.URL, "nonce"))))
+	form.Set("id_token", a.idp.IDToken(t, victims, fakeidp.Claim("nonce", parameter(t, start.URL, "nonce"))))
 	r, err := v.finish(t, start, form)
 	if err != nil {
 		t.Fatal(err)
@@ -517,14 +518,14 @@ func TestAppleBelievesNoBrowser(t *testing.T) {
 	}
 	// An id token that somebody else's code has got.
 	var stolen string
-	a.idp.Break(authtest.IdPToken, authtest.FaultAnswer(func(answer map[string]any) { stolen, _ = answer["id_token"].(string) }))
+	a.idp.Break(fakeidp.Token, fakeidp.FaultAnswer(func(answer map[string]any) { stolen, _ = answer["id_token"].(string) }))
 	v.in(t, victims)
 	a.idp.Mend()
-	a.idp.BreakOnce(authtest.IdPToken, authtest.FaultAnswer(func(answer map[string]any) { answer["id_token"] = stolen }))
+	a.idp.BreakOnce(fakeidp.Token, fakeidp.FaultAnswer(func(answer map[string]any) { answer["id_token"] = stolen }))
 	if r, err := v.visit(t, mallory); !errors.Is(err, auth.ErrOAuthProfileFetchFailed) || r.Session != nil {
 		t.Errorf("the id token of another code: %v", err)
 	}
-	a.idp.LieOnce(func(token *authtest.IDToken) { token.Claims["sub"] = victims.Subject }, authtest.LieWrongKey)
+	a.idp.LieOnce(func(token *fakeidp.IDToken) { token.Claims["sub"] = victims.Subject }, fakeidp.LieWrongKey)
 	if r, err := v.visit(t, mallory); !errors.Is(err, auth.ErrOAuthProfileFetchFailed) || r.Session != nil {
 		t.Errorf("an id token that Apple has not signed: %v", err)
 	}
@@ -536,7 +537,7 @@ func TestVisitsDoNotMix(t *testing.T) {
 	names := []string{"twitter", "github", "google", "openid", "x"}
 	at := together(t, names)
 	e := at["x"].Engine
-	who := make([]authtest.IdPAccount, 200)
+	who := make([]fakeidp.Account, 200)
 	for i := range who {
 		who[i] = at[names[i%5]].account(i, "", nil)
 	}
@@ -608,7 +609,7 @@ func TestTwitterRequestTokens(t *testing.T) {
 		"no secret":     func(answer url.Values) { answer.Del("oauth_token_secret") },
 		"no token":      func(answer url.Values) { answer.Del("oauth_token") },
 	} {
-		a.idp.BreakOnce(authtest.IdPRequestToken, authtest.FaultForm(amend))
+		a.idp.BreakOnce(fakeidp.RequestToken, fakeidp.FaultForm(amend))
 		if start, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: "twitter"}); !errors.Is(err, auth.ErrInternal) || start != nil {
 			t.Errorf("a request token that is %s: %v", what, err)
 		}
@@ -627,15 +628,15 @@ func TestTwitterRequestTokens(t *testing.T) {
 
 // endpoints are what the engine asks of a provider while somebody comes from it, and what comes of it if one fails.
 func (a *abroad) endpoints() map[string]error {
-	ends := map[string]error{authtest.IdPToken: auth.ErrOAuthTokenExchangeFailed}
+	ends := map[string]error{fakeidp.Token: auth.ErrOAuthTokenExchangeFailed}
 	switch {
 	case a.version1:
-		ends = map[string]error{authtest.IdPRequestToken: auth.ErrInternal, authtest.IdPAccessToken: auth.ErrOAuthTokenExchangeFailed}
+		ends = map[string]error{fakeidp.RequestToken: auth.ErrInternal, fakeidp.AccessToken: auth.ErrOAuthTokenExchangeFailed}
 	case a.name == "openid":
-		ends[authtest.IdPDiscovery], ends[authtest.IdPUserinfo] = auth.ErrInternal, auth.ErrOAuthProfileFetchFailed
+		ends[fakeidp.Discovery], ends[fakeidp.Userinfo] = auth.ErrInternal, auth.ErrOAuthProfileFetchFailed
 	}
 	if hasIDTokens(a.wellKnown) {
-		ends[authtest.IdPKeys] = auth.ErrOAuthProfileFetchFailed
+		ends[fakeidp.Keys] = auth.ErrOAuthProfileFetchFailed
 	}
 	for path := range a.profiles {
 		ends[path] = auth.ErrOAuthProfileFetchFailed
@@ -644,7 +645,7 @@ func (a *abroad) endpoints() map[string]error {
 }
 
 // fails expects that nobody comes in while an endpoint has a fault: with a provider that has not been asked for anything yet.
-func (a *abroad) fails(t *testing.T, path string, want error, fault func(cancel context.CancelFunc) authtest.IdPFault) {
+func (a *abroad) fails(t *testing.T, path string, want error, fault func(cancel context.CancelFunc) fakeidp.Fault) {
 	t.Helper()
 	fresh, err := a.make(oauth.Config{ClientID: a.client.ID, ClientSecret: a.client.Secret}, a.idp)
 	if err != nil {
@@ -654,7 +655,7 @@ func (a *abroad) fails(t *testing.T, path string, want error, fault func(cancel 
 	who := a.account(1, "", nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	a.idp.Lie(authtest.IDTokenWithout("email")) // so that userinfo is asked
+	a.idp.Lie(fakeidp.Without("email")) // so that userinfo is asked
 	a.idp.Break(path, fault(cancel))
 	defer a.idp.Mend()
 	start, err := v.StartProvider(ctx, auth.StartProviderParams{Provider: a.name})
@@ -681,7 +682,7 @@ func TestNoEndpointSendsTheEngineElsewhere(t *testing.T) {
 			a := newAbroad(t, name, c)
 			for path, want := range a.endpoints() {
 				for _, to := range []string{c.URL + path, "https://evil.example/", "http://169.254.169.254/latest/meta-data/", "//evil.example", "file:///etc/passwd"} {
-					a.fails(t, path, want, func(context.CancelFunc) authtest.IdPFault { return authtest.FaultRedirect(to) })
+					a.fails(t, path, want, func(context.CancelFunc) fakeidp.Fault { return fakeidp.FaultRedirect(to) })
 				}
 			}
 		})
@@ -716,16 +717,16 @@ func bomb(w http.ResponseWriter) {
 // SS-07, ID-14: an answer that does not end, or that never comes, ends the visit and nothing else.
 func TestNoEndpointHoldsTheEngineUp(t *testing.T) {
 	t.Parallel()
-	instead := func(answer func(http.ResponseWriter)) func(context.CancelFunc) authtest.IdPFault {
-		return func(context.CancelFunc) authtest.IdPFault {
-			return authtest.FaultHandler(func(http.Handler) http.Handler {
+	instead := func(answer func(http.ResponseWriter)) func(context.CancelFunc) fakeidp.Fault {
+		return func(context.CancelFunc) fakeidp.Fault {
+			return fakeidp.FaultHandler(func(http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) })
 			})
 		}
 	}
 	// Whoever waits gives up while the provider is silent.
-	silent := func(cancel context.CancelFunc) authtest.IdPFault {
-		return authtest.FaultHandler(func(http.Handler) http.Handler {
+	silent := func(cancel context.CancelFunc) fakeidp.Fault {
+		return fakeidp.FaultHandler(func(http.Handler) http.Handler {
 			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				cancel()
 				<-r.Context().Done()

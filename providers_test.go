@@ -22,6 +22,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/provider/oauth"
 	"github.com/ostiary/auth/provider/oidc"
@@ -39,12 +40,12 @@ const (
 
 // wellKnown is what a provider is like for those who come from it, and how an IdP plays it.
 type wellKnown struct {
-	make   func(c oauth.Config, idp *authtest.IdP) (provider.Provider, error)
+	make   func(c oauth.Config, idp *fakeidp.Provider) (provider.Provider, error)
 	hosts  []string
 	issuer string            // empty: it issues no id tokens
 	paths  map[string]string // where its endpoints are, and which of the IdP's they are
 	// profiles are its answers about an account, of which Extra has the members that a test changes.
-	profiles map[string]func(authtest.IdPAccount) any
+	profiles map[string]func(fakeidp.Account) any
 
 	number    bool   // ids are integers
 	flag      string // the member that says that the address is verified; empty where nothing does
@@ -65,7 +66,7 @@ func (w *wellKnown) told(flagged bool) says {
 }
 
 // document is a JSON object of parts; those of Extra come last, so that an account can have anything in its profile.
-func document(a authtest.IdPAccount, parts ...map[string]any) map[string]any {
+func document(a fakeidp.Account, parts ...map[string]any) map[string]any {
 	all := map[string]any{}
 	for _, part := range append(parts, a.Extra) {
 		maps.Copy(all, part)
@@ -75,8 +76,8 @@ func document(a authtest.IdPAccount, parts ...map[string]any) map[string]any {
 }
 
 // profile is one with an id and, unless it has them elsewhere, an address under these names.
-func profile(id, email string, more map[string]any) func(authtest.IdPAccount) any {
-	return func(a authtest.IdPAccount) any {
+func profile(id, email string, more map[string]any) func(fakeidp.Account) any {
+	return func(a fakeidp.Account) any {
 		own := map[string]any{id: a.Subject}
 		if strings.Trim(a.Subject, "0123456789") == "" {
 			own[id] = json.Number(a.Subject)
@@ -89,8 +90,8 @@ func profile(id, email string, more map[string]any) func(authtest.IdPAccount) an
 }
 
 // addressList is a list of addresses, of which the account's own is neither the first nor the last.
-func addressList(primary, verified string) func(authtest.IdPAccount) []any {
-	return func(a authtest.IdPAccount) []any {
+func addressList(primary, verified string) func(fakeidp.Account) []any {
+	return func(a fakeidp.Account) []any {
 		list := []any{map[string]any{"email": "first-" + a.Subject + "@example.net", primary: false, verified: true}}
 		if a.Email != "" {
 			own := map[string]any{"email": a.Email, primary: true}
@@ -109,35 +110,35 @@ const (
 )
 
 // simple is a constructor without more than a Config.
-func simple(make func(oauth.Config) (provider.Provider, error)) func(oauth.Config, *authtest.IdP) (provider.Provider, error) {
-	return func(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) { return make(c) }
+func simple(make func(oauth.Config) (provider.Provider, error)) func(oauth.Config, *fakeidp.Provider) (provider.Provider, error) {
+	return func(c oauth.Config, _ *fakeidp.Provider) (provider.Provider, error) { return make(c) }
 }
 
 // wellKnowns are all providers of package oauth, with the addresses and the answers that they document, and one of package oidc.
 var wellKnowns = map[string]*wellKnown{
 	"apple": {
 		make: makeApple, hosts: []string{"appleid.apple.com"}, issuer: "https://appleid.apple.com",
-		paths: map[string]string{"/auth/authorize": authtest.IdPAuthorization, "/auth/token": authtest.IdPToken, "/auth/keys": authtest.IdPKeys},
+		paths: map[string]string{"/auth/authorize": fakeidp.Authorization, "/auth/token": fakeidp.Token, "/auth/keys": fakeidp.Keys},
 		flag:  "email_verified", set: "true", unset: doubt,
 	},
 	"azuread": {
-		make: func(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) {
+		make: func(c oauth.Config, _ *fakeidp.Provider) (provider.Provider, error) {
 			return oauth.AzureAD(oauth.EntraConfig{Config: c})
 		},
 		hosts: []string{"login.microsoftonline.com"}, issuer: "https://sts.windows.net/" + ourTenant,
 		paths: map[string]string{
-			"/common/oauth2/authorize": authtest.IdPAuthorization, "/common/oauth2/token": authtest.IdPToken,
-			"/common/discovery/keys": authtest.IdPKeys,
+			"/common/oauth2/authorize": fakeidp.Authorization, "/common/oauth2/token": fakeidp.Token,
+			"/common/discovery/keys": fakeidp.Keys,
 		},
 		claims: map[string]any{"iss": "https://sts.windows.net/" + ourTenant + "/", "tid": ourTenant, "ver": "1.0"},
 		flag:   "xms_edov", unset: doubt,
 	},
 	"bitbucket": {
 		make: simple(oauth.Bitbucket), hosts: []string{"bitbucket.org", "api.bitbucket.org"},
-		paths: map[string]string{"/site/oauth2/authorize": authtest.IdPAuthorization, "/site/oauth2/access_token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{
+		paths: map[string]string{"/site/oauth2/authorize": fakeidp.Authorization, "/site/oauth2/access_token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{
 			"/2.0/user": profile("uuid", "", map[string]any{"type": "user", "links": map[string]any{}}),
-			"/2.0/user/emails": func(a authtest.IdPAccount) any {
+			"/2.0/user/emails": func(a fakeidp.Account) any {
 				return map[string]any{"pagelen": 10, "values": addressList("is_primary", "is_confirmed")(a)}
 			},
 		},
@@ -145,50 +146,50 @@ var wellKnowns = map[string]*wellKnown{
 	},
 	"discord": {
 		make: simple(oauth.Discord), hosts: []string{"discord.com"},
-		paths:    map[string]string{"/api/oauth2/authorize": authtest.IdPAuthorization, "/api/oauth2/token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/api/users/@me": profile("id", "email", map[string]any{"discriminator": "0"})},
+		paths:    map[string]string{"/api/oauth2/authorize": fakeidp.Authorization, "/api/oauth2/token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/api/users/@me": profile("id", "email", map[string]any{"discriminator": "0"})},
 		flag:     "verified", unset: doubt,
 	},
 	"entraid": {
-		make: func(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) {
+		make: func(c oauth.Config, _ *fakeidp.Provider) (provider.Provider, error) {
 			return oauth.Entra(oauth.EntraConfig{Config: c})
 		},
 		hosts: []string{"login.microsoftonline.com"}, issuer: "https://login.microsoftonline.com/" + ourTenant + "/v2.0",
 		paths: map[string]string{
-			"/common/oauth2/v2.0/authorize": authtest.IdPAuthorization, "/common/oauth2/v2.0/token": authtest.IdPToken,
-			"/common/discovery/v2.0/keys": authtest.IdPKeys,
+			"/common/oauth2/v2.0/authorize": fakeidp.Authorization, "/common/oauth2/v2.0/token": fakeidp.Token,
+			"/common/discovery/v2.0/keys": fakeidp.Keys,
 		},
 		claims: map[string]any{"tid": ourTenant, "ver": "2.0"}, flag: "xms_edov", unset: doubt,
 	},
 	"facebook": {
 		make: simple(oauth.Facebook), hosts: []string{"www.facebook.com", "graph.facebook.com"},
-		paths:    map[string]string{"/v22.0/dialog/oauth": authtest.IdPAuthorization, "/v22.0/oauth/access_token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/me": profile("id", "email", map[string]any{"verified": true})},
+		paths:    map[string]string{"/v22.0/dialog/oauth": fakeidp.Authorization, "/v22.0/oauth/access_token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/me": profile("id", "email", map[string]any{"verified": true})},
 		unset:    doubt, noRefresh: true,
 	},
 	"github": {
 		make: simple(oauth.GitHub), hosts: []string{"github.com", "api.github.com"},
-		paths: map[string]string{"/login/oauth/authorize": authtest.IdPAuthorization, "/login/oauth/access_token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{
+		paths: map[string]string{"/login/oauth/authorize": fakeidp.Authorization, "/login/oauth/access_token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{
 			"/user":        profile("id", "", map[string]any{"login": "octocat", "email": "public@example.net", "site_admin": true}),
-			"/user/emails": func(a authtest.IdPAccount) any { return addressList("primary", "verified")(a) },
+			"/user/emails": func(a fakeidp.Account) any { return addressList("primary", "verified")(a) },
 		},
 		number: true, flag: "verified", unset: nothing,
 	},
 	"gitlab": {
 		make: simple(oauth.GitLab), hosts: []string{"gitlab.com"},
-		paths:    map[string]string{"/oauth/authorize": authtest.IdPAuthorization, "/oauth/token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/api/v4/user": profile("id", "email", map[string]any{"state": "active"})},
+		paths:    map[string]string{"/oauth/authorize": fakeidp.Authorization, "/oauth/token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/api/v4/user": profile("id", "email", map[string]any{"state": "active"})},
 		number:   true, flag: "confirmed_at", set: "2012-05-23T09:05:22Z", unset: doubt,
 	},
 	"google": {
-		make: func(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) {
+		make: func(c oauth.Config, _ *fakeidp.Provider) (provider.Provider, error) {
 			return oauth.Google(oauth.GoogleConfig{Config: c})
 		},
 		hosts:  []string{"accounts.google.com", "oauth2.googleapis.com", "www.googleapis.com"},
 		issuer: "https://accounts.google.com",
-		paths:  map[string]string{"/o/oauth2/auth": authtest.IdPAuthorization, "/oauth2/v3/certs": authtest.IdPKeys},
-		profiles: map[string]func(authtest.IdPAccount) any{
+		paths:  map[string]string{"/o/oauth2/auth": fakeidp.Authorization, "/oauth2/v3/certs": fakeidp.Keys},
+		profiles: map[string]func(fakeidp.Account) any{
 			"/oauth2/v2/userinfo": profile("id", "email", map[string]any{"given_name": "A"}),
 		},
 		flag: "verified_email", unset: doubt,
@@ -196,54 +197,54 @@ var wellKnowns = map[string]*wellKnown{
 	"linkedin": {
 		make: simple(oauth.LinkedIn), hosts: []string{"www.linkedin.com", "api.linkedin.com"},
 		issuer:   "https://www.linkedin.com/oauth",
-		paths:    map[string]string{"/oauth/v2/authorization": authtest.IdPAuthorization, "/oauth/v2/accessToken": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/v2/userinfo": profile("sub", "email", map[string]any{"locale": "en"})},
+		paths:    map[string]string{"/oauth/v2/authorization": fakeidp.Authorization, "/oauth/v2/accessToken": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/v2/userinfo": profile("sub", "email", map[string]any{"locale": "en"})},
 		flag:     "email_verified", unset: doubt, noPKCE: true,
 	},
 	"openid": {
-		make: func(c oauth.Config, idp *authtest.IdP) (provider.Provider, error) {
+		make: func(c oauth.Config, idp *fakeidp.Provider) (provider.Provider, error) {
 			return oidc.New(oidc.Config{Issuer: idp.Issuer(), ClientID: c.ClientID, ClientSecret: c.ClientSecret})
 		},
 		flag: "email_verified", unset: doubt,
 	},
 	"spotify": {
 		make: simple(oauth.Spotify), hosts: []string{"accounts.spotify.com", "api.spotify.com"},
-		paths:    map[string]string{"/authorize": authtest.IdPAuthorization, "/api/token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/v1/me": profile("id", "email", map[string]any{"email_verified": true})},
+		paths:    map[string]string{"/authorize": fakeidp.Authorization, "/api/token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/v1/me": profile("id", "email", map[string]any{"email_verified": true})},
 		unset:    doubt,
 	},
 	"strava": {
 		make: simple(oauth.Strava), hosts: []string{"www.strava.com"},
-		paths:    map[string]string{"/api/v3/oauth/authorize": authtest.IdPAuthorization, "/api/v3/oauth/token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/api/v3/athlete": profile("id", "email", map[string]any{"email_verified": true})},
+		paths:    map[string]string{"/api/v3/oauth/authorize": fakeidp.Authorization, "/api/v3/oauth/token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/api/v3/athlete": profile("id", "email", map[string]any{"email_verified": true})},
 		number:   true, unset: nothing,
 	},
 	"twitch": {
 		make: simple(oauth.Twitch), hosts: []string{"id.twitch.tv", "api.twitch.tv"},
-		paths: map[string]string{"/oauth2/authorize": authtest.IdPAuthorization, "/oauth2/token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/helix/users": func(a authtest.IdPAccount) any {
+		paths: map[string]string{"/oauth2/authorize": fakeidp.Authorization, "/oauth2/token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/helix/users": func(a fakeidp.Account) any {
 			return map[string]any{"data": []any{profile("id", "email", map[string]any{"email_verified": true})(a)}}
 		}},
 		unset: doubt,
 	},
 	"twitter": {
-		make: func(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) {
+		make: func(c oauth.Config, _ *fakeidp.Provider) (provider.Provider, error) {
 			return oauth.Twitter(oauth.TwitterConfig{Config: c})
 		},
 		hosts: []string{"api.twitter.com"},
 		paths: map[string]string{
-			"/oauth/request_token": authtest.IdPRequestToken, "/oauth/authorize": authtest.IdPAuthorizationV1,
-			"/oauth/access_token": authtest.IdPAccessToken,
+			"/oauth/request_token": fakeidp.RequestToken, "/oauth/authorize": fakeidp.AuthorizationV1,
+			"/oauth/access_token": fakeidp.AccessToken,
 		},
-		profiles: map[string]func(authtest.IdPAccount) any{
-			authtest.IdPVerifyCredentials: profile("id_str", "email", map[string]any{"verified": true}),
+		profiles: map[string]func(fakeidp.Account) any{
+			fakeidp.VerifyCredentials: profile("id_str", "email", map[string]any{"verified": true}),
 		},
 		unset: doubt, version1: true, noPKCE: true, noRefresh: true,
 	},
 	"windowslive": {
 		make: simple(oauth.WindowsLive), hosts: []string{"login.live.com", "apis.live.net"},
-		paths: map[string]string{"/oauth20_authorize.srf": authtest.IdPAuthorization, "/oauth20_token.srf": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/v5.0/me": func(a authtest.IdPAccount) any {
+		paths: map[string]string{"/oauth20_authorize.srf": fakeidp.Authorization, "/oauth20_token.srf": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/v5.0/me": func(a fakeidp.Account) any {
 			emails := map[string]any{"verified": true}
 			if a.Email != "" {
 				emails["preferred"] = a.Email
@@ -253,20 +254,20 @@ var wellKnowns = map[string]*wellKnown{
 		unset: doubt,
 	},
 	"workos": {
-		make: func(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) {
+		make: func(c oauth.Config, _ *fakeidp.Provider) (provider.Provider, error) {
 			return oauth.WorkOS(oauth.WorkOSConfig{Config: c, DefaultConnection: "conn_1"})
 		},
 		hosts: []string{"api.workos.com"},
-		paths: map[string]string{"/sso/authorize": authtest.IdPAuthorization, "/sso/token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{
+		paths: map[string]string{"/sso/authorize": fakeidp.Authorization, "/sso/token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{
 			"/sso/profile": profile("id", "email", map[string]any{"role": map[string]any{"slug": "admin"}, "email_verified": true}),
 		},
 		unset: doubt, noRefresh: true,
 	},
 	"x": {
 		make: simple(oauth.X), hosts: []string{"x.com", "api.x.com"},
-		paths: map[string]string{"/i/oauth2/authorize": authtest.IdPAuthorization, "/2/oauth2/token": authtest.IdPToken},
-		profiles: map[string]func(authtest.IdPAccount) any{"/2/users/me": func(a authtest.IdPAccount) any {
+		paths: map[string]string{"/i/oauth2/authorize": fakeidp.Authorization, "/2/oauth2/token": fakeidp.Token},
+		profiles: map[string]func(fakeidp.Account) any{"/2/users/me": func(a fakeidp.Account) any {
 			// There is no flag: an address that is confirmed stands here, and no other anywhere.
 			confirmed := map[string]any{"confirmed_email": []any{a.Email}}
 			switch flag, ok := a.Extra["confirmed"]; {
@@ -290,7 +291,7 @@ var appleKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	return key
 })
 
-func makeApple(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) {
+func makeApple(c oauth.Config, _ *fakeidp.Provider) (provider.Provider, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(appleKey())
 	if err != nil {
 		return nil, err
@@ -304,8 +305,8 @@ func makeApple(c oauth.Config, _ *authtest.IdP) (provider.Provider, error) {
 type abroad struct {
 	*wellKnown
 	name      string
-	idp       *authtest.IdP
-	client    authtest.IdPClient
+	idp       *fakeidp.Provider
+	client    fakeidp.Client
 	provider  provider.Provider
 	transport http.RoundTripper
 }
@@ -313,7 +314,7 @@ type abroad struct {
 // newAbroad returns the provider called name. What is meant for others goes to next; nil fails it.
 func newAbroad(t *testing.T, name string, next http.RoundTripper) *abroad {
 	t.Helper()
-	a := &abroad{wellKnown: wellKnowns[name], name: name, idp: authtest.NewIdP(t)}
+	a := &abroad{wellKnown: wellKnowns[name], name: name, idp: fakeidp.New(t)}
 	if a.issuer != "" {
 		a.idp.SetIssuer(a.issuer)
 	}
@@ -323,12 +324,12 @@ func newAbroad(t *testing.T, name string, next http.RoundTripper) *abroad {
 	for path, answer := range a.profiles {
 		a.idp.Profile(path, answer)
 	}
-	client := authtest.IdPClient{
+	client := fakeidp.Client{
 		ID: "client-of-" + name, RequirePKCE: !a.noPKCE, NoRefreshToken: a.noRefresh,
 		RedirectURIs: []string{authtest.ServerURL + "/signin/provider/" + name + "/callback"},
 	}
 	if name == "apple" {
-		client.Apple = &authtest.IdPApple{TeamID: "TEAM123456", KeyID: "KEY1234567", PublicKey: &appleKey().PublicKey}
+		client.Apple = &fakeidp.Apple{TeamID: "TEAM123456", KeyID: "KEY1234567", PublicKey: &appleKey().PublicKey}
 	}
 	a.client = a.idp.Client(client)
 	p, err := a.make(oauth.Config{ClientID: a.client.ID, ClientSecret: a.client.Secret}, a.idp)
@@ -358,8 +359,8 @@ func (a *abroad) engine(t *testing.T, amend ...func(*auth.Config)) *tourist {
 }
 
 // account makes an account at the provider: the n-th, with an address whose flag is as given; nil leaves it out.
-func (a *abroad) account(n int, email string, flag any) authtest.IdPAccount {
-	who := authtest.IdPAccount{Subject: fmt.Sprintf("id-%d", n), Email: email, Extra: maps.Clone(a.claims)}
+func (a *abroad) account(n int, email string, flag any) fakeidp.Account {
+	who := fakeidp.Account{Subject: fmt.Sprintf("id-%d", n), Email: email, Extra: maps.Clone(a.claims)}
 	if a.number {
 		who.Subject = fmt.Sprint(1000 + n)
 	}
@@ -387,7 +388,7 @@ func (w *wellKnown) flagged() any {
 }
 
 // subject is the id by which an account is known.
-func (a *abroad) subject(who authtest.IdPAccount) string {
+func (a *abroad) subject(who fakeidp.Account) string {
 	switch a.name {
 	case "azuread":
 		return ourTenant + "/oid of " + who.Subject
@@ -413,14 +414,14 @@ func (v *tourist) finish(t *testing.T, start *auth.ProviderStart, values url.Val
 }
 
 // visit is a whole visit of somebody.
-func (v *tourist) visit(t *testing.T, who authtest.IdPAccount) (*auth.ProviderResult, error) {
+func (v *tourist) visit(t *testing.T, who fakeidp.Account) (*auth.ProviderResult, error) {
 	t.Helper()
 	start := v.start(t)
 	return v.finish(t, start, v.idp.Visit(t, start.URL, who).Values())
 }
 
 // in is a visit that ends in a session.
-func (v *tourist) in(t *testing.T, who authtest.IdPAccount) *auth.Session {
+func (v *tourist) in(t *testing.T, who fakeidp.Account) *auth.Session {
 	t.Helper()
 	r, err := v.visit(t, who)
 	if err != nil || r.Session == nil {
@@ -430,7 +431,7 @@ func (v *tourist) in(t *testing.T, who authtest.IdPAccount) *auth.Session {
 }
 
 // link links an account to a user's.
-func (v *tourist) link(t *testing.T, p *auth.Principal, who authtest.IdPAccount) error {
+func (v *tourist) link(t *testing.T, p *auth.Principal, who fakeidp.Account) error {
 	t.Helper()
 	start, err := v.LinkProvider(t.Context(), p, auth.LinkProviderParams{Provider: v.name})
 	if err != nil {
@@ -444,7 +445,7 @@ func (v *tourist) link(t *testing.T, p *auth.Principal, who authtest.IdPAccount)
 }
 
 // owner is the user with an account at the provider, or nobody.
-func (v *tourist) owner(t *testing.T, who authtest.IdPAccount) uuid.UUID {
+func (v *tourist) owner(t *testing.T, who fakeidp.Account) uuid.UUID {
 	t.Helper()
 	return v.ownerOf(t, v.abroad.subject(who))
 }
@@ -551,7 +552,7 @@ func (a *abroad) newcomer(t *testing.T, flag any, want says) {
 	v := a.engine(t)
 	who := a.account(1, "v@example.com", flag)
 	if flag == nil {
-		a.idp.LieOnce(authtest.IDTokenWithout("email_verified"))
+		a.idp.LieOnce(fakeidp.Without("email_verified"))
 	}
 	r, err := v.visit(t, who)
 	if err != nil {
@@ -597,7 +598,7 @@ func (a *abroad) sameAddress(t *testing.T, flag any, want says, verified bool) {
 	}
 	who := a.account(1, "v@example.com", flag)
 	if flag == nil {
-		a.idp.LieOnce(authtest.IDTokenWithout("email_verified"))
+		a.idp.LieOnce(fakeidp.Without("email_verified"))
 	}
 	r, err := v.visit(t, who)
 	switch want {
@@ -694,16 +695,16 @@ func TestEveryProviderMayFail(t *testing.T) {
 			t.Errorf("who cancels: %v, %v", r.Refusal, err)
 		}
 
-		token, ends := authtest.IdPToken, slices.Sorted(maps.Keys(a.profiles))
+		token, ends := fakeidp.Token, slices.Sorted(maps.Keys(a.profiles))
 		if a.version1 {
-			token = authtest.IdPAccessToken
+			token = fakeidp.AccessToken
 		}
-		for what, fault := range map[string]authtest.IdPFault{
-			"down": authtest.FaultDown(), "500": authtest.FaultStatus(500), "401": authtest.FaultStatus(401), "a page": authtest.FaultHTML(),
-			"cut short": authtest.FaultGarbage(), "too much": authtest.FaultHuge(), "a refusal with 200": authtest.FaultTokenError("invalid_grant", "no"),
-			"nothing": authtest.FaultBody(200, "application/json", ""), "an empty object": authtest.FaultBody(200, "application/json", "{}"),
-			"null": authtest.FaultBody(200, "application/json", "null"), "a list": authtest.FaultBody(200, "application/json", "[]"),
-			"what is right, with 404": authtest.FaultHandler(func(next http.Handler) http.Handler {
+		for what, fault := range map[string]fakeidp.Fault{
+			"down": fakeidp.FaultDown(), "500": fakeidp.FaultStatus(500), "401": fakeidp.FaultStatus(401), "a page": fakeidp.FaultHTML(),
+			"cut short": fakeidp.FaultGarbage(), "too much": fakeidp.FaultHuge(), "a refusal with 200": fakeidp.FaultTokenError("invalid_grant", "no"),
+			"nothing": fakeidp.FaultBody(200, "application/json", ""), "an empty object": fakeidp.FaultBody(200, "application/json", "{}"),
+			"null": fakeidp.FaultBody(200, "application/json", "null"), "a list": fakeidp.FaultBody(200, "application/json", "[]"),
+			"what is right, with 404": fakeidp.FaultHandler(func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					answer := httptest.NewRecorder()
 					next.ServeHTTP(answer, r)
@@ -816,7 +817,7 @@ func TestTokensOfEveryProvider(t *testing.T) {
 		if err := v.RefreshKeptProviderTokens(t.Context(), p.UserID, a.name); !errors.Is(err, auth.ErrOAuthProviderError) {
 			t.Errorf("who has taken the consent back: %v", err)
 		}
-		a.idp.Break(authtest.IdPToken, authtest.FaultAnswer(func(answer map[string]any) { delete(answer, "access_token") }))
+		a.idp.Break(fakeidp.Token, fakeidp.FaultAnswer(func(answer map[string]any) { delete(answer, "access_token") }))
 		if err := v.RefreshKeptProviderTokens(t.Context(), p.UserID, a.name); !errors.Is(err, auth.ErrOAuthProviderError) {
 			t.Errorf("nothing in it: %v", err)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/provider"
 )
 
@@ -104,9 +105,9 @@ func (w watched) Refresh(ctx context.Context, env provider.Env, token string) (p
 }
 
 // echoes are the ways in which a provider repeats what it was sent.
-func echoes(h *hoard) map[string]authtest.IdPFault {
-	repeat := func(answer func(w http.ResponseWriter, said string)) authtest.IdPFault {
-		return authtest.FaultHandler(func(http.Handler) http.Handler {
+func echoes(h *hoard) map[string]fakeidp.Fault {
+	repeat := func(answer func(w http.ResponseWriter, said string)) fakeidp.Fault {
+		return fakeidp.FaultHandler(func(http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				said := []string{r.Header.Get("Authorization"), r.URL.RawQuery}
 				for _, field := range strings.FieldsFunc(r.Header.Get("Authorization"), func(r rune) bool { return strings.ContainsRune(` ",=`, r) }) {
@@ -124,7 +125,7 @@ func echoes(h *hoard) map[string]authtest.IdPFault {
 			})
 		})
 	}
-	body := func(status int, contentType, format string, quote func(string) string) authtest.IdPFault {
+	body := func(status int, contentType, format string, quote func(string) string) fakeidp.Fault {
 		return repeat(func(w http.ResponseWriter, said string) {
 			w.Header().Set("Content-Type", contentType)
 			w.WriteHeader(status)
@@ -133,13 +134,13 @@ func echoes(h *hoard) map[string]authtest.IdPFault {
 	}
 	same := func(s string) string { return s }
 	quoted := func(s string) string { return asJSON(s) }
-	location := func(format string) authtest.IdPFault {
+	location := func(format string) fakeidp.Fault {
 		return repeat(func(w http.ResponseWriter, said string) {
 			w.Header().Set("Location", fmt.Sprintf(format, strings.NewReplacer("\r", "", "\n", "").Replace(said)))
 			w.WriteHeader(http.StatusFound)
 		})
 	}
-	return map[string]authtest.IdPFault{
+	return map[string]fakeidp.Fault{
 		"an error":                      body(400, "application/json", `{"error":"invalid_grant","error_description":%s}`, quoted),
 		"an error that is what it got":  body(400, "application/json", `{"error":%s}`, quoted),
 		"an error with 200":             body(200, "application/json", `{"error":%s}`, quoted),
@@ -192,7 +193,7 @@ func TestSecretsOfVisitsAreNowhere(t *testing.T) {
 				seen(err)
 			}
 		}
-		visit := func(who authtest.IdPAccount, change func(url.Values)) *auth.ProviderResult {
+		visit := func(who fakeidp.Account, change func(url.Values)) *auth.ProviderResult {
 			start, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: a.name, State: mine})
 			told(err)
 			if err != nil {
@@ -250,15 +251,15 @@ func TestSecretsOfVisitsAreNowhere(t *testing.T) {
 		}
 		for what, fault := range echoes(h) {
 			for path := range a.endpoints() {
-				if path == authtest.IdPDiscovery || path == authtest.IdPKeys {
+				if path == fakeidp.Discovery || path == fakeidp.Keys {
 					continue // which are sent nothing
 				}
-				a.idp.Lie(authtest.IDTokenWithout("email")) // so that userinfo is asked
+				a.idp.Lie(fakeidp.Without("email")) // so that userinfo is asked
 				a.idp.Break(path, fault)
-				if r := visit(ada, nil); r != nil && r.Session != nil && path != authtest.IdPUserinfo {
+				if r := visit(ada, nil); r != nil && r.Session != nil && path != fakeidp.Userinfo {
 					t.Errorf("%s answers with %s, and somebody comes in", path, what)
 				}
-				if path == authtest.IdPToken {
+				if path == fakeidp.Token {
 					_, err := v.RefreshProviderTokens(t.Context(), p, refreshing)
 					told(err)
 				}
@@ -266,15 +267,15 @@ func TestSecretsOfVisitsAreNowhere(t *testing.T) {
 			}
 		}
 		if hasIDTokens(a.wellKnown) {
-			for _, lie := range []func(*authtest.IDToken){
-				authtest.LieWrongKey, authtest.LieExpired, authtest.LieWrongAudience, authtest.LieOtherIssuer, authtest.LieWrongNonce, authtest.LieAlgNone,
-				authtest.LieNoSubject, authtest.LieWrongHash, authtest.LieUnknownKeyName, authtest.LieSignedWithPublicKey, authtest.LieWrongAZP,
+			for _, lie := range []func(*fakeidp.IDToken){
+				fakeidp.LieWrongKey, fakeidp.LieExpired, fakeidp.LieWrongAudience, fakeidp.LieOtherIssuer, fakeidp.LieWrongNonce, fakeidp.LieAlgNone,
+				fakeidp.LieNoSubject, fakeidp.LieWrongHash, fakeidp.LieUnknownKeyName, fakeidp.LieSignedWithPublicKey, fakeidp.LieWrongAZP,
 			} {
 				a.idp.LieOnce(lie)
 				visit(mallory, nil)
 			}
 		}
-		for _, r := range a.idp.Requests(authtest.IdPToken) {
+		for _, r := range a.idp.Requests(fakeidp.Token) {
 			for _, name := range []string{"code", "code_verifier", "client_secret", "refresh_token"} {
 				h.keep("parameter "+name, r.Form.Get(name))
 			}
@@ -307,17 +308,17 @@ func TestIDTokensAreNowhere(t *testing.T) {
 		h := &hoard{secrets: map[string]string{}}
 		h.keep("address", address)
 		var printed strings.Builder
-		who := authtest.IdPAccount{Subject: "id-1", Email: address, EmailVerified: true}
+		who := fakeidp.Account{Subject: "id-1", Email: address, EmailVerified: true}
 		s := i.SignUp(t, "m@example.com")
 		p := i.Principal(t, s)
-		for n, lie := range []func(*authtest.IDToken){
-			authtest.LieWrongKey, authtest.LieExpired, authtest.LieWrongAudience, authtest.LieOtherIssuer, authtest.LieAlgNone, authtest.LieNoSubject,
-			authtest.LieWrongAZP, authtest.IDTokenClaim("sub", address+"\n"), authtest.IDTokenClaim("aud", []string{address}), authtest.IDTokenClaim("iss", address),
-			authtest.IDTokenClaim("exp", address), func(token *authtest.IDToken) { token.Header["kid"] = address }, func(token *authtest.IDToken) { token.Header["typ"] = address },
-			func(*authtest.IDToken) {},
+		for n, lie := range []func(*fakeidp.IDToken){
+			fakeidp.LieWrongKey, fakeidp.LieExpired, fakeidp.LieWrongAudience, fakeidp.LieOtherIssuer, fakeidp.LieAlgNone, fakeidp.LieNoSubject,
+			fakeidp.LieWrongAZP, fakeidp.Claim("sub", address+"\n"), fakeidp.Claim("aud", []string{address}), fakeidp.Claim("iss", address),
+			fakeidp.Claim("exp", address), func(token *fakeidp.IDToken) { token.Header["kid"] = address }, func(token *fakeidp.IDToken) { token.Header["typ"] = address },
+			func(*fakeidp.IDToken) {},
 		} {
 			nonce := fmt.Sprintf("nonce-of-the-app-%d", n)
-			token := i.token(t, who, lie, authtest.IDTokenClaim("nonce", nonce))
+			token := i.token(t, who, lie, fakeidp.Claim("nonce", nonce))
 			h.keep("nonce", nonce)
 			h.keep("id token", token)
 			h.keep("part of an id token", strings.Split(token, ".")[1:]...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/provider"
 )
 
@@ -106,7 +107,7 @@ func TestTheOwnerOfAnAddressFindsNoLinks(t *testing.T) {
 			mallory := e.SignUp(t, theirAddress)
 			p := e.Principal(t, mallory)
 			account, other, third := github.account(1, "m@example.com", true), twitter.account(1, "", nil), github.account(2, "", nil)
-			for at, who := range map[*tourist]authtest.IdPAccount{github: account, twitter: other} {
+			for at, who := range map[*tourist]fakeidp.Account{github: account, twitter: other} {
 				if err := at.link(t, p, who); err != nil {
 					t.Fatal(err)
 				}
@@ -130,7 +131,7 @@ func TestTheOwnerOfAnAddressFindsNoLinks(t *testing.T) {
 			if r, err := github.finish(t, begun, github.idp.Visit(t, begun.URL, third).Values()); !errors.Is(err, auth.ErrInvalidState) || r.Linked {
 				t.Errorf("a link that had begun: %v", err)
 			}
-			for at, who := range map[*tourist]authtest.IdPAccount{github: account, twitter: other} {
+			for at, who := range map[*tourist]fakeidp.Account{github: account, twitter: other} {
 				if r, err := at.visit(t, who); err != nil || r.Session == nil || r.Session.User.ID == theirs.User.ID {
 					t.Errorf("%s: %v", at.name, err)
 				}

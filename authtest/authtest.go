@@ -13,8 +13,8 @@
 // The engine is the real one over a [memstore.Store], with every rule in force: an address is verified, a password is
 // hashed (cheaply), a session expires. Nothing leaves the process: outbound requests fail.
 //
-// An [Authenticator] plays the part of a person's passkeys, an [IdP] that of a provider with which they sign in, and a
-// [Captcha] that of a service behind captchas.
+// An [Authenticator] plays the part of a person's passkeys. Package fakeidp plays that of a provider with which they sign in,
+// and package fakecaptcha that of a service behind captchas.
 package authtest
 
 import (
@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
@@ -132,7 +133,7 @@ func (e *Engine) SignUp(t testing.TB, email string) *auth.Session {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	letter, ok := e.Mailbox.letters.wait(ctx, func(i int, l Letter) bool {
-		return i >= before && l.Template == "email-verify" && sameAddress(l.To, email)
+		return i >= before && l.Template == "email-verify" && emailaddr.Same(l.To, email)
 	})
 	if !ok {
 		t.Fatalf("authtest: sign up %s: no letter to verify the address has come", email)

@@ -42,7 +42,7 @@ func (m *Mailbox) All() []Letter { return m.letters.all() }
 // To returns the letters to an address, in any spelling, in the order of their arrival. It does not wait: without a
 // running [auth.Engine.Run] a letter has arrived when the call that caused it returns.
 func (m *Mailbox) To(address string) []Letter {
-	return slices.DeleteFunc(m.All(), func(l Letter) bool { return !sameAddress(l.To, address) })
+	return slices.DeleteFunc(m.All(), func(l Letter) bool { return !emailaddr.Same(l.To, address) })
 }
 
 // Last returns the latest letter to an address. If there is none it fails the test at once; it does not wait.
@@ -55,15 +55,5 @@ func (m *Mailbox) Last(t testing.TB, address string) Letter {
 // programs that deliver letters with [auth.Engine.Run]; if none comes within ten seconds it fails the test at once.
 func (m *Mailbox) Next(t testing.TB, address string) Letter {
 	t.Helper()
-	return m.letters.next(t, "letter to "+address, func(l Letter) bool { return sameAddress(l.To, address) })
-}
-
-// sameAddress compares addresses as the engine does.
-func sameAddress(a, b string) bool {
-	x, errX := emailaddr.Parse(a)
-	y, errY := emailaddr.Parse(b)
-	if errX != nil || errY != nil {
-		return a == b
-	}
-	return x.Canonical == y.Canonical
+	return m.letters.next(t, "letter to "+address, func(l Letter) bool { return emailaddr.Same(l.To, address) })
 }

@@ -23,13 +23,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakecaptcha"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/captcha"
 )
 
 const siteKey = "10000000-ffff-ffff-ffff-000000000001"
 
 // verifiers are one of each kind, over one service.
-func verifiers(t *testing.T, service *authtest.Captcha) map[string]captcha.Verifier {
+func verifiers(t *testing.T, service *fakecaptcha.Service) map[string]captcha.Verifier {
 	t.Helper()
 	secret := captcha.Secret(service.Secret())
 	hostnames := []string{"App.test"}
@@ -55,7 +57,7 @@ func verifiers(t *testing.T, service *authtest.Captcha) map[string]captcha.Verif
 }
 
 // solved is what all of them take.
-var solved = authtest.CaptchaSolution{Action: "signup", Score: 0.5, SiteKey: siteKey}
+var solved = fakecaptcha.Solution{Action: "signup", Score: 0.5, SiteKey: siteKey}
 
 func verify(t *testing.T, v captcha.Verifier, token string) error {
 	t.Helper()
@@ -74,7 +76,7 @@ func reasons(err error) []string {
 // RL-14: an answer is good once, for one page and one purpose, and if it is likely enough that of a person.
 func TestAnAnswerIsGoodOnceAndForOneThing(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for name, v := range verifiers(t, service) {
 		token := service.Solve(solved)
 		if err := verify(t, v, token); err != nil {
@@ -91,12 +93,12 @@ func TestAnAnswerIsGoodOnceAndForOneThing(t *testing.T) {
 			{"a used one", token, "timeout-or-duplicate"},
 			{"none", "", captcha.ReasonMissing},
 			{"one that nobody has given", "0.abc", captcha.ReasonInvalid},
-			{"an expired one", service.Solve(authtest.CaptchaSolution{Action: "signup", SiteKey: siteKey, Expired: true}), "timeout-or-duplicate"},
-			{"one for another page", service.Solve(authtest.CaptchaSolution{Action: "signup", SiteKey: siteKey, Hostname: "app.test.evil.example"}), captcha.ReasonHostname},
-			{"one for another action", service.Solve(authtest.CaptchaSolution{Action: "Signup", Score: 1}), captcha.ReasonAction},
-			{"one for no action", service.Solve(authtest.CaptchaSolution{Score: 1}), captcha.ReasonAction},
-			{"one of a program", service.Solve(authtest.CaptchaSolution{Action: "signup", Score: 0.4999}), captcha.ReasonScore},
-			{"one of another site", service.Solve(authtest.CaptchaSolution{SiteKey: "20000000-ffff-ffff-ffff-000000000002"}), "sitekey-secret-mismatch"},
+			{"an expired one", service.Solve(fakecaptcha.Solution{Action: "signup", SiteKey: siteKey, Expired: true}), "timeout-or-duplicate"},
+			{"one for another page", service.Solve(fakecaptcha.Solution{Action: "signup", SiteKey: siteKey, Hostname: "app.test.evil.example"}), captcha.ReasonHostname},
+			{"one for another action", service.Solve(fakecaptcha.Solution{Action: "Signup", Score: 1}), captcha.ReasonAction},
+			{"one for no action", service.Solve(fakecaptcha.Solution{Score: 1}), captcha.ReasonAction},
+			{"one of a program", service.Solve(fakecaptcha.Solution{Action: "signup", Score: 0.4999}), captcha.ReasonScore},
+			{"one of another site", service.Solve(fakecaptcha.Solution{SiteKey: "20000000-ffff-ffff-ffff-000000000002"}), "sitekey-secret-mismatch"},
 		} {
 			if c.reason == captcha.ReasonAction && name == "hcaptcha" || c.reason == captcha.ReasonScore && name != "recaptcha" ||
 				c.reason == "sitekey-secret-mismatch" && name != "hcaptcha" {
@@ -116,36 +118,36 @@ func TestAnAnswerIsGoodOnceAndForOneThing(t *testing.T) {
 // What is not demanded is not asked for, and what an answer need not have it need not have.
 func TestWhatIsNotDemanded(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	secret := captcha.Secret(service.Secret())
 	lax, err := captcha.NewTurnstile(captcha.TurnstileConfig{Secret: secret, Endpoint: service.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(t, lax, service.Solve(authtest.CaptchaSolution{Hostname: "other.test", Action: "other", Score: 0.1})); err != nil {
+	if err := verify(t, lax, service.Solve(fakecaptcha.Solution{Hostname: "other.test", Action: "other", Score: 0.1})); err != nil {
 		t.Error(err)
 	}
 	v2, err := captcha.NewReCAPTCHA(captcha.ReCAPTCHAConfig{Secret: secret, Endpoint: service.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(t, v2, service.Solve(authtest.CaptchaSolution{})); err != nil {
+	if err := verify(t, v2, service.Solve(fakecaptcha.Solution{})); err != nil {
 		t.Errorf("an answer without a score: %v", err)
 	}
-	if err := verify(t, v2, service.Solve(authtest.CaptchaSolution{Score: 0.1})); reasons(err) == nil {
+	if err := verify(t, v2, service.Solve(fakecaptcha.Solution{Score: 0.1})); reasons(err) == nil {
 		t.Errorf("the answer of a program, by default: %v", err)
 	}
 	v3, err := captcha.NewReCAPTCHA(captcha.ReCAPTCHAConfig{Secret: secret, Endpoint: service.URL(), MinScore: 0.9})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(t, v3, service.Solve(authtest.CaptchaSolution{Score: 0.9})); err != nil {
+	if err := verify(t, v3, service.Solve(fakecaptcha.Solution{Score: 0.9})); err != nil {
 		t.Error(err)
 	}
-	if err := verify(t, v3, service.Solve(authtest.CaptchaSolution{Score: 0.89})); reasons(err) == nil {
+	if err := verify(t, v3, service.Solve(fakecaptcha.Solution{Score: 0.89})); reasons(err) == nil {
 		t.Errorf("a score below the least: %v", err)
 	}
-	if err := verify(t, v3, service.Solve(authtest.CaptchaSolution{})); err == nil || errors.Is(err, captcha.ErrRefused) {
+	if err := verify(t, v3, service.Solve(fakecaptcha.Solution{})); err == nil || errors.Is(err, captcha.ErrRefused) {
 		t.Errorf("an answer without a score: %v, want a fault", err)
 	}
 }
@@ -153,17 +155,17 @@ func TestWhatIsNotDemanded(t *testing.T) {
 // W21, RL-14: an answer cannot add to the request, whatever is in it.
 func TestAnAnswerStaysAnAnswer(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for name, v := range verifiers(t, service) {
 		for _, token := range []string{
-			`x","secret":"` + authtest.CaptchaTestSecret,
-			`x","secret":"` + authtest.CaptchaTestSecret + `","y":"`,
-			`"},{"secret":"` + authtest.CaptchaTestSecret + `"`,
-			`x&secret=` + authtest.CaptchaTestSecret,
+			`x","secret":"` + fakecaptcha.TestSecret,
+			`x","secret":"` + fakecaptcha.TestSecret + `","y":"`,
+			`"},{"secret":"` + fakecaptcha.TestSecret + `"`,
+			`x&secret=` + fakecaptcha.TestSecret,
 			`x&response=y`,
-			`x%26secret%3d` + authtest.CaptchaTestSecret,
-			`x;secret=` + authtest.CaptchaTestSecret,
-			`x\u0022,\u0022secret\u0022:\u0022` + authtest.CaptchaTestSecret,
+			`x%26secret%3d` + fakecaptcha.TestSecret,
+			`x;secret=` + fakecaptcha.TestSecret,
+			`x\u0022,\u0022secret\u0022:\u0022` + fakecaptcha.TestSecret,
 			`x+y`, `x#y`, `%`, `=`, `&`,
 		} {
 			before := len(service.Requests())
@@ -184,7 +186,7 @@ func TestAnAnswerStaysAnAnswer(t *testing.T) {
 // What cannot be an answer is refused here, and what can goes to the service.
 func TestWhatCannotBeAnAnswerIsNotSent(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	bounds := map[string]int{"turnstile": 2048, "hcaptcha": 8192, "recaptcha": 8192}
 	for name, v := range verifiers(t, service) {
 		for _, token := range []string{
@@ -210,7 +212,7 @@ func TestWhatCannotBeAnAnswerIsNotSent(t *testing.T) {
 // not the client's, and nobody else hears of the secret.
 func TestAServiceInTroubleLetsNobodyThrough(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		elsewhere.Add(1)
@@ -218,38 +220,38 @@ func TestAServiceInTroubleLetsNobodyThrough(t *testing.T) {
 	}))
 	defer other.Close()
 	success := `{"success":true,"hostname":"app.test","action":"signup","score":1}`
-	faults := map[string]authtest.IdPFault{
-		"down":             authtest.FaultDown(),
-		"endless":          authtest.FaultEndless(),
-		"too long":         authtest.FaultHuge(),
-		"a page":           authtest.FaultHTML(),
-		"cut":              authtest.FaultGarbage(),
-		"moved":            authtest.FaultRedirect(other.URL),
-		"moved within":     authtest.FaultRedirect("/siteverify"),
-		"nothing":          authtest.FaultBody(200, "application/json", ""),
-		"null":             authtest.FaultBody(200, "application/json", "null"),
-		"true":             authtest.FaultBody(200, "application/json", "true"),
-		"an array":         authtest.FaultBody(200, "application/json", "["+success+"]"),
-		"an empty object":  authtest.FaultBody(200, "application/json", "{}"),
-		"two values":       authtest.FaultBody(200, "application/json", success+success),
-		"two successes":    authtest.FaultBody(200, "application/json", `{"success":false,`+success[1:]),
-		"another case":     authtest.FaultBody(200, "application/json", strings.Replace(success, "success", "Success", 1)),
-		"a text":           authtest.FaultBody(200, "application/json", strings.Replace(success, "true", `"true"`, 1)),
-		"a number":         authtest.FaultBody(200, "application/json", strings.Replace(success, "true", "1", 1)),
-		"no word":          authtest.FaultBody(200, "application/json", strings.Replace(success, "true", "null", 1)),
-		"a strange host":   authtest.FaultBody(200, "application/json", strings.Replace(success, `"app.test"`, `["app.test"]`, 1)),
-		"a strange score":  authtest.FaultBody(200, "application/json", strings.Replace(success, `:1}`, `:"1"}`, 1)),
-		"internal-error":   authtest.FaultCodes("internal-error"),
-		"wrong secret":     authtest.FaultCodes("invalid-input-secret"),
-		"no secret":        authtest.FaultCodes("missing-input-secret"),
-		"bad request":      authtest.FaultCodes("bad-request"),
-		"one of each":      authtest.FaultCodes("invalid-input-response", "invalid-input-secret"),
-		"what is new":      authtest.FaultCodes("over-quota"),
-		"what is no code":  authtest.FaultCodes("the-secret is " + service.Secret()),
-		"codes of no kind": authtest.FaultBody(200, "application/json", `{"success":false,"error-codes":"invalid-input-response"}`),
+	faults := map[string]fakeidp.Fault{
+		"down":             fakeidp.FaultDown(),
+		"endless":          fakeidp.FaultEndless(),
+		"too long":         fakeidp.FaultHuge(),
+		"a page":           fakeidp.FaultHTML(),
+		"cut":              fakeidp.FaultGarbage(),
+		"moved":            fakeidp.FaultRedirect(other.URL),
+		"moved within":     fakeidp.FaultRedirect("/siteverify"),
+		"nothing":          fakeidp.FaultBody(200, "application/json", ""),
+		"null":             fakeidp.FaultBody(200, "application/json", "null"),
+		"true":             fakeidp.FaultBody(200, "application/json", "true"),
+		"an array":         fakeidp.FaultBody(200, "application/json", "["+success+"]"),
+		"an empty object":  fakeidp.FaultBody(200, "application/json", "{}"),
+		"two values":       fakeidp.FaultBody(200, "application/json", success+success),
+		"two successes":    fakeidp.FaultBody(200, "application/json", `{"success":false,`+success[1:]),
+		"another case":     fakeidp.FaultBody(200, "application/json", strings.Replace(success, "success", "Success", 1)),
+		"a text":           fakeidp.FaultBody(200, "application/json", strings.Replace(success, "true", `"true"`, 1)),
+		"a number":         fakeidp.FaultBody(200, "application/json", strings.Replace(success, "true", "1", 1)),
+		"no word":          fakeidp.FaultBody(200, "application/json", strings.Replace(success, "true", "null", 1)),
+		"a strange host":   fakeidp.FaultBody(200, "application/json", strings.Replace(success, `"app.test"`, `["app.test"]`, 1)),
+		"a strange score":  fakeidp.FaultBody(200, "application/json", strings.Replace(success, `:1}`, `:"1"}`, 1)),
+		"internal-error":   fakecaptcha.FaultCodes("internal-error"),
+		"wrong secret":     fakecaptcha.FaultCodes("invalid-input-secret"),
+		"no secret":        fakecaptcha.FaultCodes("missing-input-secret"),
+		"bad request":      fakecaptcha.FaultCodes("bad-request"),
+		"one of each":      fakecaptcha.FaultCodes("invalid-input-response", "invalid-input-secret"),
+		"what is new":      fakecaptcha.FaultCodes("over-quota"),
+		"what is no code":  fakecaptcha.FaultCodes("the-secret is " + service.Secret()),
+		"codes of no kind": fakeidp.FaultBody(200, "application/json", `{"success":false,"error-codes":"invalid-input-response"}`),
 	}
 	for _, status := range []int{201, 204, 302, 400, 401, 403, 404, 429, 500, 502, 503} {
-		faults[fmt.Sprint("status ", status)] = authtest.FaultBody(status, "application/json", success)
+		faults[fmt.Sprint("status ", status)] = fakeidp.FaultBody(status, "application/json", success)
 	}
 	for name, v := range verifiers(t, service) {
 		for what, fault := range faults {
@@ -276,7 +278,7 @@ func TestAServiceInTroubleLetsNobodyThrough(t *testing.T) {
 // Codes that are about the answer are the client's, be there none.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for name, v := range verifiers(t, service) {
 		for _, codes := range [][]string{
 			{},
@@ -288,7 +290,7 @@ func TestRefusals(t *testing.T) {
 			{"browser-error"},
 			{"not-using-dummy-passcode"},
 		} {
-			service.Break(authtest.FaultCodes(codes...))
+			service.Break(fakecaptcha.FaultCodes(codes...))
 			err := verify(t, v, "0.abc")
 			refusal, ok := errors.AsType[*captcha.Refusal](err)
 			if !ok || refusal.Service != name || !slices.Equal(refusal.Reasons, codes) {
@@ -331,7 +333,7 @@ func TestASlowServiceIsGivenUp(t *testing.T) {
 // The address goes where it is given, in its plainest form.
 func TestTheAddressIsSentIfItIsGiven(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	v := verifiers(t, service)["turnstile"]
 	for address, want := range map[string][]string{
 		"":                  nil,
@@ -357,7 +359,7 @@ func TestTheAddressIsSentIfItIsGiven(t *testing.T) {
 // Of many who hand in one answer at once, one is let through, and nothing that they share breaks.
 func TestOneAnswerAtOnce(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	v := verifiers(t, service)["turnstile"]
 	token := service.Solve(solved)
 	var through atomic.Int64

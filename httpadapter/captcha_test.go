@@ -9,12 +9,13 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakecaptcha"
 	"github.com/ostiary/auth/captcha"
 	"github.com/ostiary/auth/httpadapter"
 )
 
 // guarded asks for captchas everywhere.
-func guarded(t *testing.T, service *authtest.Captcha) func(*auth.Config) {
+func guarded(t *testing.T, service *fakecaptcha.Service) func(*auth.Config) {
 	t.Helper()
 	v, err := captcha.NewTurnstile(captcha.TurnstileConfig{Secret: captcha.Secret(service.Secret()), Endpoint: service.URL()})
 	if err != nil {
@@ -43,10 +44,10 @@ const captchaHeader = "x-cf-turnstile-response"
 // RL-14, W21: the answer comes in one header, once, and is sent on as it is.
 func TestTheAnswerToACaptchaComesInAHeader(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	h := newFixture(t, httpadapter.Options{}, guarded(t, service))
 	for _, route := range guardedRoutes {
-		used := service.Solve(authtest.CaptchaSolution{})
+		used := service.Solve(fakecaptcha.Solution{})
 		if w := do(t, h, "POST", route.path, route.body, captchaHeader, used); w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", route.path, w.Code, w.Body)
 		}
@@ -60,26 +61,26 @@ func TestTheAnswerToACaptchaComesInAHeader(t *testing.T) {
 			{"a used one", []string{captchaHeader, used}, "failed to pass turnstile: [timeout-or-duplicate]"},
 			{
 				"one with members of JSON",
-				[]string{captchaHeader, `x","secret":"` + authtest.CaptchaTestSecret},
+				[]string{captchaHeader, `x","secret":"` + fakecaptcha.TestSecret},
 				"failed to pass turnstile: [invalid-input-response]",
 			},
 			{
 				"one with members of a form",
-				[]string{captchaHeader, `x&secret=` + authtest.CaptchaTestSecret},
+				[]string{captchaHeader, `x&secret=` + fakecaptcha.TestSecret},
 				"failed to pass turnstile: [invalid-input-response]",
 			},
 			{
 				"two",
-				[]string{captchaHeader, service.Solve(authtest.CaptchaSolution{}), captchaHeader, service.Solve(authtest.CaptchaSolution{})},
+				[]string{captchaHeader, service.Solve(fakecaptcha.Solution{}), captchaHeader, service.Solve(fakecaptcha.Solution{})},
 				"The captcha was not passed",
 			},
 			{
 				"one and an empty one",
-				[]string{captchaHeader, service.Solve(authtest.CaptchaSolution{}), captchaHeader, ""},
+				[]string{captchaHeader, service.Solve(fakecaptcha.Solution{}), captchaHeader, ""},
 				"The captcha was not passed",
 			},
 			{"a long one", []string{captchaHeader, strings.Repeat("a", 20<<10)}, "The captcha was not passed"},
-			{"one in the header of another", []string{"h-captcha-response", service.Solve(authtest.CaptchaSolution{})}, "missing x-cf-turnstile-response header"},
+			{"one in the header of another", []string{"h-captcha-response", service.Solve(fakecaptcha.Solution{})}, "missing x-cf-turnstile-response header"},
 		} {
 			w := do(t, h, "POST", route.path, route.body, c.headers...)
 			wantRefused(t, w, 403, auth.CodeCaptchaFailed)
@@ -98,10 +99,10 @@ func TestTheAnswerToACaptchaComesInAHeader(t *testing.T) {
 // A body that is wrong is told before an answer is spent, and one who must not come in at all costs none either.
 func TestAnAnswerIsNotSpentOnABadBody(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	h := newFixture(t, httpadapter.Options{}, guarded(t, service))
 	for _, route := range guardedRoutes {
-		wantRefused(t, do(t, h, "POST", route.path, `{"email":1}`, captchaHeader, service.Solve(authtest.CaptchaSolution{})), 400, auth.CodeInvalidRequest)
+		wantRefused(t, do(t, h, "POST", route.path, `{"email":1}`, captchaHeader, service.Solve(fakecaptcha.Solution{})), 400, auth.CodeInvalidRequest)
 	}
 	if n := len(service.Requests()); n != 0 {
 		t.Errorf("%d requests", n)
@@ -111,12 +112,12 @@ func TestAnAnswerIsNotSpentOnABadBody(t *testing.T) {
 // RL-14: a service that is down is a fault of ours, and the log says so without the answer.
 func TestACaptchaServiceThatIsDown(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
-	service.Break(authtest.FaultCodes("invalid-input-secret"))
+	service := fakecaptcha.New(t)
+	service.Break(fakecaptcha.FaultCodes("invalid-input-secret"))
 	logs := authtest.NewLogs()
 	h := newFixture(t, httpadapter.Options{Logger: logs.Logger()}, guarded(t, service))
 	for _, route := range guardedRoutes {
-		token := service.Solve(authtest.CaptchaSolution{})
+		token := service.Solve(fakecaptcha.Solution{})
 		w := do(t, h, "POST", route.path, route.body, captchaHeader, token)
 		wantRefused(t, w, 500, auth.CodeInternal)
 		logs.AssertAbsent(t, token, service.Secret())
@@ -129,7 +130,7 @@ func TestACaptchaServiceThatIsDown(t *testing.T) {
 // Without a configuration no header is looked at.
 func TestWithoutACaptchaNoHeaderIsNeeded(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	h := newFixture(t, httpadapter.Options{}, guarded(t, service), func(c *auth.Config) { c.Captcha = nil })
 	for _, route := range guardedRoutes {
 		for _, headers := range [][]string{nil, {captchaHeader, "x", captchaHeader, "y"}} {
@@ -143,15 +144,15 @@ func TestWithoutACaptchaNoHeaderIsNeeded(t *testing.T) {
 // The header holds for the service's own handlers as well, which call the engine themselves.
 func TestMiddlewareHandsTheAnswerOn(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	h := newFixture(t, httpadapter.Options{}, guarded(t, service))
-	w := do(t, h, "POST", "/signin/anonymous", "", captchaHeader, service.Solve(authtest.CaptchaSolution{}))
+	w := do(t, h, "POST", "/signin/anonymous", "", captchaHeader, service.Solve(fakecaptcha.Solution{}))
 	session := want200[auth.SignInResult](t, w).Session
 	var err error
 	own := h.RequireUser(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		err = h.engine.SendSMSOTP(r.Context(), auth.SendSMSOTPParams{PhoneNumber: "+41791234567"})
 	}))
-	do(t, own, "POST", "/invite", "", append(bearer(session), captchaHeader, service.Solve(authtest.CaptchaSolution{}))...)
+	do(t, own, "POST", "/invite", "", append(bearer(session), captchaHeader, service.Solve(fakecaptcha.Solution{}))...)
 	if err != nil {
 		t.Error(err)
 	}

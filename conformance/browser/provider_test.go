@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/ostiary/auth"
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/httpadapter"
 	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/provider/oidc"
@@ -344,9 +344,9 @@ func TestThereIsNothingOfProvidersWhereThereAreNone(t *testing.T) {
 }
 
 // register makes a provider the one that the routes call dev.
-func register(t *testing.T, c *auth.Config, idp *authtest.IdP, formPost bool) {
+func register(t *testing.T, c *auth.Config, idp *fakeidp.Provider, formPost bool) {
 	t.Helper()
-	client := idp.Client(authtest.IdPClient{RedirectURIs: []string{c.ServerURL + "/signin/provider/dev/callback"}})
+	client := idp.Client(fakeidp.Client{RedirectURIs: []string{c.ServerURL + "/signin/provider/dev/callback"}})
 	dev, err := oidc.New(oidc.Config{Issuer: idp.Issuer(), ClientID: client.ID, ClientSecret: client.Secret, FormPost: formPost})
 	if err != nil {
 		t.Fatal(err)
@@ -358,8 +358,8 @@ func register(t *testing.T, c *auth.Config, idp *authtest.IdP, formPost bool) {
 // OA-33: where sessions are cookies, the address says nothing of them.
 func TestAVisitEndsInASessionOfCookies(t *testing.T) {
 	browser(t)
-	idp := authtest.NewIdP(t)
-	ada := idp.Account(authtest.IdPAccount{Subject: "ada", Email: email, EmailVerified: true})
+	idp := fakeidp.New(t)
+	ada := idp.Account(fakeidp.Account{Subject: "ada", Email: email, EmailVerified: true})
 	_, at, arrivals := confirming(t, httpadapter.Options{Cookies: &httpadapter.CookieOptions{}}, func(c *auth.Config) { register(t, c, idp, false) })
 	p := open(t, viewports[0], at+"/signin/provider/dev")
 	p.press(account(ada.Subject))
@@ -394,12 +394,12 @@ func TestAVisitIsBoundToTheBrowser(t *testing.T) {
 		{name: "by https, with a form", scheme: "https", idp: "127.0.0.1:0", formPost: true, prefix: "__Host-", sameSite: network.CookieSameSiteNone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			idp, err := authtest.StartIdP(c.idp)
+			idp, err := fakeidp.Start(c.idp)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(idp.Close)
-			ada := idp.Account(authtest.IdPAccount{Subject: "ada", Email: email, EmailVerified: true})
+			ada := idp.Account(fakeidp.Account{Subject: "ada", Email: email, EmailVerified: true})
 			_, at := serve(t, c.scheme, func(config *auth.Config) { register(t, config, idp, c.formPost) })
 			p := open(t, viewports[0], at, chromedp.Flag("ignore-certificate-errors", true))
 			p.press(providerSignIn)

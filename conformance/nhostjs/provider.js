@@ -48,12 +48,12 @@ class Provider {
     this.#controls = controls;
   }
 
-  /** Registers a client: see IdPClient of package authtest. */
+  /** Registers a client: see Client of package fakeidp. */
   client(client) {
     return this.#keep('clients', client);
   }
 
-  /** Makes an account: see IdPAccount of package authtest. */
+  /** Makes an account: see Account of package fakeidp. */
   account(account) {
     return this.#keep('accounts', account);
   }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/ostiary/auth"
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/provider/oidc"
 )
@@ -14,7 +14,7 @@ import (
 const devProvider = "dev"
 
 // devAccounts are the accounts at the provider. Their ids stay, so that their owners are known after a restart.
-var devAccounts = []authtest.IdPAccount{
+var devAccounts = []fakeidp.Account{
 	{Subject: "ada", Name: "Ada Lovelace", Email: "ada@example.com", EmailVerified: true},
 	{Subject: "grace", Name: "Grace Hopper", Email: "grace@example.com"},
 	{Subject: "mary", Name: "Mary Somerville"},
@@ -25,18 +25,18 @@ var devAccounts = []authtest.IdPAccount{
 //
 // Whoever reaches it comes into any of its accounts: so it listens on loopback alone, at a port that is free. Browsers on other
 // machines would look for it on their own. Where the page is for these there is none, and it returns nil.
-func startProvider(c *auth.Config) (*authtest.IdP, error) {
+func startProvider(c *auth.Config) (*fakeidp.Provider, error) {
 	if !named(c.ClientURL) {
 		return nil, nil
 	}
-	idp, err := authtest.StartIdP("127.0.0.1:0")
+	idp, err := fakeidp.Start("127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	for _, account := range devAccounts {
 		idp.Account(account)
 	}
-	client := idp.Client(authtest.IdPClient{
+	client := idp.Client(fakeidp.Client{
 		ID: "Quickstart", RequirePKCE: true,
 		RedirectURIs: []string{c.ServerURL + "/signin/provider/" + devProvider + "/callback"},
 	})

@@ -10,45 +10,46 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakecaptcha"
 	"github.com/ostiary/auth/captcha"
 )
 
 func TestCaptchasOfTheEnvironment(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	for name, tt := range map[string]struct {
 		env        map[string]string
-		good, bad  authtest.CaptchaSolution
+		good, bad  fakecaptcha.Solution
 		want       auth.CaptchaConfig
 		lastReason string
 	}{
 		"Turnstile": {
 			env:  map[string]string{"AUTH_TURNSTILE_SECRET": service.Secret()},
-			good: authtest.CaptchaSolution{Hostname: "any.test"}, bad: authtest.CaptchaSolution{Expired: true}, lastReason: "timeout-or-duplicate",
+			good: fakecaptcha.Solution{Hostname: "any.test"}, bad: fakecaptcha.Solution{Expired: true}, lastReason: "timeout-or-duplicate",
 		},
 		"Turnstile for one page": {
 			env:  map[string]string{"AUTH_TURNSTILE_SECRET": service.Secret(), "AUTH_CAPTCHA_HOSTNAMES": "a.test, b.test", "AUTH_CAPTCHA_SIGNIN": "true"},
-			good: authtest.CaptchaSolution{Hostname: "b.test"}, bad: authtest.CaptchaSolution{Hostname: "c.test"}, lastReason: captcha.ReasonHostname,
+			good: fakecaptcha.Solution{Hostname: "b.test"}, bad: fakecaptcha.Solution{Hostname: "c.test"}, lastReason: captcha.ReasonHostname,
 			want: auth.CaptchaConfig{SignIn: true},
 		},
 		"Turnstile for one action": {
 			env:  map[string]string{"AUTH_TURNSTILE_SECRET": service.Secret(), "AUTH_CAPTCHA_ACTION": "auth", "AUTH_CAPTCHA_ANONYMOUS": "true"},
-			good: authtest.CaptchaSolution{Action: "auth"}, bad: authtest.CaptchaSolution{}, lastReason: captcha.ReasonAction,
+			good: fakecaptcha.Solution{Action: "auth"}, bad: fakecaptcha.Solution{}, lastReason: captcha.ReasonAction,
 			want: auth.CaptchaConfig{Anonymous: true},
 		},
 		"hCaptcha": {
 			env:  map[string]string{"AUTH_HCAPTCHA_SECRET": service.Secret(), "AUTH_HCAPTCHA_SITE_KEY": "site", "AUTH_CAPTCHA_MESSAGES": "true"},
-			good: authtest.CaptchaSolution{SiteKey: "site"}, bad: authtest.CaptchaSolution{SiteKey: "other"}, lastReason: "sitekey-secret-mismatch",
+			good: fakecaptcha.Solution{SiteKey: "site"}, bad: fakecaptcha.Solution{SiteKey: "other"}, lastReason: "sitekey-secret-mismatch",
 			want: auth.CaptchaConfig{Messages: true},
 		},
 		"reCAPTCHA": {
 			env:  map[string]string{"AUTH_RECAPTCHA_SECRET": service.Secret(), "AUTH_CAPTCHA_SEND_ADDRESS": "true"},
-			good: authtest.CaptchaSolution{}, bad: authtest.CaptchaSolution{Score: 0.4}, lastReason: captcha.ReasonScore,
+			good: fakecaptcha.Solution{}, bad: fakecaptcha.Solution{Score: 0.4}, lastReason: captcha.ReasonScore,
 			want: auth.CaptchaConfig{SendAddress: true},
 		},
 		"reCAPTCHA with a score": {
 			env:  map[string]string{"AUTH_RECAPTCHA_SECRET": service.Secret(), "AUTH_RECAPTCHA_MIN_SCORE": "0.8", "AUTH_CAPTCHA_ACTION": "auth"},
-			good: authtest.CaptchaSolution{Score: 0.8, Action: "auth"}, bad: authtest.CaptchaSolution{Score: 0.7, Action: "auth"}, lastReason: captcha.ReasonScore,
+			good: fakecaptcha.Solution{Score: 0.8, Action: "auth"}, bad: fakecaptcha.Solution{Score: 0.7, Action: "auth"}, lastReason: captcha.ReasonScore,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,9 +123,9 @@ func TestCaptchasThatCannotBe(t *testing.T) {
 // The program asks for the answer, and takes it once.
 func TestTheProgramAsksForACaptcha(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	p := start(t, map[string]string{"AUTH_TURNSTILE_SECRET": service.Secret(), "AUTH_CAPTCHA_URL": service.URL()})
-	token := service.Solve(authtest.CaptchaSolution{})
+	token := service.Solve(fakecaptcha.Solution{})
 	for i, want := range []int{http.StatusForbidden, http.StatusOK, http.StatusForbidden} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.address+"/v1/signup/email-password",
 			strings.NewReader(`{"email":"ada@example.com","password":"`+authtest.Password+`"}`))

@@ -50,6 +50,16 @@ func (a Address) Mailbox() string {
 	return local + "@" + a.Domain
 }
 
+// Same reports whether two addresses are the same. What [Parse] refuses is the same as its own spelling only.
+func Same(a, b string) bool {
+	x, errX := Parse(a)
+	y, errY := Parse(b)
+	if errX != nil || errY != nil {
+		return a == b
+	}
+	return x.Canonical == y.Canonical
+}
+
 // Parse reads one address. The error wraps [ErrSyntax].
 //
 // It takes time linear in the length of s, and no time if s is longer than [MaxTotal].

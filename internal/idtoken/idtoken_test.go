@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/internal/idtoken"
 	"github.com/ostiary/auth/internal/idtoken/idtokentest"
 	"github.com/ostiary/auth/provider"
@@ -27,7 +28,7 @@ const (
 // fixture is an issuer with one key, and a client that knows it.
 type fixture struct {
 	web      *idtokentest.Web
-	clock    *idtokentest.Clock
+	clock    *authtest.Clock
 	key      *idtokentest.Key
 	verifier *idtoken.Verifier
 	env      provider.Env
@@ -35,7 +36,7 @@ type fixture struct {
 
 func newFixture(t testing.TB, alg string) *fixture {
 	t.Helper()
-	f := &fixture{web: idtokentest.NewWeb(), clock: idtokentest.NewClock(), key: idtokentest.NewKey(t, alg, "key-1")}
+	f := &fixture{web: idtokentest.NewWeb(), clock: authtest.NewClock(), key: idtokentest.NewKey(t, alg, "key-1")}
 	f.web.JSON(jwksURL, idtokentest.Set(t, f.key.JWK()))
 	f.verifier = &idtoken.Verifier{
 		Keys: idtoken.NewKeys(jwksURL), Issuer: idtoken.IssuedBy(issuer), Algorithms: idtoken.Algorithms,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/internal/idtoken/idtokentest"
 	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/provider"
@@ -22,7 +23,7 @@ import (
 // issuing is a provider that issues id tokens. Its pages are at the places where the real one has them.
 type issuing struct {
 	web     *idtokentest.Web
-	clock   *idtokentest.Clock
+	clock   *authtest.Clock
 	key     *idtokentest.Key
 	claims  map[string]any
 	token   map[string]any // of the token endpoint, which adds an id token unless idToken is set
@@ -33,7 +34,7 @@ const openIDVerifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
 func newIssuing(t testing.TB, tokenURL, jwksURL, profileURL string, claims map[string]any) *issuing {
 	t.Helper()
-	i := &issuing{web: idtokentest.NewWeb(), clock: idtokentest.NewClock(), key: idtokentest.NewKey(t, "RS256", "key-1")}
+	i := &issuing{web: idtokentest.NewWeb(), clock: authtest.NewClock(), key: idtokentest.NewKey(t, "RS256", "key-1")}
 	now := i.clock.Now()
 	i.claims = map[string]any{"aud": "client", "nonce": "the-nonce", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 	maps.Copy(i.claims, claims)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/internal/idtoken/idtokentest"
 	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/provider"
@@ -37,7 +38,7 @@ const (
 // fake is a provider, whose answers a test may change.
 type fake struct {
 	web      *idtokentest.Web
-	clock    *idtokentest.Clock
+	clock    *authtest.Clock
 	key      *idtokentest.Key
 	metadata map[string]any
 	claims   map[string]any
@@ -47,7 +48,7 @@ type fake struct {
 
 func newFake(t testing.TB) *fake {
 	t.Helper()
-	f := &fake{web: idtokentest.NewWeb(), clock: idtokentest.NewClock(), key: idtokentest.NewKey(t, "ES256", "key-1")}
+	f := &fake{web: idtokentest.NewWeb(), clock: authtest.NewClock(), key: idtokentest.NewKey(t, "ES256", "key-1")}
 	f.metadata = map[string]any{
 		"issuer": issuer, "authorization_endpoint": issuer + "/authorize?x=y", "token_endpoint": issuer + "/token",
 		"userinfo_endpoint": issuer + "/userinfo", "jwks_uri": issuer + "/keys",

@@ -1,8 +1,8 @@
-// Provider is what the tests in JavaScript have in place of identity providers: that of package authtest, which plays Google,
+// Provider is what the tests in JavaScript have in place of identity providers: that of package fakeidp, which plays Google,
 // GitHub and WorkOS as well.
 //
 // It writes the URLs of the provider, and of what the tests have it do, to standard output, one a line. Below the second, POST
-// /clients and /accounts take and answer with an authtest.IdPClient and an authtest.IdPAccount as JSON. An account's id at
+// /clients and /accounts take and answer with a fakeidp.Client and a fakeidp.Account as JSON. An account's id at
 // GitHub is its Subject, which is a number then. The program ends with its standard input.
 package main
 
@@ -14,22 +14,22 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 )
 
 func main() {
-	idp, err := authtest.StartIdP("")
+	idp, err := fakeidp.Start("")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	idp.Profile("/user", func(a authtest.IdPAccount) any {
+	idp.Profile("/user", func(a fakeidp.Account) any {
 		return map[string]any{"id": json.RawMessage(a.Subject), "name": a.Name}
 	})
-	idp.Profile("/user/emails", func(a authtest.IdPAccount) any {
+	idp.Profile("/user/emails", func(a fakeidp.Account) any {
 		return []any{map[string]any{"email": a.Email, "primary": true, "verified": a.EmailVerified}}
 	})
-	idp.Profile("/sso/profile", func(a authtest.IdPAccount) any {
+	idp.Profile("/sso/profile", func(a fakeidp.Account) any {
 		return map[string]any{"id": a.Subject, "email": a.Email, "first_name": a.Name}
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,4 +1,6 @@
-// Package idtokentest has keys that sign id tokens, right ones and wrong ones, and a web without a network, for tests.
+// Package idtokentest has keys that sign id tokens, right ones and wrong ones, and a web without a network, for tests of what
+// reads key sets and id tokens: with any algorithm, and any text in their place. What a provider does as a whole, package fakeidp
+// plays.
 package idtokentest
 
 import (
@@ -18,8 +20,8 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/provider"
 )
 
@@ -224,30 +226,7 @@ func (w *Web) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// Clock is a clock that a test moves.
-type Clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-// NewClock returns a clock that stands at some time.
-func NewClock() *Clock { return &Clock{t: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)} }
-
-// Now is the time.
-func (c *Clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-// Advance moves the clock.
-func (c *Clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 // Env returns an environment of the web and the clock.
-func Env(w *Web, c *Clock) provider.Env {
+func Env(w *Web, c *authtest.Clock) provider.Env {
 	return provider.Env{HTTP: &http.Client{Transport: w}, Now: c.Now}
 }

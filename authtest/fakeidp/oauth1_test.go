@@ -1,4 +1,4 @@
-package authtest_test
+package fakeidp_test
 
 import (
 	"crypto/hmac"
@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 )
 
 // v1Call is a request of OAuth 1.0a that is about to be signed.
@@ -129,7 +129,7 @@ const v1Callback = redirectURI + "?state=the+state"
 // requestToken gets a request token and its secret.
 func (a *app) requestToken(t testing.TB) (token, secret string) {
 	t.Helper()
-	status, answer := a.call(http.MethodPost, authtest.IdPRequestToken, "", "oauth_callback", v1Callback).send(t)
+	status, answer := a.call(http.MethodPost, fakeidp.RequestToken, "", "oauth_callback", v1Callback).send(t)
 	if status != http.StatusOK || answer.Get("oauth_callback_confirmed") != "true" || answer.Get("oauth_token") == "" {
 		t.Fatalf("request token: %d %v", status, answer)
 	}
@@ -137,7 +137,7 @@ func (a *app) requestToken(t testing.TB) (token, secret string) {
 }
 
 func (a *app) authorizationV1(token string) string {
-	return a.URL() + authtest.IdPAuthorizationV1 + "?oauth_token=" + token
+	return a.URL() + fakeidp.AuthorizationV1 + "?oauth_token=" + token
 }
 
 // accessToken signs Ada in.
@@ -145,7 +145,7 @@ func (a *app) accessToken(t testing.TB) url.Values {
 	t.Helper()
 	token, secret := a.requestToken(t)
 	values := a.Visit(t, a.authorizationV1(token), a.ada).Values()
-	status, answer := a.call(http.MethodPost, authtest.IdPAccessToken, secret,
+	status, answer := a.call(http.MethodPost, fakeidp.AccessToken, secret,
 		"oauth_token", token, "oauth_verifier", values.Get("oauth_verifier")).send(t)
 	if status != http.StatusOK {
 		t.Fatalf("access token: %d %v", status, answer)
@@ -162,12 +162,12 @@ func TestAnAccountSignsInWithOAuth1(t *testing.T) {
 	if !strings.HasPrefix(callback.URL, v1Callback+"&") || values.Get("state") != "the state" || values.Get("oauth_token") != token {
 		t.Errorf("the browser comes back to %s", callback.URL)
 	}
-	status, answer := a.call(http.MethodPost, authtest.IdPAccessToken, secret,
+	status, answer := a.call(http.MethodPost, fakeidp.AccessToken, secret,
 		"oauth_token", token, "oauth_verifier", values.Get("oauth_verifier")).send(t)
 	if status != http.StatusOK || answer.Get("user_id") != "ada" || answer.Get("screen_name") != "Ada Lovelace" {
 		t.Fatalf("%d %v", status, answer)
 	}
-	c := a.call(http.MethodGet, authtest.IdPVerifyCredentials, answer.Get("oauth_token_secret"), "oauth_token", answer.Get("oauth_token"))
+	c := a.call(http.MethodGet, fakeidp.VerifyCredentials, answer.Get("oauth_token_secret"), "oauth_token", answer.Get("oauth_token"))
 	c.query = url.Values{"include_email": {"true"}, "more": {"b +~", "a&="}}
 	status, profile := c.send(t)
 	want := url.Values{
@@ -177,7 +177,7 @@ func TestAnAccountSignsInWithOAuth1(t *testing.T) {
 	if diff := cmp.Diff(want, profile); status != http.StatusOK || diff != "" {
 		t.Errorf("%d (-want +got)\n%s", status, diff)
 	}
-	a.Account(authtest.IdPAccount{Subject: "ada", Email: "ada@example.com"})
+	a.Account(fakeidp.Account{Subject: "ada", Email: "ada@example.com"})
 	delete(c.oauth, "oauth_signature")
 	c.oauth["oauth_nonce"] = rand.Text()
 	if _, profile := c.send(t); profile.Get("id_str") != "ada" || profile.Has("email") {
@@ -195,7 +195,7 @@ func TestAnAccountSignsInWithOAuth1(t *testing.T) {
 func TestOAuth1SignsForTheAddressThatTheClientKnows(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.Alias("/oauth/request_token", authtest.IdPRequestToken)
+	a.Alias("/oauth/request_token", fakeidp.RequestToken)
 	c := a.call(http.MethodPost, "", "", "oauth_callback", v1Callback)
 	c.url = "https://api.twitter.com/oauth/request_token"
 	for to, want := range map[string]int{
@@ -230,7 +230,7 @@ func TestOAuth1RefusesARequest(t *testing.T) {
 	a := newApp(t)
 	tokens := a.accessToken(t)
 	token, tokenSecret := tokens.Get("oauth_token"), tokens.Get("oauth_token_secret")
-	other := a.Client(authtest.IdPClient{RedirectURIs: []string{redirectURI}})
+	other := a.Client(fakeidp.Client{RedirectURIs: []string{redirectURI}})
 	request, requestSecret := a.requestToken(t)
 	at := func(d time.Duration) string { return strconv.FormatInt(a.clock.Now().Add(d).Unix(), 10) }
 	for name, amend := range map[string]func(c *v1Call){
@@ -253,7 +253,7 @@ func TestOAuth1RefusesARequest(t *testing.T) {
 		"a query that is unsigned":  func(c *v1Call) { c.oauth["oauth_signature"] = c.signature(); c.query = url.Values{"a": {"b"}} },
 		"a parameter in two places": func(c *v1Call) { c.query = url.Values{"oauth_nonce": {"another"}} },
 	} {
-		c := a.call(http.MethodGet, authtest.IdPVerifyCredentials, tokenSecret, "oauth_token", token)
+		c := a.call(http.MethodGet, fakeidp.VerifyCredentials, tokenSecret, "oauth_token", token)
 		want := http.StatusOK
 		if amend != nil {
 			amend(c)
@@ -270,7 +270,7 @@ func TestOAuth1RefusesARequest(t *testing.T) {
 		}
 	}
 	for _, header := range []string{"OAuth", "OAuth a", `OAuth a="%zz"`, `OAuth a=b`} {
-		r, err := http.NewRequest(http.MethodGet, a.URL()+authtest.IdPVerifyCredentials, nil)
+		r, err := http.NewRequest(http.MethodGet, a.URL()+fakeidp.VerifyCredentials, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,19 +289,19 @@ func TestOAuth1RefusesATrade(t *testing.T) {
 		"out of band":      {"oauth_callback", "oob"},
 		"no callback":      nil,
 	} {
-		if status, answer := a.call(http.MethodPost, authtest.IdPRequestToken, "", pairs...).send(t); status != http.StatusForbidden {
+		if status, answer := a.call(http.MethodPost, fakeidp.RequestToken, "", pairs...).send(t); status != http.StatusForbidden {
 			t.Errorf("%s: %d %v", name, status, answer)
 		}
 	}
 	access := a.accessToken(t)
-	c := a.call(http.MethodPost, authtest.IdPRequestToken, "", "oauth_token", access.Get("oauth_token"), "oauth_callback", v1Callback)
+	c := a.call(http.MethodPost, fakeidp.RequestToken, "", "oauth_token", access.Get("oauth_token"), "oauth_callback", v1Callback)
 	if status, answer := c.send(t); status != http.StatusUnauthorized {
 		t.Errorf("a request token with an access token: %d %v", status, answer)
 	}
 
 	trade := func(token, secret, verifier string) int {
 		t.Helper()
-		status, _ := a.call(http.MethodPost, authtest.IdPAccessToken, secret, "oauth_token", token, "oauth_verifier", verifier).send(t)
+		status, _ := a.call(http.MethodPost, fakeidp.AccessToken, secret, "oauth_token", token, "oauth_verifier", verifier).send(t)
 		return status
 	}
 	consented := func() (token, secret, verifier string) {

@@ -1,10 +1,11 @@
-package authtest
+package fakeidp
 
 import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -26,37 +27,37 @@ import (
 // idTokenLife is the life of an id token.
 const idTokenLife = 10 * time.Minute
 
-// idpKey is a key that an [IdP] signs with. Names count up from "1" at every provider: that two have keys of the same name says
+// keyPair is a key that a [Provider] signs with. Names count up from "1" at every provider: that two have keys of the same name says
 // nothing about the keys.
-type idpKey struct {
+type keyPair struct {
 	kid     string
 	private crypto.Signer
 }
 
-// RotateKey makes the provider sign with a new key from now on: for [RS256], which is what it begins with, [ES256] or [EdDSA].
-// The older keys stay in the key set until [IdP.DropOldKeys]. Any other algorithm is an error.
-func (p *IdP) RotateKey(algorithm int) error {
+// RotateKey makes the provider sign with a new key from now on: for "RS256", which is what it begins with, "ES256" or "EdDSA".
+// The older keys stay in the key set until [Provider.DropOldKeys]. Any other algorithm is an error.
+func (p *Provider) RotateKey(algorithm string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.rotateTo(func() (crypto.Signer, error) { return generateKey(algorithm) })
 }
 
 // RotateToWeakKey makes the provider sign with a key that is too short: RSA of 1024 bits (RFC 7518 §3.3).
-func (p *IdP) RotateToWeakKey() error {
+func (p *Provider) RotateToWeakKey() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.rotateTo(func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 1024) })
 }
 
 // DropOldKeys takes all keys but the one that signs out of the key set.
-func (p *IdP) DropOldKeys() {
+func (p *Provider) DropOldKeys() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keys = p.keys[max(0, len(p.keys)-1):]
 }
 
 // rotateTo needs the lock.
-func (p *IdP) rotateTo(generate func() (crypto.Signer, error)) error {
+func (p *Provider) rotateTo(generate func() (crypto.Signer, error)) error {
 	if _, err := p.signingKey(); err != nil {
 		return err
 	}
@@ -65,33 +66,47 @@ func (p *IdP) rotateTo(generate func() (crypto.Signer, error)) error {
 		return fmt.Errorf("identity provider: %w", err)
 	}
 	p.kids++
-	p.keys = append(p.keys, idpKey{strconv.Itoa(p.kids), private})
+	p.keys = append(p.keys, keyPair{strconv.Itoa(p.kids), private})
 	return nil
 }
 
 // signingKey needs the lock. It makes the first key when somebody asks for it: many tests have no id tokens, and RSA keys take
 // their time.
-func (p *IdP) signingKey() (idpKey, error) {
+func (p *Provider) signingKey() (keyPair, error) {
 	if len(p.keys) == 0 {
-		private, err := generateKey(RS256)
+		private, err := generateKey("RS256")
 		if err != nil {
-			return idpKey{}, fmt.Errorf("identity provider: %w", err)
+			return keyPair{}, fmt.Errorf("identity provider: %w", err)
 		}
 		p.kids = 1
-		p.keys = []idpKey{{"1", private}}
+		p.keys = []keyPair{{"1", private}}
 	}
 	return p.keys[len(p.keys)-1], nil
 }
 
+func generateKey(algorithm string) (crypto.Signer, error) {
+	switch algorithm {
+	case "RS256":
+		return rsa.GenerateKey(rand.Reader, 2048)
+	case "ES256":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "EdDSA":
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	default:
+		return nil, fmt.Errorf("there is no algorithm %q", algorithm)
+	}
+}
+
 // serveDiscovery answers with OpenID Connect Discovery §3.
-func (p *IdP) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
+func (p *Provider) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 	issuer := p.Issuer()
 	answerJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                         issuer,
-		"authorization_endpoint":                         issuer + IdPAuthorization,
-		"token_endpoint":                                 issuer + IdPToken,
-		"userinfo_endpoint":                              issuer + IdPUserinfo,
-		"jwks_uri":                                       issuer + IdPKeys,
+		"authorization_endpoint":                         issuer + Authorization,
+		"token_endpoint":                                 issuer + Token,
+		"userinfo_endpoint":                              issuer + Userinfo,
+		"jwks_uri":                                       issuer + Keys,
 		"response_types_supported":                       []string{"code", "code id_token"},
 		"response_modes_supported":                       []string{"query", "form_post"},
 		"grant_types_supported":                          []string{"authorization_code", "refresh_token"},
@@ -107,7 +122,7 @@ func (p *IdP) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serveKeys answers with the key set (RFC 7517 §5).
-func (p *IdP) serveKeys(w http.ResponseWriter, _ *http.Request) {
+func (p *Provider) serveKeys(w http.ResponseWriter, _ *http.Request) {
 	set, err := p.keySet(false)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "server_error", err.Error())
@@ -120,7 +135,7 @@ type jwkSet struct {
 	Keys []map[string]string `json:"keys"`
 }
 
-func (p *IdP) keySet(private bool) (jwkSet, error) {
+func (p *Provider) keySet(private bool) (jwkSet, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, err := p.signingKey(); err != nil {
@@ -139,13 +154,13 @@ func (p *IdP) keySet(private bool) (jwkSet, error) {
 
 // jwk is a key as a JSON Web Key (RFC 7518 §6, RFC 8037 §2). It is not of package jwks, which never writes a weak or a private
 // one.
-func (k idpKey) jwk(private bool) (map[string]string, error) {
+func (k keyPair) jwk(private bool) (map[string]string, error) {
 	jwk := map[string]string{"kid": k.kid, "use": "sig"}
 	var secret []byte
 	switch key := k.private.(type) {
 	case *rsa.PrivateKey:
 		e := bytes.TrimLeft(binary.BigEndian.AppendUint64(nil, uint64(key.E)), "\x00")
-		jwk["kty"], jwk["alg"], jwk["n"], jwk["e"] = "RSA", "RS256", encoding.EncodeToString(key.N.Bytes()), encoding.EncodeToString(e)
+		jwk["kty"], jwk["alg"], jwk["n"], jwk["e"] = "RSA", "RS256", base64.RawURLEncoding.EncodeToString(key.N.Bytes()), base64.RawURLEncoding.EncodeToString(e)
 		secret = key.D.Bytes()
 	case *ecdsa.PrivateKey:
 		point, err := key.PublicKey.Bytes()
@@ -156,20 +171,20 @@ func (k idpKey) jwk(private bool) (map[string]string, error) {
 			return nil, fmt.Errorf("identity provider: %w", err)
 		}
 		jwk["kty"], jwk["crv"], jwk["alg"] = "EC", "P-256", "ES256"
-		jwk["x"], jwk["y"] = encoding.EncodeToString(point[1:33]), encoding.EncodeToString(point[33:])
+		jwk["x"], jwk["y"] = base64.RawURLEncoding.EncodeToString(point[1:33]), base64.RawURLEncoding.EncodeToString(point[33:])
 	case ed25519.PrivateKey:
 		jwk["kty"], jwk["crv"], jwk["alg"] = "OKP", "Ed25519", "EdDSA"
-		jwk["x"] = encoding.EncodeToString(key.Public().(ed25519.PublicKey))
+		jwk["x"] = base64.RawURLEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
 		secret = key.Seed()
 	}
 	if private {
-		jwk["d"] = encoding.EncodeToString(secret)
+		jwk["d"] = base64.RawURLEncoding.EncodeToString(secret)
 	}
 	return jwk, nil
 }
 
 // claims are what userinfo says of an account (OpenID Connect Core §5.1, §5.4). A nil scope covers all.
-func (a IdPAccount) claims(scope []string) map[string]any {
+func (a Account) claims(scope []string) map[string]any {
 	covers := func(name string) bool { return scope == nil || slices.Contains(scope, name) }
 	claims := map[string]any{"sub": a.Subject}
 	if a.Email != "" && covers("email") {
@@ -186,7 +201,7 @@ func (a IdPAccount) claims(scope []string) map[string]any {
 }
 
 // serveUserinfo answers with the claims of the account of an access token (OpenID Connect Core §5.3).
-func (p *IdP) serveUserinfo(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 	account, scope, err := p.authenticate(r)
 	if err != nil {
 		p.challenge(w, err)
@@ -200,9 +215,9 @@ func (p *IdP) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, account.claims(scope))
 }
 
-// IDToken is an id token that an [IdP] is about to sign. A lie changes it:
+// IDToken is an id token that a [Provider] is about to sign. A lie changes it:
 //
-//	token := idp.IDToken(t, ada, func(token *authtest.IDToken) { token.Claims["aud"] = "somebody else" })
+//	token := idp.IDToken(t, ada, func(token *fakeidp.IDToken) { token.Claims["aud"] = "somebody else" })
 //
 // What a lie leaves alone stays honest. The lies that are wanted most often have names, such as [LieExpired].
 type IDToken struct {
@@ -220,13 +235,13 @@ type IDToken struct {
 // IDToken returns an id token, as an app on a device gets it from a provider: for the first client that was registered, and
 // without a nonce unless one is given:
 //
-//	token := idp.IDToken(t, ada, authtest.IDTokenFor(client), authtest.IDTokenClaim("nonce", nonce))
+//	token := idp.IDToken(t, ada, fakeidp.For(client), fakeidp.Claim("nonce", nonce))
 //
 // One that cannot be made fails the test at once.
-func (p *IdP) IDToken(t testing.TB, account IdPAccount, lies ...func(*IDToken)) string {
+func (p *Provider) IDToken(t testing.TB, account Account, lies ...func(*IDToken)) string {
 	t.Helper()
 	p.mu.Lock()
-	g := &idpGrant{at: p.now()}
+	g := &grant{at: p.now()}
 	if len(p.clients) > 0 {
 		g.client = p.clients[0]
 	}
@@ -238,14 +253,14 @@ func (p *IdP) IDToken(t testing.TB, account IdPAccount, lies ...func(*IDToken)) 
 		signed, err = token.sign()
 	}
 	if err != nil {
-		t.Fatalf("authtest: %v", err)
+		t.Fatalf("fakeidp: %v", err)
 	}
 	return signed
 }
 
-// IDTokenFor makes an id token one for a client, or several: of these the first is the one that has asked, in azp (OpenID
+// For makes an id token one for a client, or several: of these the first is the one that has asked, in azp (OpenID
 // Connect Core §2).
-func IDTokenFor(clients ...IdPClient) func(*IDToken) {
+func For(clients ...Client) func(*IDToken) {
 	return func(token *IDToken) {
 		audience := make([]string, len(clients))
 		for i, c := range clients {
@@ -262,13 +277,13 @@ func IDTokenFor(clients ...IdPClient) func(*IDToken) {
 	}
 }
 
-// IDTokenClaim gives a claim a value, of any type.
-func IDTokenClaim(name string, value any) func(*IDToken) {
+// Claim gives a claim a value, of any type.
+func Claim(name string, value any) func(*IDToken) {
 	return func(token *IDToken) { token.Claims[name] = value }
 }
 
-// IDTokenWithout leaves claims out.
-func IDTokenWithout(names ...string) func(*IDToken) {
+// Without leaves claims out.
+func Without(names ...string) func(*IDToken) {
 	return func(token *IDToken) {
 		for _, name := range names {
 			delete(token.Claims, name)
@@ -277,7 +292,7 @@ func IDTokenWithout(names ...string) func(*IDToken) {
 }
 
 // draftIDToken needs the lock. hashes are claims that bind the token to what comes with it (OpenID Connect Core §3.3.2.11).
-func (p *IdP) draftIDToken(g *idpGrant, account IdPAccount, nonce string, hashes map[string]string) (*IDToken, error) {
+func (p *Provider) draftIDToken(g *grant, account Account, nonce string, hashes map[string]string) (*IDToken, error) {
 	key, err := p.signingKey()
 	if err != nil {
 		return nil, err
@@ -311,10 +326,10 @@ func (p *IdP) draftIDToken(g *idpGrant, account IdPAccount, nonce string, hashes
 func halfHash(key crypto.Signer, of string) string {
 	if _, ok := key.(ed25519.PrivateKey); ok {
 		sum := sha512.Sum512([]byte(of))
-		return encoding.EncodeToString(sum[:len(sum)/2])
+		return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 	}
 	sum := sha256.Sum256([]byte(of))
-	return encoding.EncodeToString(sum[:len(sum)/2])
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
 // methodOf returns how a key signs.
@@ -346,7 +361,7 @@ func (token *IDToken) sign() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("claims of the id token: %w", err)
 	}
-	signed := encoding.EncodeToString(header) + "." + encoding.EncodeToString(claims)
+	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(claims)
 	if token.Key == nil {
 		return signed + ".", nil
 	}

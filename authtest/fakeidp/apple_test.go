@@ -1,4 +1,4 @@
-package authtest_test
+package fakeidp_test
 
 import (
 	"crypto/ecdsa"
@@ -14,7 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 )
 
 // appleApp is an application of Sign in with Apple. It proves itself with a token of the secret's.
@@ -29,8 +29,8 @@ func newAppleApp(t testing.TB) *appleApp {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newApp(t, func(c *authtest.IdPClient) {
-		c.Apple = &authtest.IdPApple{TeamID: "TEAM", KeyID: "KEY", PublicKey: &key.PublicKey}
+	a := newApp(t, func(c *fakeidp.Client) {
+		c.Apple = &fakeidp.Apple{TeamID: "TEAM", KeyID: "KEY", PublicKey: &key.PublicKey}
 	})
 	a.SetIssuer("https://appleid.apple.com")
 	return &appleApp{a, key}
@@ -96,7 +96,7 @@ func TestAppleTellsTheNameAtTheFirstConsent(t *testing.T) {
 		t.Errorf("user is told once more: %v", second)
 	}
 
-	a.ada = a.Account(authtest.IdPAccount{Email: "x@example.com", Name: "Plato"})
+	a.ada = a.Account(fakeidp.Account{Email: "x@example.com", Name: "Plato"})
 	var user jsonObject
 	if err := json.Unmarshal([]byte(a.callback(t, "scope", "name", "nonce", "-").Get("user")), &user); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestAppleTellsTheNameAtTheFirstConsent(t *testing.T) {
 	if diff := cmp.Diff(jsonObject{"name": jsonObject{"firstName": "Plato", "lastName": ""}}, user); diff != "" {
 		t.Errorf("user of the scope name (-want +got)\n%s", diff)
 	}
-	a.ada = a.Account(authtest.IdPAccount{})
+	a.ada = a.Account(fakeidp.Account{})
 	if form := a.callback(t); form.Has("user") {
 		t.Errorf("there is nothing to tell, and user is %s", form.Get("user"))
 	}
@@ -182,7 +182,7 @@ func TestAppleChecksTheClientSecret(t *testing.T) {
 		t.Errorf("in the header: %d %v", status, answer)
 	}
 	keyless := a.client
-	keyless.Apple = &authtest.IdPApple{TeamID: "TEAM", KeyID: "KEY"}
+	keyless.Apple = &fakeidp.Apple{TeamID: "TEAM", KeyID: "KEY"}
 	a.Client(keyless)
 	status, answer := a.redeem(t, "code", "client_id", a.client.ID, "client_secret", a.client.Secret)
 	if status != http.StatusUnauthorized || !strings.Contains(answer["error_description"].(string), "no key") {

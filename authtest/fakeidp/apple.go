@@ -1,4 +1,4 @@
-package authtest
+package fakeidp
 
 import (
 	"crypto/ecdsa"
@@ -12,11 +12,11 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// IdPApple makes an [IdPClient] one of Sign in with Apple. Its secret is a token that it signs itself. It must ask for
+// Apple makes a [Client] one of Sign in with Apple. Its secret is a token that it signs itself. It must ask for
 // response_mode=form_post if it asks for a scope, and gets an id token whatever it asks for. Its first callback for an account
 // has a parameter user: JSON with the name and the address, as far as the scope covers them, which nobody has signed. There is
-// no parameter iss. What id tokens say in email_verified, which at Apple can be text, is a matter of [IdPAccount.Extra].
-type IdPApple struct {
+// no parameter iss. What id tokens say in email_verified, which at Apple can be text, is a matter of [Account.Extra].
+type Apple struct {
 	TeamID    string           // iss of the secret
 	KeyID     string           // kid of the secret
 	PublicKey *ecdsa.PublicKey // over P-256
@@ -26,7 +26,7 @@ type IdPApple struct {
 const maxAppleSecretLife = 15777000 * time.Second
 
 // check checks a client secret: a token of ES256 for one client and its issuer.
-func (a *IdPApple) check(secret, clientID, audience string, now time.Time) error {
+func (a *Apple) check(secret, clientID, audience string, now time.Time) error {
 	if a.PublicKey == nil {
 		return errors.New("client secret: the client has no key registered")
 	}
@@ -53,7 +53,7 @@ func (a *IdPApple) check(secret, clientID, audience string, now time.Time) error
 }
 
 // appleUser is the parameter user of a first callback.
-func appleUser(a IdPAccount, scope []string) string {
+func appleUser(a Account, scope []string) string {
 	type name struct {
 		First string `json:"firstName"`
 		Last  string `json:"lastName"`

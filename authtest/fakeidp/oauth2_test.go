@@ -1,4 +1,4 @@
-package authtest_test
+package fakeidp_test
 
 import (
 	"io"
@@ -10,20 +10,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 )
 
 func TestAnAccountSignsInWithACode(t *testing.T) {
 	t.Parallel()
-	public := func(c *authtest.IdPClient) { c.Public = true }
-	inBody := func(c *authtest.IdPClient) { c.Secret, c.AuthMethod = "the secret", "client_secret_post" }
+	public := func(c *fakeidp.Client) { c.Public = true }
+	inBody := func(c *fakeidp.Client) { c.Secret, c.AuthMethod = "the secret", "client_secret_post" }
 	for name, c := range map[string]struct {
-		amend         func(*authtest.IdPClient)
+		amend         func(*fakeidp.Client)
 		authorization []string
 		token         []string
 	}{
 		"with a secret in the header": {},
-		"with only such":              {amend: func(c *authtest.IdPClient) { c.AuthMethod = "client_secret_basic" }},
+		"with only such":              {amend: func(c *fakeidp.Client) { c.AuthMethod = "client_secret_basic" }},
 		"with a secret in the body":   {amend: inBody, token: []string{"client_id", "the client", "client_secret", "the secret"}},
 		"without a secret":            {amend: public, token: []string{"client_id", "the client"}},
 		"without PKCE": {
@@ -35,11 +35,11 @@ func TestAnAccountSignsInWithACode(t *testing.T) {
 		"without a state":    {authorization: []string{"state", "-"}},
 		"by form_post":       {authorization: []string{"response_mode", "form_post"}},
 		"by response_mode":   {authorization: []string{"response_mode", "query"}},
-		"with listed scopes": {amend: func(c *authtest.IdPClient) { c.Scopes = []string{"openid", "email", "profile"} }},
+		"with listed scopes": {amend: func(c *fakeidp.Client) { c.Scopes = []string{"openid", "email", "profile"} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, func(client *authtest.IdPClient) {
+			a := newApp(t, func(client *fakeidp.Client) {
 				client.ID = "the client"
 				if c.amend != nil {
 					c.amend(client)
@@ -65,7 +65,7 @@ func TestAnAccountSignsInWithACode(t *testing.T) {
 			if status != http.StatusOK || tokens["token_type"] != "Bearer" || tokens["expires_in"] != 3600.0 || tokens["scope"] != "openid email profile" {
 				t.Fatalf("%d %v", status, tokens)
 			}
-			if status, info := a.get(t, authtest.IdPUserinfo, tokens["access_token"]); status != http.StatusOK || info["sub"] != "ada" {
+			if status, info := a.get(t, fakeidp.Userinfo, tokens["access_token"]); status != http.StatusOK || info["sub"] != "ada" {
 				t.Errorf("userinfo: %d %v", status, info)
 			}
 		})
@@ -103,10 +103,10 @@ func TestABadRequestIsSentBackWithAnError(t *testing.T) {
 	hybrid := func(pairs ...string) []string {
 		return append([]string{"response_type", "code id_token", "response_mode", "form_post"}, pairs...)
 	}
-	listed := func(c *authtest.IdPClient) { c.Scopes = []string{"openid"} }
+	listed := func(c *fakeidp.Client) { c.Scopes = []string{"openid"} }
 	noChallenge := []string{"code_challenge", "-", "code_challenge_method", "-"}
 	for name, c := range map[string]struct {
-		amend func(*authtest.IdPClient)
+		amend func(*fakeidp.Client)
 		pairs []string
 		more  string
 		want  string
@@ -126,8 +126,8 @@ func TestABadRequestIsSentBackWithAnError(t *testing.T) {
 		"a method without challenge":     {pairs: []string{"code_challenge", "-"}, want: "invalid_request"},
 		"a challenge that is no SHA-256": {pairs: []string{"code_challenge", "c2hvcnQ"}, want: "invalid_request"},
 		"a challenge in another base64":  {pairs: []string{"code_challenge", strings.Repeat("/", 43)}, want: "invalid_request"},
-		"no challenge, and required":     {amend: func(c *authtest.IdPClient) { c.RequirePKCE = true }, pairs: noChallenge, want: "invalid_request"},
-		"no challenge of a public one":   {amend: func(c *authtest.IdPClient) { c.Public = true }, pairs: noChallenge, want: "invalid_request"},
+		"no challenge, and required":     {amend: func(c *fakeidp.Client) { c.RequirePKCE = true }, pairs: noChallenge, want: "invalid_request"},
+		"no challenge of a public one":   {amend: func(c *fakeidp.Client) { c.Public = true }, pairs: noChallenge, want: "invalid_request"},
 		"nobody signed in and no prompt": {pairs: []string{"prompt", "none"}, want: "login_required"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,14 +180,14 @@ func TestTheTokenEndpointRefuses(t *testing.T) {
 		"a verifier that is too long":       {authorization: challengeOf(strings.Repeat("a", 129)), token: []string{"code_verifier", strings.Repeat("a", 129)}, want: invalidGrant},
 		"a verifier with other characters":  {authorization: challengeOf(strings.Repeat("/", 43)), token: []string{"code_verifier", strings.Repeat("/", 43)}, want: invalidGrant},
 		"a code after a minute":             {amend: func(a *app) { a.clock.Advance(time.Minute) }, want: invalidGrant},
-		"a code of another client":          {amend: func(a *app) { a.client = a.Client(authtest.IdPClient{}) }, want: invalidGrant},
+		"a code of another client":          {amend: func(a *app) { a.client = a.Client(fakeidp.Client{}) }, want: invalidGrant},
 		"a code of a revoked consent":       {amend: func(a *app) { a.RevokeTokens(a.ada) }, want: invalidGrant},
 		"a refresh token that is none":      {token: []string{"grant_type", "refresh_token", "refresh_token", "x"}, want: invalidGrant},
 		"a refresh without a refresh token": {token: []string{"grant_type", "refresh_token"}, want: invalidRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, func(client *authtest.IdPClient) { client.ID, client.Secret = "the client", "the secret" })
+			a := newApp(t, func(client *fakeidp.Client) { client.ID, client.Secret = "the client", "the secret" })
 			code := a.code(t, c.authorization...)
 			if c.amend != nil {
 				c.amend(a)
@@ -236,7 +236,7 @@ func TestTheTokenEndpointTakesFormsAlone(t *testing.T) {
 		"credentials in both places":   {kind: kind, body: form.Encode(), user: a.client.ID},
 		"the same as a URL and a form": {query: "?" + form.Encode(), kind: kind, body: form.Encode()},
 	} {
-		r, err := http.NewRequest(http.MethodPost, a.URL()+authtest.IdPToken+c.query, strings.NewReader(c.body))
+		r, err := http.NewRequest(http.MethodPost, a.URL()+fakeidp.Token+c.query, strings.NewReader(c.body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,9 +248,9 @@ func TestTheTokenEndpointTakesFormsAlone(t *testing.T) {
 			t.Errorf("%s: %d %v", name, status, answer)
 		}
 	}
-	another := a.Client(authtest.IdPClient{})
+	another := a.Client(fakeidp.Client{})
 	contradiction := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}, "client_id": {a.client.ID}}
-	r, err := http.NewRequest(http.MethodPost, a.URL()+authtest.IdPToken, strings.NewReader(contradiction.Encode()))
+	r, err := http.NewRequest(http.MethodPost, a.URL()+fakeidp.Token, strings.NewReader(contradiction.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestTheTokenEndpointTakesFormsAlone(t *testing.T) {
 func TestTokensAreNotToBeStored(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	r, err := http.NewRequest(http.MethodPost, a.URL()+authtest.IdPToken, strings.NewReader("client_id=x"))
+	r, err := http.NewRequest(http.MethodPost, a.URL()+fakeidp.Token, strings.NewReader("client_id=x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,13 +289,13 @@ func TestACodeIsGoodOnce(t *testing.T) {
 	a := newApp(t)
 	code := a.code(t)
 	_, tokens := a.redeem(t, code)
-	if status, info := a.get(t, authtest.IdPUserinfo, tokens["access_token"]); status != http.StatusOK {
+	if status, info := a.get(t, fakeidp.Userinfo, tokens["access_token"]); status != http.StatusOK {
 		t.Fatalf("before the second use: %d %v", status, info)
 	}
 	if status, answer := a.redeem(t, code); status != http.StatusBadRequest || answer["error"] != "invalid_grant" {
 		t.Errorf("the second use: %d %v", status, answer)
 	}
-	if status, info := a.get(t, authtest.IdPUserinfo, tokens["access_token"]); status != http.StatusUnauthorized {
+	if status, info := a.get(t, fakeidp.Userinfo, tokens["access_token"]); status != http.StatusUnauthorized {
 		t.Errorf("the access token of the first: %d %v", status, info)
 	}
 	if status, answer := a.refresh(t, tokens["refresh_token"]); status != http.StatusBadRequest {
@@ -308,7 +308,7 @@ func TestAFailedAttemptSpendsACode(t *testing.T) {
 	a := newApp(t)
 	code := a.code(t)
 	honest := a.client
-	a.client = a.Client(authtest.IdPClient{})
+	a.client = a.Client(fakeidp.Client{})
 	a.redeem(t, code) // somebody else's attempt changes nothing
 	a.client = honest
 	a.redeem(t, code, "code_verifier", strings.Repeat("a", 43))
@@ -316,7 +316,7 @@ func TestAFailedAttemptSpendsACode(t *testing.T) {
 		t.Errorf("after a wrong verifier: %d %v", status, answer)
 	}
 	code = a.code(t)
-	a.client = a.Client(authtest.IdPClient{})
+	a.client = a.Client(fakeidp.Client{})
 	a.redeem(t, code)
 	a.client = honest
 	if status, answer := a.redeem(t, code); status != http.StatusOK {
@@ -340,7 +340,7 @@ func TestRefreshTokensRotate(t *testing.T) {
 		t.Errorf("with more scope than was granted: %d %v", status, answer)
 	}
 	honest := a.client
-	a.client = a.Client(authtest.IdPClient{})
+	a.client = a.Client(fakeidp.Client{})
 	if status, answer := a.refresh(t, third["refresh_token"]); status != http.StatusBadRequest || answer["error"] != "invalid_grant" {
 		t.Errorf("of another client: %d %v", status, answer)
 	}
@@ -352,14 +352,14 @@ func TestRefreshTokensRotate(t *testing.T) {
 	if status, answer := a.refresh(t, third["refresh_token"]); status != http.StatusBadRequest || answer["error"] != "invalid_grant" {
 		t.Errorf("the last after reuse of the first: %d %v", status, answer)
 	}
-	if status, info := a.get(t, authtest.IdPUserinfo, third["access_token"]); status != http.StatusUnauthorized {
+	if status, info := a.get(t, fakeidp.Userinfo, third["access_token"]); status != http.StatusUnauthorized {
 		t.Errorf("the access token after reuse: %d %v", status, info)
 	}
 }
 
 func TestRefreshTokensThatAreKept(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, func(c *authtest.IdPClient) { c.KeepRefreshToken = true })
+	a := newApp(t, func(c *fakeidp.Client) { c.KeepRefreshToken = true })
 	tokens := a.tokens(t)
 	for range 3 {
 		if status, answer := a.refresh(t, tokens["refresh_token"]); status != http.StatusOK || answer["refresh_token"] != nil {
@@ -370,7 +370,7 @@ func TestRefreshTokensThatAreKept(t *testing.T) {
 	if status, answer := a.refresh(t, tokens["refresh_token"]); status != http.StatusBadRequest {
 		t.Errorf("after the owner has revoked it: %d %v", status, answer)
 	}
-	if b := newApp(t, func(c *authtest.IdPClient) { c.NoRefreshToken = true }); b.tokens(t)["refresh_token"] != nil {
+	if b := newApp(t, func(c *fakeidp.Client) { c.NoRefreshToken = true }); b.tokens(t)["refresh_token"] != nil {
 		t.Error("there is a refresh token for a client that gets none")
 	}
 }
@@ -378,9 +378,9 @@ func TestRefreshTokensThatAreKept(t *testing.T) {
 func TestAnAccessTokenIsNeededAndExpires(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.Profile("/me", func(account authtest.IdPAccount) any { return []any{account.Name} })
-	a.Profile("/raw", func(authtest.IdPAccount) any { return []byte(`{"id": 9007199254740993}`) })
-	a.Profile("/broken", func(authtest.IdPAccount) any { return func() {} })
+	a.Profile("/me", func(account fakeidp.Account) any { return []any{account.Name} })
+	a.Profile("/raw", func(fakeidp.Account) any { return []byte(`{"id": 9007199254740993}`) })
+	a.Profile("/broken", func(fakeidp.Account) any { return func() {} })
 	token := a.tokens(t)["access_token"].(string)
 	for name, header := range map[string][]string{
 		"none": nil, "another": {"Bearer another"}, "no scheme": {token}, "an empty one": {"Bearer "}, "another scheme": {"Basic " + token},
@@ -434,7 +434,7 @@ func TestAnAccessTokenIsNeededAndExpires(t *testing.T) {
 func TestWhoIsKnownIsNotAsked(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	grace := a.Account(authtest.IdPAccount{Subject: "grace", Email: "Grace@Example.com"})
+	grace := a.Account(fakeidp.Account{Subject: "grace", Email: "Grace@Example.com"})
 	// A person who cancels if asked tells whether somebody was asked.
 	comesBackAs := func(pairs ...string) any {
 		t.Helper()
@@ -454,7 +454,7 @@ func TestWhoIsKnownIsNotAsked(t *testing.T) {
 	got = append(got, comesBackAs("login_hint", "grace", "prompt", "select_account"))
 	a.SignedIn(grace)
 	got = append(got, comesBackAs(), comesBackAs("prompt", "none"), comesBackAs("prompt", "login"), comesBackAs("login_hint", "ada"))
-	a.SignedIn(authtest.IdPAccount{})
+	a.SignedIn(fakeidp.Account{})
 	got = append(got, comesBackAs(), comesBackAs("prompt", "none"))
 	want := []any{
 		"access_denied", "grace", "grace", "access_denied", "access_denied",

@@ -1,4 +1,4 @@
-package authtest
+package fakeidp
 
 import (
 	"crypto/hmac"
@@ -20,14 +20,14 @@ import (
 // v1Skew is how far the clock of a client may be off.
 const v1Skew = 5 * time.Minute
 
-// idpV1 is what an [IdP] remembers of OAuth 1.0a.
-type idpV1 struct {
+// v1State is what a [Provider] remembers of OAuth 1.0a.
+type v1State struct {
 	tokens map[string]*v1Token
 	nonces map[string]bool
 }
 
-func newIdPV1() idpV1 {
-	return idpV1{tokens: make(map[string]*v1Token), nonces: make(map[string]bool)}
+func newV1State() v1State {
+	return v1State{tokens: make(map[string]*v1Token), nonces: make(map[string]bool)}
 }
 
 type v1Kind int
@@ -49,14 +49,14 @@ type v1Token struct {
 
 // v1Request is a request whose signature is good.
 type v1Request struct {
-	client IdPClient
+	client Client
 	id     string   // of the token
 	token  *v1Token // nil for none
 	params url.Values
 }
 
 // checkSignature needs the lock. It checks a request as RFC 5849 §3.2 does, and that its token is of a kind.
-func (p *IdP) checkSignature(r *http.Request, kind v1Kind) (v1Request, error) {
+func (p *Provider) checkSignature(r *http.Request, kind v1Kind) (v1Request, error) {
 	params, err := v1Params(r)
 	if err != nil {
 		return v1Request{}, err
@@ -103,7 +103,7 @@ func (p *IdP) checkSignature(r *http.Request, kind v1Kind) (v1Request, error) {
 }
 
 // checkFresh needs the lock (RFC 5849 §3.3).
-func (p *IdP) checkFresh(params url.Values) error {
+func (p *Provider) checkFresh(params url.Values) error {
 	seconds, err := strconv.ParseInt(params.Get("oauth_timestamp"), 10, 64)
 	if err != nil || seconds <= 0 {
 		return errors.New("oauth_timestamp is not a number of seconds")
@@ -205,7 +205,7 @@ func v1Signature(base, clientSecret, tokenSecret string) []byte {
 }
 
 // serveRequestToken gives a client temporary credentials (RFC 5849 §2.1).
-func (p *IdP) serveRequestToken(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) serveRequestToken(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	signed, err := p.checkSignature(r, v1NoToken)
@@ -226,7 +226,7 @@ func (p *IdP) serveRequestToken(w http.ResponseWriter, r *http.Request) {
 
 // serveAuthorizationV1 asks a person for an account, and sends the browser back (RFC 5849 §2.2). A POST is the answer of the
 // page. Who cancels comes back with a parameter denied, as from Twitter.
-func (p *IdP) serveAuthorizationV1(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) serveAuthorizationV1(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("oauth_token")
 	account, accounts, chosen := p.choose(r)
 	cancelled := r.Method == http.MethodPost && r.PostForm.Has("cancel")
@@ -255,14 +255,14 @@ func (p *IdP) serveAuthorizationV1(w http.ResponseWriter, r *http.Request) {
 	case !chosen && !cancelled:
 		p.showAccounts(w, clientID, accounts)
 	default:
-		p.amendCallback(IdPAuthorizationV1, values)
+		p.amendCallback(AuthorizationV1, values)
 		redirectWith(w, callback, values)
 	}
 }
 
 // serveAccessToken trades a request token that somebody has consented to for an access token (RFC 5849 §2.3). It is spent by
 // the first request, right or wrong.
-func (p *IdP) serveAccessToken(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) serveAccessToken(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	signed, err := p.checkSignature(r, v1RequestToken)
@@ -287,8 +287,8 @@ func (p *IdP) serveAccessToken(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// verifyCredentials is the profile of [IdPVerifyCredentials] unless [IdP.Profile] says otherwise.
-func verifyCredentials(a IdPAccount) any {
+// verifyCredentials is the profile of [VerifyCredentials] unless [Provider.Profile] says otherwise.
+func verifyCredentials(a Account) any {
 	profile := map[string]any{"id_str": a.Subject, "name": a.Name, "screen_name": a.Name}
 	if a.Email != "" && a.EmailVerified { // Twitter tells no others
 		profile["email"] = a.Email

@@ -1,4 +1,6 @@
-package authtest
+// Package fakeidp is an identity provider that runs in the process: for the tests of a service, for examples and for development,
+// and never for anything else.
+package fakeidp
 
 import (
 	"context"
@@ -17,34 +19,34 @@ import (
 	"time"
 )
 
-// The paths of an [IdP]. [IdP.Alias] adds others.
+// The paths of a [Provider]. [Provider.Alias] adds others.
 const (
-	IdPDiscovery         = "/.well-known/openid-configuration"
-	IdPKeys              = "/jwks"
-	IdPAuthorization     = "/authorize"
-	IdPToken             = "/token"
-	IdPUserinfo          = "/userinfo"
-	IdPRequestToken      = "/oauth1/request_token"
-	IdPAuthorizationV1   = "/oauth1/authorize" // of OAuth 1.0a, as the two beside it
-	IdPAccessToken       = "/oauth1/access_token"
-	IdPVerifyCredentials = "/1.1/account/verify_credentials.json"
+	Discovery         = "/.well-known/openid-configuration"
+	Keys              = "/jwks"
+	Authorization     = "/authorize"
+	Token             = "/token"
+	Userinfo          = "/userinfo"
+	RequestToken      = "/oauth1/request_token"
+	AuthorizationV1   = "/oauth1/authorize" // of OAuth 1.0a, as the two beside it
+	AccessToken       = "/oauth1/access_token"
+	VerifyCredentials = "/1.1/account/verify_credentials.json"
 )
 
-// IdP is an identity provider that runs in the process: accounts with which people sign in elsewhere. It speaks OAuth 2.0
+// Provider is an identity provider that runs in the process: accounts with which people sign in elsewhere. It speaks OAuth 2.0
 // (RFC 6749, 6750, 7636, 9207), OpenID Connect with discovery, OAuth 1.0a (RFC 5849) and what Apple made of these.
 //
-//	idp := authtest.NewIdP(t)
-//	client := idp.Client(authtest.IdPClient{RedirectURIs: []string{redirectURI}})
-//	ada := idp.Account(authtest.IdPAccount{Email: "ada@example.com", EmailVerified: true})
+//	idp := fakeidp.New(t)
+//	client := idp.Client(fakeidp.Client{RedirectURIs: []string{redirectURI}})
+//	ada := idp.Account(fakeidp.Account{Email: "ada@example.com", EmailVerified: true})
 //	… // the code under test says where the browser is to go
 //	callback := idp.Visit(t, authorizationURL, ada)
 //
 // It is as strict as the strictest of the real ones: what a specification lets a provider refuse it refuses. What it should do
-// that no honest provider does, a test says: see [IdP.Lie] for id tokens and [IdP.Break] for all else.
+// that no honest provider does, a test says: see [Provider.Lie] for id tokens and [Provider.Break] for all else.
 //
 // Its secrets guard nothing: it is for tests, examples and development, on the machine where it runs. It is safe for
-// concurrent use. Make one with [NewIdP] or [StartIdP].
-type IdP struct {
+// concurrent use. Make one with [New] or [Start].
+type Provider struct {
 	url    string
 	host   string
 	server *http.Server
@@ -54,32 +56,32 @@ type IdP struct {
 	mu       sync.Mutex
 	issuer   string
 	now      func() time.Time
-	clients  []IdPClient
-	accounts []IdPAccount
+	clients  []Client
+	accounts []Account
 	signedIn string // the subject of whoever needs not choose
 	hosts    map[string]bool
 	aliases  map[string]string
-	profiles map[string]func(IdPAccount) any
-	requests []IdPRequest
+	profiles map[string]func(Account) any
+	requests []Request
 
-	keys []idpKey // the last one signs
-	kids int      // how many there have been
+	keys []keyPair // the last one signs
+	kids int       // how many there have been
 
-	codes     map[string]*idpGrant
-	bearers   map[string]idpBearer
-	refreshes map[string]*idpGrant
+	codes     map[string]*grant
+	bearers   map[string]bearer
+	refreshes map[string]*grant
 	consents  map[[2]string]bool // client and subject
-	v1        idpV1
+	v1        v1State
 
-	faults     map[string][]IdPFault // by path
-	faultsOnce map[string][]IdPFault
+	faults     map[string][]Fault // by path
+	faultsOnce map[string][]Fault
 	lies       []func(*IDToken)
 	liesOnce   []func(*IDToken)
 }
 
-// IdPAccount is somebody's account at an [IdP].
-type IdPAccount struct {
-	// Subject is the provider's id of the account. [IdP.Account] makes one up where it is empty.
+// Account is somebody's account at a [Provider].
+type Account struct {
+	// Subject is the provider's id of the account. [Provider.Account] makes one up where it is empty.
 	Subject string
 	Email   string // empty: there is none
 	// EmailVerified is told of an address only.
@@ -91,11 +93,11 @@ type IdPAccount struct {
 	Extra map[string]any
 }
 
-// IdPClient is a registration at an [IdP].
-type IdPClient struct {
-	// ID is the client's id, which OAuth 1.0a calls the consumer key. [IdP.Client] makes one up where it is empty.
+// Client is a registration at a [Provider].
+type Client struct {
+	// ID is the client's id, which OAuth 1.0a calls the consumer key. [Provider.Client] makes one up where it is empty.
 	ID string
-	// Secret is the client's secret, which goes with HTTP Basic or in the body (RFC 6749 §2.3.1). [IdP.Client] makes one up
+	// Secret is the client's secret, which goes with HTTP Basic or in the body (RFC 6749 §2.3.1). [Provider.Client] makes one up
 	// where it is empty, unless the client is public or Apple's.
 	Secret string
 	// Public makes a client that has no secret and proves itself by PKCE alone (RFC 6749 §2.1).
@@ -115,36 +117,36 @@ type IdPClient struct {
 	// each is good once, and a second use ends all that came of the same sign-in (RFC 9700 §4.14.2).
 	KeepRefreshToken bool
 	// Apple makes a client as Apple has them.
-	Apple *IdPApple
+	Apple *Apple
 }
 
-// IdPRequest is a request that an [IdP] got.
-type IdPRequest struct {
+// Request is a request that a [Provider] got.
+type Request struct {
 	Method string
-	Host   string // as the client wrote it: see [IdP.Transport]
-	Path   string // as the client wrote it: see [IdP.Alias]
+	Host   string // as the client wrote it: see [Provider.Transport]
+	Path   string // as the client wrote it: see [Provider.Alias]
 	Header http.Header
 	Query  url.Values
 	Form   url.Values // of the body
 }
 
-// NewIdP returns a provider that listens on loopback until the test ends, without accounts and clients. One that cannot be
+// New returns a provider that listens on loopback until the test ends, without accounts and clients. One that cannot be
 // started fails the test at once.
-func NewIdP(t testing.TB) *IdP {
+func New(t testing.TB) *Provider {
 	t.Helper()
-	p, err := StartIdP("")
+	p, err := Start("")
 	if err != nil {
-		t.Fatalf("authtest: %v", err)
+		t.Fatalf("fakeidp: %v", err)
 	}
 	t.Cleanup(p.Close)
 	return p
 }
 
-// StartIdP is [NewIdP] for examples and development. It listens at an address such as "localhost:9090", and where that is empty
+// Start is [New] for examples and development. It listens at an address such as "localhost:9090", and where that is empty
 // on loopback at a port that is free. The caller closes it.
 //
 // Whoever reaches it comes into any of its accounts. It is not to be reached by others.
-func StartIdP(addr string) (*IdP, error) {
+func Start(addr string) (*Provider, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
@@ -158,15 +160,15 @@ func StartIdP(addr string) (*IdP, error) {
 		host = net.JoinHostPort(name, port)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &IdP{
+	p := &Provider{
 		url: "http://" + host, host: host, issuer: "http://" + host,
 		stop: stop, served: make(chan struct{}), now: time.Now,
 		hosts: make(map[string]bool), aliases: make(map[string]string),
-		codes: make(map[string]*idpGrant), bearers: make(map[string]idpBearer), refreshes: make(map[string]*idpGrant),
-		consents: make(map[[2]string]bool), v1: newIdPV1(),
-		faults: make(map[string][]IdPFault), faultsOnce: make(map[string][]IdPFault),
+		codes: make(map[string]*grant), bearers: make(map[string]bearer), refreshes: make(map[string]*grant),
+		consents: make(map[[2]string]bool), v1: newV1State(),
+		faults: make(map[string][]Fault), faultsOnce: make(map[string][]Fault),
 	}
-	p.profiles = map[string]func(IdPAccount) any{IdPVerifyCredentials: verifyCredentials}
+	p.profiles = map[string]func(Account) any{VerifyCredentials: verifyCredentials}
 	p.server = &http.Server{
 		Handler: p, ReadHeaderTimeout: time.Minute,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -179,47 +181,47 @@ func StartIdP(addr string) (*IdP, error) {
 }
 
 // Close ends the provider and every request that it has not answered. It may be called twice.
-func (p *IdP) Close() {
+func (p *Provider) Close() {
 	p.stop()
 	_ = p.server.Close() // nothing is written that could get lost
 	<-p.served
 }
 
 // URL is where the provider listens, without a slash at its end.
-func (p *IdP) URL() string { return p.url }
+func (p *Provider) URL() string { return p.url }
 
-// Issuer is the issuer of id tokens, and the base of the URLs that discovery tells. It is [IdP.URL] unless [IdP.SetIssuer] says
+// Issuer is the issuer of id tokens, and the base of the URLs that discovery tells. It is [Provider.URL] unless [Provider.SetIssuer] says
 // otherwise.
-func (p *IdP) Issuer() string {
+func (p *Provider) Issuer() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.issuer
 }
 
 // SetIssuer makes the provider another one, such as https://accounts.google.com. It has no slash at its end, and may have a
-// path, under which all other paths are found, too. Only [IdP.Transport] leads there.
-func (p *IdP) SetIssuer(issuer string) {
+// path, under which all other paths are found, too. Only [Provider.Transport] leads there.
+func (p *Provider) SetIssuer(issuer string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.issuer = issuer
 }
 
-// SetNow gives the provider a clock, such as that of an [Engine]. At first it goes with the machine's.
-func (p *IdP) SetNow(now func() time.Time) {
+// SetNow gives the provider a clock, such as that of an authtest.Engine. At first it goes with the machine's.
+func (p *Provider) SetNow(now func() time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now = now
 }
 
 // Account keeps an account, in place of one with the same subject, and returns it with its subject.
-func (p *IdP) Account(a IdPAccount) IdPAccount {
+func (p *Provider) Account(a Account) Account {
 	if a.Subject == "" {
 		a.Subject = rand.Text()
 	}
 	a.Extra = maps.Clone(a.Extra)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.IndexFunc(p.accounts, func(b IdPAccount) bool { return a.Subject == b.Subject }); i >= 0 {
+	if i := slices.IndexFunc(p.accounts, func(b Account) bool { return a.Subject == b.Subject }); i >= 0 {
 		p.accounts[i] = a
 	} else {
 		p.accounts = append(p.accounts, a)
@@ -230,14 +232,14 @@ func (p *IdP) Account(a IdPAccount) IdPAccount {
 // SignedIn says with which account browsers are signed in at the provider: they are sent back without being asked. The zero
 // account signs them out. So does a login_hint that is the subject or the address of an account, for that request. A request
 // with a prompt other than "none" is asked in any case.
-func (p *IdP) SignedIn(a IdPAccount) {
+func (p *Provider) SignedIn(a Account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.signedIn = a.Subject
 }
 
 // Client registers a client, in place of one with the same id, and returns it with its id and secret.
-func (p *IdP) Client(c IdPClient) IdPClient {
+func (p *Provider) Client(c Client) Client {
 	if c.ID == "" {
 		c.ID = "client-" + rand.Text()
 	}
@@ -247,7 +249,7 @@ func (p *IdP) Client(c IdPClient) IdPClient {
 	c.RedirectURIs, c.Scopes = slices.Clone(c.RedirectURIs), slices.Clone(c.Scopes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.IndexFunc(p.clients, func(b IdPClient) bool { return c.ID == b.ID }); i >= 0 {
+	if i := slices.IndexFunc(p.clients, func(b Client) bool { return c.ID == b.ID }); i >= 0 {
 		p.clients[i] = c
 	} else {
 		p.clients = append(p.clients, c)
@@ -256,13 +258,13 @@ func (p *IdP) Client(c IdPClient) IdPClient {
 }
 
 // Profile says what GET of a path answers for the account of an access token: so the provider plays those that have no
-// OpenID Connect, or, with [IdPUserinfo], one whose userinfo is unusual. The access token comes as a bearer (RFC 6750 §2.1) or
+// OpenID Connect, or, with [Userinfo], one whose userinfo is unusual. The access token comes as a bearer (RFC 6750 §2.1) or
 // with a signature of OAuth 1.0a. A []byte is sent as it is, and all else as JSON.
 //
-//	idp.Profile("/user/emails", func(a authtest.IdPAccount) any {
+//	idp.Profile("/user/emails", func(a fakeidp.Account) any {
 //		return []any{map[string]any{"email": a.Email, "primary": true, "verified": a.EmailVerified}}
 //	})
-func (p *IdP) Profile(path string, answer func(IdPAccount) any) {
+func (p *Provider) Profile(path string, answer func(Account) any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.profiles[path] = answer
@@ -270,8 +272,8 @@ func (p *IdP) Profile(path string, answer func(IdPAccount) any) {
 
 // Alias serves one of the provider's paths at another one, too:
 //
-//	idp.Alias("/login/oauth/access_token", authtest.IdPToken)
-func (p *IdP) Alias(path, of string) {
+//	idp.Alias("/login/oauth/access_token", fakeidp.Token)
+func (p *Provider) Alias(path, of string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.aliases[path] = of
@@ -281,10 +283,10 @@ func (p *IdP) Alias(path, of string) {
 // gives all else to next. Where that is nil, all else fails. It is how a client that knows the addresses of a real provider is
 // tested:
 //
-//	idp.Alias("/login/oauth/access_token", authtest.IdPToken)
+//	idp.Alias("/login/oauth/access_token", fakeidp.Token)
 //	idp.Profile("/user", …)
 //	client := &http.Client{Transport: idp.Transport(nil, "github.com", "api.github.com")}
-func (p *IdP) Transport(next http.RoundTripper, hosts ...string) http.RoundTripper {
+func (p *Provider) Transport(next http.RoundTripper, hosts ...string) http.RoundTripper {
 	if next == nil {
 		next = noNetwork{}
 	}
@@ -293,16 +295,16 @@ func (p *IdP) Transport(next http.RoundTripper, hosts ...string) http.RoundTripp
 	for _, host := range hosts {
 		p.hosts[host] = true
 	}
-	return idpTransport{p, next, hosts}
+	return transport{p, next, hosts}
 }
 
-type idpTransport struct {
-	p     *IdP
+type transport struct {
+	p     *Provider
 	next  http.RoundTripper
 	hosts []string
 }
 
-func (t idpTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Host != t.p.host && !slices.Contains(t.hosts, r.URL.Host) {
 		return t.next.RoundTrip(r)
 	}
@@ -319,18 +321,25 @@ func (t idpTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
+// noNetwork keeps tests from depending on, or telling, anybody outside.
+type noNetwork struct{}
+
+func (noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, errors.New("fakeidp: outbound request to " + r.URL.Host)
+}
+
 // Requests returns the requests to the given paths, or all, in the order of their arrival. A path with aliases stands for
 // these, too.
-func (p *IdP) Requests(paths ...string) []IdPRequest {
+func (p *Provider) Requests(paths ...string) []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(p.requests), func(r IdPRequest) bool {
+	return slices.DeleteFunc(slices.Clone(p.requests), func(r Request) bool {
 		return len(paths) > 0 && !slices.Contains(paths, r.Path) && !slices.Contains(paths, p.route(r.Path))
 	})
 }
 
 // route needs the lock. It returns the path that a path stands for.
-func (p *IdP) route(path string) string {
+func (p *Provider) route(path string) string {
 	if of, ok := p.aliases[path]; ok {
 		return of
 	}
@@ -342,19 +351,19 @@ func (p *IdP) route(path string) string {
 	return path
 }
 
-// maxIdPBody bounds what is read of a request.
-const maxIdPBody = 1 << 20
+// maxBody bounds what is read of a request.
+const maxBody = 1 << 20
 
 // ServeHTTP implements [http.Handler].
-func (p *IdP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxIdPBody)
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if err := r.ParseForm(); err != nil {
 		refuse(w, http.StatusBadRequest, "invalid_request", "the parameters cannot be read")
 		return
 	}
 	p.mu.Lock()
 	path := p.route(r.URL.Path)
-	p.requests = append(p.requests, IdPRequest{
+	p.requests = append(p.requests, Request{
 		Method: r.Method, Host: r.Host, Path: r.URL.Path, Header: r.Header.Clone(),
 		Query: r.URL.Query(), Form: cloneValues(r.PostForm),
 	})
@@ -367,21 +376,21 @@ func (p *IdP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case profile != nil:
 		handler = func(w http.ResponseWriter, r *http.Request) { p.serveProfile(w, r, profile) }
-	case path == IdPDiscovery:
+	case path == Discovery:
 		handler = p.serveDiscovery
-	case path == IdPKeys:
+	case path == Keys:
 		handler = p.serveKeys
-	case path == IdPUserinfo:
+	case path == Userinfo:
 		handler, methods = p.serveUserinfo, []string{http.MethodGet, http.MethodPost}
-	case path == IdPAuthorization:
+	case path == Authorization:
 		handler, methods = p.serveAuthorization, []string{http.MethodGet, http.MethodPost}
-	case path == IdPToken:
+	case path == Token:
 		handler, methods = p.serveToken, []string{http.MethodPost}
-	case path == IdPRequestToken:
+	case path == RequestToken:
 		handler, methods = p.serveRequestToken, []string{http.MethodPost}
-	case path == IdPAuthorizationV1:
+	case path == AuthorizationV1:
 		handler, methods = p.serveAuthorizationV1, []string{http.MethodGet, http.MethodPost}
-	case path == IdPAccessToken:
+	case path == AccessToken:
 		handler, methods = p.serveAccessToken, []string{http.MethodPost}
 	default:
 		handler, methods = http.NotFound, nil
@@ -402,25 +411,25 @@ func (p *IdP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // account needs the lock.
-func (p *IdP) account(subject string) (IdPAccount, bool) {
-	i := slices.IndexFunc(p.accounts, func(a IdPAccount) bool { return a.Subject == subject })
+func (p *Provider) account(subject string) (Account, bool) {
+	i := slices.IndexFunc(p.accounts, func(a Account) bool { return a.Subject == subject })
 	if i < 0 || subject == "" {
-		return IdPAccount{}, false
+		return Account{}, false
 	}
 	return p.accounts[i], true
 }
 
 // client needs the lock.
-func (p *IdP) client(id string) (IdPClient, bool) {
-	i := slices.IndexFunc(p.clients, func(c IdPClient) bool { return c.ID == id })
+func (p *Provider) client(id string) (Client, bool) {
+	i := slices.IndexFunc(p.clients, func(c Client) bool { return c.ID == id })
 	if i < 0 || id == "" {
-		return IdPClient{}, false
+		return Client{}, false
 	}
 	return p.clients[i], true
 }
 
 // serveProfile answers with what a test says about the account of an access token.
-func (p *IdP) serveProfile(w http.ResponseWriter, r *http.Request, profile func(IdPAccount) any) {
+func (p *Provider) serveProfile(w http.ResponseWriter, r *http.Request, profile func(Account) any) {
 	account, _, err := p.authenticate(r)
 	if err != nil {
 		p.challenge(w, err)
@@ -430,7 +439,7 @@ func (p *IdP) serveProfile(w http.ResponseWriter, r *http.Request, profile func(
 }
 
 // authenticate says whose access token a request has, and with which scope.
-func (p *IdP) authenticate(r *http.Request) (IdPAccount, []string, error) {
+func (p *Provider) authenticate(r *http.Request) (Account, []string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -438,34 +447,34 @@ func (p *IdP) authenticate(r *http.Request) (IdPAccount, []string, error) {
 	var scope []string
 	switch {
 	case len(r.Header.Values("Authorization")) > 1:
-		return IdPAccount{}, nil, errors.New("there are several credentials")
+		return Account{}, nil, errors.New("there are several credentials")
 	case strings.EqualFold(scheme, "OAuth"):
 		signed, err := p.checkSignature(r, v1AccessToken)
 		if err != nil {
-			return IdPAccount{}, nil, err
+			return Account{}, nil, err
 		}
 		subject = signed.token.subject
 	case strings.EqualFold(scheme, "Bearer"):
 		b, ok := p.bearers[token]
 		if !ok || b.grant.revoked {
-			return IdPAccount{}, nil, errors.New("there is no such access token, or no longer")
+			return Account{}, nil, errors.New("there is no such access token, or no longer")
 		}
 		if !p.now().Before(b.expires) {
-			return IdPAccount{}, nil, errors.New("the access token has expired")
+			return Account{}, nil, errors.New("the access token has expired")
 		}
 		subject, scope = b.grant.subject, b.grant.scope
 	default:
-		return IdPAccount{}, nil, errors.New("there is no access token in the header Authorization")
+		return Account{}, nil, errors.New("there is no access token in the header Authorization")
 	}
 	account, ok := p.account(subject)
 	if !ok {
-		return IdPAccount{}, nil, errors.New("there is no such account")
+		return Account{}, nil, errors.New("there is no such account")
 	}
 	return account, scope, nil
 }
 
 // challenge refuses an access token (RFC 6750 §3).
-func (p *IdP) challenge(w http.ResponseWriter, err error) {
+func (p *Provider) challenge(w http.ResponseWriter, err error) {
 	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	refuse(w, http.StatusUnauthorized, "invalid_token", err.Error())
 }

@@ -1,4 +1,4 @@
-package authtest_test
+package fakeidp_test
 
 import (
 	"crypto/sha256"
@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 )
 
 // show gets a page and checks what every one of them keeps to.
@@ -50,9 +50,9 @@ func show(t testing.TB, at string) string {
 func TestAPersonChoosesAnAccountOnAPage(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.Account(authtest.IdPAccount{Subject: `"><script>1`, Name: "<script>2", Email: "<script>@example.com"})
-	a.Account(authtest.IdPAccount{Subject: "nameless", Email: "nameless@example.com"})
-	a.Account(authtest.IdPAccount{Subject: "only a subject"})
+	a.Account(fakeidp.Account{Subject: `"><script>1`, Name: "<script>2", Email: "<script>@example.com"})
+	a.Account(fakeidp.Account{Subject: "nameless", Email: "nameless@example.com"})
+	a.Account(fakeidp.Account{Subject: "only a subject"})
 	page := show(t, a.authorizationURL())
 	for _, want := range []string{
 		`<form method="post">`,
@@ -84,10 +84,10 @@ func TestAPersonChoosesAnAccountOnAPage(t *testing.T) {
 	if page := show(t, a.authorizationV1(token)); !strings.Contains(page, "ada@example.com") {
 		t.Errorf("the page of OAuth 1.0a: %s", page)
 	}
-	empty := authtest.NewIdP(t)
-	client := empty.Client(authtest.IdPClient{RedirectURIs: []string{redirectURI}})
+	empty := fakeidp.New(t)
+	client := empty.Client(fakeidp.Client{RedirectURIs: []string{redirectURI}})
 	q := url.Values{"response_type": {"code"}, "client_id": {client.ID}, "redirect_uri": {redirectURI}}
-	if page := show(t, empty.URL()+authtest.IdPAuthorization+"?"+q.Encode()); !strings.Contains(page, "There are no accounts.") {
+	if page := show(t, empty.URL()+fakeidp.Authorization+"?"+q.Encode()); !strings.Contains(page, "There are no accounts.") {
 		t.Errorf("the page without accounts: %s", page)
 	}
 }
@@ -95,7 +95,7 @@ func TestAPersonChoosesAnAccountOnAPage(t *testing.T) {
 func TestAPersonReturnsByAButton(t *testing.T) {
 	t.Parallel()
 	const there = "https://app.test/callback?a=b&c=%22"
-	a := newApp(t, func(c *authtest.IdPClient) { c.RedirectURIs = []string{there} })
+	a := newApp(t, func(c *fakeidp.Client) { c.RedirectURIs = []string{there} })
 	a.SignedIn(a.ada)
 	at := a.authorizationURL("response_mode", "form_post", "redirect_uri", there, "state", `"><script>`)
 	page := show(t, at)

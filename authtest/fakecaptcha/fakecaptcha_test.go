@@ -1,4 +1,4 @@
-package authtest_test
+package fakecaptcha_test
 
 import (
 	"encoding/json"
@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakecaptcha"
 )
 
 // siteverify sends a body and returns the answer as "true", or as its codes.
-func siteverify(t *testing.T, service *authtest.Captcha, contentType, body string) string {
+func siteverify(t *testing.T, service *fakecaptcha.Service, contentType, body string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, service.URL(), strings.NewReader(body))
 	if err != nil {
@@ -42,9 +42,9 @@ func siteverify(t *testing.T, service *authtest.Captcha, contentType, body strin
 func TestCaptcha(t *testing.T) {
 	t.Parallel()
 	const form, jsonType = "application/x-www-form-urlencoded", "application/json"
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	secret := "secret=" + service.Secret()
-	solve := func() string { return service.Solve(authtest.CaptchaSolution{SiteKey: "site"}) }
+	solve := func() string { return service.Solve(fakecaptcha.Solution{SiteKey: "site"}) }
 	used := solve()
 	for _, c := range []struct {
 		name, contentType, body, want string
@@ -54,14 +54,14 @@ func TestCaptcha(t *testing.T) {
 		{"a form with its site", form, secret + "&sitekey=site&response=" + solve(), "true"},
 		{"a form with another site", form, secret + "&sitekey=other&response=" + solve(), "sitekey-secret-mismatch"},
 		{"JSON", jsonType, `{"secret":"` + service.Secret() + `","response":"` + solve() + `"}`, "true"},
-		{"an expired one", form, secret + "&response=" + service.Solve(authtest.CaptchaSolution{Expired: true}), "timeout-or-duplicate"},
+		{"an expired one", form, secret + "&response=" + service.Solve(fakecaptcha.Solution{Expired: true}), "timeout-or-duplicate"},
 		{"one that nobody has given", form, secret + "&response=x", "invalid-input-response"},
 		{"none", form, secret, "missing-input-response"},
 		{"no secret", form, "response=" + solve(), "missing-input-secret"},
 		{"another secret", form, "secret=x&response=" + solve(), "invalid-input-secret"},
-		{"the secret for tests", form, "response=x&secret=" + authtest.CaptchaTestSecret, "true"},
-		{"the secret for tests as the second one", form, secret + "&response=x&secret=" + authtest.CaptchaTestSecret, "true"},
-		{"the secret for tests as the second one in JSON", jsonType, `{"secret":"x","response":"x","secret":"` + authtest.CaptchaTestSecret + `"}`, "true"},
+		{"the secret for tests", form, "response=x&secret=" + fakecaptcha.TestSecret, "true"},
+		{"the secret for tests as the second one", form, secret + "&response=x&secret=" + fakecaptcha.TestSecret, "true"},
+		{"the secret for tests as the second one in JSON", jsonType, `{"secret":"x","response":"x","secret":"` + fakecaptcha.TestSecret + `"}`, "true"},
 		{"no form", form, "%zz", "bad-request"},
 		{"no JSON", jsonType, "{", "bad-request"},
 		{"something else", "text/plain", secret + "&response=" + solve(), "bad-request"},
@@ -70,7 +70,7 @@ func TestCaptcha(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
-	service.Break(authtest.FaultCodes("internal-error"))
+	service.Break(fakecaptcha.FaultCodes("internal-error"))
 	token := solve()
 	if got := siteverify(t, service, form, secret+"&response="+token); got != "internal-error" {
 		t.Error(got)

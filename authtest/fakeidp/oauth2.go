@@ -1,4 +1,4 @@
-package authtest
+package fakeidp
 
 import (
 	"crypto/rand"
@@ -12,17 +12,19 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ostiary/auth/internal/emailaddr"
 )
 
-// Lives of what an [IdP] issues.
+// Lives of what a [Provider] issues.
 const (
 	codeLife   = time.Minute // RFC 6749 §4.1.2 allows ten
 	bearerLife = time.Hour
 )
 
-// idpGrant is one consent of one account, and all that comes of it.
-type idpGrant struct {
-	client      IdPClient
+// grant is one consent of one account, and all that comes of it.
+type grant struct {
+	client      Client
 	subject     string
 	scope       []string
 	redirectURI string
@@ -34,8 +36,8 @@ type idpGrant struct {
 	current     string // the refresh token that was issued last
 }
 
-type idpBearer struct {
-	grant   *idpGrant
+type bearer struct {
+	grant   *grant
 	expires time.Time
 }
 
@@ -51,7 +53,7 @@ func badRequest(code, description string) *oauthError {
 
 // authorization is a request of the authorisation endpoint (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
 type authorization struct {
-	client      IdPClient
+	client      Client
 	redirectURI string
 	state       string
 	mode        string // query or form_post
@@ -62,7 +64,7 @@ type authorization struct {
 }
 
 // serveAuthorization asks a person for an account, and sends the browser back. A POST is the answer of the page.
-func (p *IdP) serveAuthorization(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) serveAuthorization(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	p.mu.Lock()
 	client, known := p.client(q.Get("client_id"))
@@ -97,7 +99,7 @@ func (p *IdP) serveAuthorization(w http.ResponseWriter, r *http.Request) {
 }
 
 // choose returns the account that somebody chose, or is signed in with, and otherwise those to choose from.
-func (p *IdP) choose(r *http.Request) (account IdPAccount, accounts []IdPAccount, ok bool) {
+func (p *Provider) choose(r *http.Request) (account Account, accounts []Account, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r.Method == http.MethodPost {
@@ -109,8 +111,8 @@ func (p *IdP) choose(r *http.Request) (account IdPAccount, accounts []IdPAccount
 		return account, slices.Clone(p.accounts), false
 	}
 	if hint := q.Get("login_hint"); hint != "" {
-		i := slices.IndexFunc(p.accounts, func(a IdPAccount) bool {
-			return a.Subject == hint || a.Email != "" && sameAddress(a.Email, hint)
+		i := slices.IndexFunc(p.accounts, func(a Account) bool {
+			return a.Subject == hint || a.Email != "" && emailaddr.Same(a.Email, hint)
 		})
 		if i >= 0 {
 			return p.accounts[i], nil, true
@@ -121,7 +123,7 @@ func (p *IdP) choose(r *http.Request) (account IdPAccount, accounts []IdPAccount
 }
 
 // readAuthorization checks a request. With an error it returns as much of the request as it takes to send that back.
-func readAuthorization(client IdPClient, q url.Values) (authorization, *oauthError) {
+func readAuthorization(client Client, q url.Values) (authorization, *oauthError) {
 	a := authorization{
 		client: client, redirectURI: q.Get("redirect_uri"), state: q.Get("state"), mode: "query",
 		scope: strings.Fields(q.Get("scope")), challenge: q.Get("code_challenge"), nonce: q.Get("nonce"),
@@ -173,7 +175,7 @@ func readAuthorization(client IdPClient, q url.Values) (authorization, *oauthErr
 
 // checkChallenge checks what is sent of PKCE (RFC 7636 §4.3). The method plain is none (RFC 9700 §2.1.1), and it is what no
 // method stands for.
-func checkChallenge(client IdPClient, q url.Values) *oauthError {
+func checkChallenge(client Client, q url.Values) *oauthError {
 	switch challenge, method := q.Get("code_challenge"), q.Get("code_challenge_method"); {
 	case challenge == "" && method != "":
 		return badRequest("invalid_request", "The parameter code_challenge is missing.")
@@ -192,9 +194,9 @@ func checkChallenge(client IdPClient, q url.Values) *oauthError {
 }
 
 // sendBack sends the browser back with a code.
-func (p *IdP) sendBack(w http.ResponseWriter, a authorization, account IdPAccount) {
+func (p *Provider) sendBack(w http.ResponseWriter, a authorization, account Account) {
 	p.mu.Lock()
-	g := &idpGrant{
+	g := &grant{
 		client: a.client, subject: account.Subject, scope: a.scope, redirectURI: a.redirectURI,
 		challenge: a.challenge, nonce: a.nonce, at: p.now(),
 	}
@@ -225,19 +227,19 @@ func (p *IdP) sendBack(w http.ResponseWriter, a authorization, account IdPAccoun
 	p.finish(w, a, values)
 }
 
-func (p *IdP) sendBackError(w http.ResponseWriter, a authorization, code, description string) {
+func (p *Provider) sendBackError(w http.ResponseWriter, a authorization, code, description string) {
 	p.finish(w, a, url.Values{"error": {code}, "error_description": {description}})
 }
 
 // finish adds what every answer has, lets faults have their way, and sends the browser back.
-func (p *IdP) finish(w http.ResponseWriter, a authorization, values url.Values) {
+func (p *Provider) finish(w http.ResponseWriter, a authorization, values url.Values) {
 	if a.state != "" {
 		values.Set("state", a.state)
 	}
 	if a.client.Apple == nil {
 		values.Set("iss", p.Issuer()) // RFC 9207 §2
 	}
-	p.amendCallback(IdPAuthorization, values)
+	p.amendCallback(Authorization, values)
 	if a.mode == "form_post" {
 		p.showForm(w, a.redirectURI, values)
 		return
@@ -262,7 +264,7 @@ func redirectWith(w http.ResponseWriter, redirectURI string, values url.Values) 
 }
 
 // serveToken is the token endpoint (RFC 6749 §3.2).
-func (p *IdP) serveToken(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	answer, oops := p.token(r)
 	if token, ok := answer["id_token"].(*IDToken); ok {
 		signed, err := token.sign()
@@ -281,7 +283,7 @@ func (p *IdP) serveToken(w http.ResponseWriter, r *http.Request) {
 	refuse(w, oops.status, oops.code, oops.description)
 }
 
-func (p *IdP) token(r *http.Request) (map[string]any, *oauthError) {
+func (p *Provider) token(r *http.Request) (map[string]any, *oauthError) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
 		return nil, badRequest("invalid_request", "The body is not a form.")
 	}
@@ -312,49 +314,49 @@ func (p *IdP) token(r *http.Request) (map[string]any, *oauthError) {
 }
 
 // authenticateClient needs the lock. It says which client asks (RFC 6749 §2.3).
-func (p *IdP) authenticateClient(r *http.Request) (IdPClient, *oauthError) {
+func (p *Provider) authenticateClient(r *http.Request) (Client, *oauthError) {
 	invalid := &oauthError{http.StatusUnauthorized, "invalid_client", "The client is not known, or not by this."}
 	id, secret, method := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret"), "client_secret_post"
 	if r.Header.Get("Authorization") != "" {
 		user, password, ok := r.BasicAuth()
 		if !ok {
-			return IdPClient{}, invalid
+			return Client{}, invalid
 		}
 		if secret != "" {
-			return IdPClient{}, badRequest("invalid_request", "The client proves itself twice.")
+			return Client{}, badRequest("invalid_request", "The client proves itself twice.")
 		}
 		// Both are encoded as in a form before they become a user and a password (RFC 6749 §2.3.1).
 		name, errName := url.QueryUnescape(user)
 		pass, errPass := url.QueryUnescape(password)
 		if errName != nil || errPass != nil || id != "" && id != name {
-			return IdPClient{}, invalid
+			return Client{}, invalid
 		}
 		id, secret, method = name, pass, "client_secret_basic"
 	}
 	client, ok := p.client(id)
 	switch {
 	case !ok, client.AuthMethod != "" && client.AuthMethod != method:
-		return IdPClient{}, invalid
+		return Client{}, invalid
 	case client.Apple != nil:
 		if method != "client_secret_post" {
-			return IdPClient{}, invalid
+			return Client{}, invalid
 		}
 		if err := client.Apple.check(secret, client.ID, p.issuer, p.now()); err != nil {
-			return IdPClient{}, &oauthError{http.StatusUnauthorized, "invalid_client", err.Error()}
+			return Client{}, &oauthError{http.StatusUnauthorized, "invalid_client", err.Error()}
 		}
 	case client.Public:
 		if secret != "" {
-			return IdPClient{}, invalid
+			return Client{}, invalid
 		}
 	case subtle.ConstantTimeCompare([]byte(secret), []byte(client.Secret)) != 1:
-		return IdPClient{}, invalid
+		return Client{}, invalid
 	}
 	return client, nil
 }
 
 // redeemCode needs the lock. A code is spent by the first request of its client, right or wrong, and a second one ends what the
 // first has got (RFC 6749 §4.1.2, §10.5).
-func (p *IdP) redeemCode(client IdPClient, form url.Values) (map[string]any, *oauthError) {
+func (p *Provider) redeemCode(client Client, form url.Values) (map[string]any, *oauthError) {
 	g, ok := p.codes[form.Get("code")]
 	verifier := form.Get("code_verifier")
 	switch {
@@ -391,7 +393,7 @@ func isUnreserved(r rune) bool {
 }
 
 // redeemRefreshToken needs the lock (RFC 6749 §6).
-func (p *IdP) redeemRefreshToken(client IdPClient, form url.Values) (map[string]any, *oauthError) {
+func (p *Provider) redeemRefreshToken(client Client, form url.Values) (map[string]any, *oauthError) {
 	token := form.Get("refresh_token")
 	g, ok := p.refreshes[token]
 	switch {
@@ -413,13 +415,13 @@ func (p *IdP) redeemRefreshToken(client IdPClient, form url.Values) (map[string]
 }
 
 // issue needs the lock. It answers with tokens (RFC 6749 §5.1).
-func (p *IdP) issue(g *idpGrant, nonce string, refresh bool) (map[string]any, *oauthError) {
+func (p *Provider) issue(g *grant, nonce string, refresh bool) (map[string]any, *oauthError) {
 	account, ok := p.account(g.subject)
 	if !ok {
 		return nil, badRequest("invalid_grant", "There is no such account.")
 	}
 	token := rand.Text()
-	p.bearers[token] = idpBearer{g, p.now().Add(bearerLife)}
+	p.bearers[token] = bearer{g, p.now().Add(bearerLife)}
 	answer := map[string]any{
 		"access_token": token,
 		"token_type":   "Bearer",
@@ -444,7 +446,7 @@ func (p *IdP) issue(g *idpGrant, nonce string, refresh bool) (map[string]any, *o
 }
 
 // RevokeTokens ends all that an account has consented to, codes and tokens, as its owner can.
-func (p *IdP) RevokeTokens(a IdPAccount) {
+func (p *Provider) RevokeTokens(a Account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for g := range maps.Values(p.codes) {

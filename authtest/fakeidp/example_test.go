@@ -1,30 +1,35 @@
-package authtest_test
+package fakeidp_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"testing"
 
-	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 )
 
+// Inside a test function, t is the test's own.
+var t testing.TB = &exampleT{}
+
 // A service that lets people sign in with GitHub is tested without GitHub, and without a browser.
-func ExampleIdP() {
-	idp, err := authtest.StartIdP("") // in a test: authtest.NewIdP(t)
+func Example() {
+	idp, err := fakeidp.Start("") // in a test: fakeidp.New(t)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer idp.Close()
-	idp.Alias("/login/oauth/authorize", authtest.IdPAuthorization)
-	idp.Alias("/login/oauth/access_token", authtest.IdPToken)
-	idp.Profile("/user", func(a authtest.IdPAccount) any {
+	idp.Alias("/login/oauth/authorize", fakeidp.Authorization)
+	idp.Alias("/login/oauth/access_token", fakeidp.Token)
+	idp.Profile("/user", func(a fakeidp.Account) any {
 		return map[string]any{"id": 583231, "login": a.Name, "email": a.Email}
 	})
-	client := idp.Client(authtest.IdPClient{RedirectURIs: []string{"https://app.test/callback"}})
-	ada := idp.Account(authtest.IdPAccount{Name: "ada", Email: "ada@example.com"})
+	client := idp.Client(fakeidp.Client{RedirectURIs: []string{"https://app.test/callback"}})
+	ada := idp.Account(fakeidp.Account{Name: "ada", Email: "ada@example.com"})
 
 	// The service: it knows GitHub by its addresses, and gets a client that leads elsewhere.
 	service := &http.Client{Transport: idp.Transport(nil, "github.com", "api.github.com")}
@@ -72,9 +77,16 @@ func ExampleIdP() {
 		fmt.Println(w.Code, w.Body)
 	}
 	signIn()
-	idp.BreakOnce(authtest.IdPToken, authtest.FaultHTML())
+	idp.BreakOnce(fakeidp.Token, fakeidp.FaultHTML())
 	signIn()
 	// Output:
 	// 200 Hello, ada
 	// 502 GitHub is in trouble
 }
+
+// exampleT lets examples run outside of a test.
+type exampleT struct{ testing.TB }
+
+func (*exampleT) Helper()                           {}
+func (*exampleT) Context() context.Context          { return context.Background() }
+func (*exampleT) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }

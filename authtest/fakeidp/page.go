@@ -1,4 +1,4 @@
-package authtest
+package fakeidp
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"net/url"
 )
 
-// idpStyle is the style sheet of the pages, and the only thing that their policy lets a browser use.
-const idpStyle = `:root{color-scheme:light dark}
+// style is the style sheet of the pages, and the only thing that their policy lets a browser use.
+const style = `:root{color-scheme:light dark}
 body{margin:0;min-height:100vh;display:grid;place-items:center;font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;background:light-dark(#f4f4f5,#18181b);color:light-dark(#18181b,#f4f4f5)}
 main{box-sizing:border-box;width:min(26rem,100% - 2rem);margin:1rem 0;padding:2rem;border-radius:12px;background:light-dark(#fff,#27272a);overflow-wrap:anywhere}
 h1{margin:0 0 .5rem;font-size:1.25rem}
@@ -20,15 +20,15 @@ button:focus-visible{outline:3px solid #2563eb;outline-offset:2px}
 button span{display:block;font-size:.875rem}
 .cancel{margin:0;border-color:transparent;text-align:center}`
 
-// idpPages are what people see. No form says where it goes: back to the URL of its page, with the query.
-var idpPages = template.Must(template.New("pages").Parse(`
+// pages are what people see. No form says where it goes: back to the URL of its page, with the query.
+var pages = template.Must(template.New("pages").Parse(`
 {{define "head"}}<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.}}</title>
-<style>` + idpStyle + `</style>
+<style>` + style + `</style>
 </head>
 <body>
 <main>
@@ -58,24 +58,24 @@ var idpPages = template.Must(template.New("pages").Parse(`
 </html>
 {{end}}`))
 
-// idpPolicy lets a page be shown, and nothing else. It does not say where forms may go: browsers hold the policy against all of
+// policy lets a page be shown, and nothing else. It does not say where forms may go: browsers hold the policy against all of
 // the way, and it leads to the application.
-var idpPolicy = func() string {
-	sum := sha256.Sum256([]byte(idpStyle))
+var policy = func() string {
+	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 		"'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
 // showAccounts asks a person for an account.
-func (p *IdP) showAccounts(w http.ResponseWriter, clientID string, accounts []IdPAccount) {
+func (p *Provider) showAccounts(w http.ResponseWriter, clientID string, accounts []Account) {
 	showPage(w, http.StatusOK, "accounts", struct {
 		ClientID string
-		Accounts []IdPAccount
+		Accounts []Account
 	}{clientID, accounts})
 }
 
 // showForm sends the browser back by a POST (OAuth 2.0 Form Post Response Mode). Real providers have a script press the button.
-func (p *IdP) showForm(w http.ResponseWriter, action string, values url.Values) {
+func (p *Provider) showForm(w http.ResponseWriter, action string, values url.Values) {
 	showPage(w, http.StatusOK, "form", struct {
 		Action template.URL // which the client has registered
 		Values url.Values
@@ -83,19 +83,19 @@ func (p *IdP) showForm(w http.ResponseWriter, action string, values url.Values) 
 }
 
 // showError tells a person what cannot be told the application.
-func (p *IdP) showError(w http.ResponseWriter, text string) {
+func (p *Provider) showError(w http.ResponseWriter, text string) {
 	showPage(w, http.StatusBadRequest, "error", text)
 }
 
 func showPage(w http.ResponseWriter, status int, name string, data any) {
 	var page bytes.Buffer
-	if err := idpPages.ExecuteTemplate(&page, name, data); err != nil {
+	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", idpPolicy)
+	h.Set("Content-Security-Policy", policy)
 	h.Set("Referrer-Policy", "strict-origin") // with no-referrer browsers say that the form comes from nowhere
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")

@@ -1,4 +1,4 @@
-package authtest_test
+package fakeidp_test
 
 import (
 	"context"
@@ -21,7 +21,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakeidp"
 )
+
+type jsonObject = map[string]any
 
 const (
 	redirectURI = "https://app.test/callback"
@@ -31,23 +34,23 @@ const (
 
 // app is an application that does what it should.
 type app struct {
-	*authtest.IdP
-	client authtest.IdPClient
-	ada    authtest.IdPAccount
+	*fakeidp.Provider
+	client fakeidp.Client
+	ada    fakeidp.Account
 	clock  *authtest.Clock
 }
 
-func newApp(t testing.TB, amend ...func(*authtest.IdPClient)) *app {
+func newApp(t testing.TB, amend ...func(*fakeidp.Client)) *app {
 	t.Helper()
-	idp, clock := authtest.NewIdP(t), authtest.NewClock()
+	idp, clock := fakeidp.New(t), authtest.NewClock()
 	idp.SetNow(clock.Now)
-	client := authtest.IdPClient{RedirectURIs: []string{redirectURI, redirectURI + "?a=b"}}
+	client := fakeidp.Client{RedirectURIs: []string{redirectURI, redirectURI + "?a=b"}}
 	for _, f := range amend {
 		f(&client)
 	}
 	return &app{
-		IdP: idp, clock: clock, client: idp.Client(client),
-		ada: idp.Account(authtest.IdPAccount{
+		Provider: idp, clock: clock, client: idp.Client(client),
+		ada: idp.Account(fakeidp.Account{
 			Subject: "ada", Email: "ada@example.com", EmailVerified: true, Name: "Ada Lovelace", Picture: "https://example.com/ada.png",
 		}),
 	}
@@ -75,7 +78,7 @@ func (a *app) authorizationURL(pairs ...string) string {
 		"code_challenge": {challenge(verifier)}, "code_challenge_method": {"S256"},
 	}
 	set(q, pairs...)
-	return a.URL() + authtest.IdPAuthorization + "?" + q.Encode()
+	return a.URL() + fakeidp.Authorization + "?" + q.Encode()
 }
 
 func (a *app) code(t testing.TB, pairs ...string) string {
@@ -90,7 +93,7 @@ func (a *app) code(t testing.TB, pairs ...string) string {
 // post sends a form with the credentials of the client and returns the status and the JSON object of the answer.
 func (a *app) post(t testing.TB, form url.Values) (int, jsonObject) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.URL()+authtest.IdPToken, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.URL()+fakeidp.Token, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +159,7 @@ func send(t testing.TB, r *http.Request) (int, jsonObject) {
 // verify checks an id token as OpenID Connect Core §3.1.3.7 does.
 func (a *app) verify(t testing.TB, idToken any) (jwt.MapClaims, error) {
 	t.Helper()
-	_, set := a.get(t, authtest.IdPKeys, nil)
+	_, set := a.get(t, fakeidp.Keys, nil)
 	claims := jwt.MapClaims{}
 	_, err := jwt.ParseWithClaims(fmt.Sprint(idToken), claims, func(token *jwt.Token) (any, error) {
 		for _, key := range set["keys"].([]any) {
@@ -213,27 +216,27 @@ func unbase64(t testing.TB, v any) []byte {
 	return b
 }
 
-func TestAnIdPKeepsAccountsBySubject(t *testing.T) {
+func TestAProviderKeepsAccountsBySubject(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	grace := a.Account(authtest.IdPAccount{Email: "grace@example.com"})
-	if grace.Subject == "" || grace.Subject == a.Account(authtest.IdPAccount{}).Subject {
+	grace := a.Account(fakeidp.Account{Email: "grace@example.com"})
+	if grace.Subject == "" || grace.Subject == a.Account(fakeidp.Account{}).Subject {
 		t.Errorf("the subject that was made up is %q", grace.Subject)
 	}
 	tokens := a.tokens(t)
-	a.Account(authtest.IdPAccount{Subject: "ada", Email: "countess@example.com"})
-	if _, info := a.get(t, authtest.IdPUserinfo, tokens["access_token"]); info["email"] != "countess@example.com" || info["name"] != nil {
+	a.Account(fakeidp.Account{Subject: "ada", Email: "countess@example.com"})
+	if _, info := a.get(t, fakeidp.Userinfo, tokens["access_token"]); info["email"] != "countess@example.com" || info["name"] != nil {
 		t.Errorf("userinfo of the account that has changed = %v", info)
 	}
 }
 
-func TestAnIdPKeepsClientsByID(t *testing.T) {
+func TestAProviderKeepsClientsByID(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	if a.client.ID == "" || a.client.Secret == "" {
 		t.Fatalf("client = %+v, want one with an id and a secret", a.client)
 	}
-	if public := a.Client(authtest.IdPClient{Public: true}); public.Secret != "" || public.ID == a.client.ID {
+	if public := a.Client(fakeidp.Client{Public: true}); public.Secret != "" || public.ID == a.client.ID {
 		t.Errorf("public client = %+v, want one with another id and no secret", public)
 	}
 	code, old := a.code(t), a.client.Secret
@@ -248,10 +251,10 @@ func TestAnIdPKeepsClientsByID(t *testing.T) {
 	}
 }
 
-func TestAnIdPRecordsRequests(t *testing.T) {
+func TestAProviderRecordsRequests(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.Alias("/login/oauth/access_token", authtest.IdPToken)
+	a.Alias("/login/oauth/access_token", fakeidp.Token)
 	form := url.Values{"grant_type": {"nonsense"}}
 	r, err := http.NewRequest(http.MethodPost, a.URL()+"/login/oauth/access_token?x=y", strings.NewReader(form.Encode()))
 	if err != nil {
@@ -260,12 +263,12 @@ func TestAnIdPRecordsRequests(t *testing.T) {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Client-Id", "abc")
 	send(t, r)
-	a.get(t, authtest.IdPDiscovery, nil)
+	a.get(t, fakeidp.Discovery, nil)
 
 	if n := len(a.Requests()); n != 2 {
 		t.Errorf("%d requests, want 2", n)
 	}
-	for _, path := range []string{authtest.IdPToken, "/login/oauth/access_token"} {
+	for _, path := range []string{fakeidp.Token, "/login/oauth/access_token"} {
 		requests := a.Requests(path)
 		if len(requests) != 1 {
 			t.Fatalf("%d requests to %s, want 1", len(requests), path)
@@ -275,7 +278,7 @@ func TestAnIdPRecordsRequests(t *testing.T) {
 			t.Errorf("header = %v", got.Header)
 		}
 		got.Header = nil
-		want := authtest.IdPRequest{
+		want := fakeidp.Request{
 			Method: http.MethodPost, Host: r.URL.Host, Path: "/login/oauth/access_token", Query: url.Values{"x": {"y"}}, Form: form,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -285,12 +288,12 @@ func TestAnIdPRecordsRequests(t *testing.T) {
 }
 
 // Code that knows the addresses of a real provider meets this one.
-func TestAnIdPPlaysOthersByTheirAddresses(t *testing.T) {
+func TestAProviderPlaysOthersByTheirAddresses(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.SetIssuer("https://login.example.com/tenant/v2.0")
-	a.Alias("/tenant/oauth2/authorize", authtest.IdPAuthorization)
-	a.Profile("/v1.0/me", func(account authtest.IdPAccount) any { return jsonObject{"id": account.Subject} })
+	a.Alias("/tenant/oauth2/authorize", fakeidp.Authorization)
+	a.Profile("/v1.0/me", func(account fakeidp.Account) any { return jsonObject{"id": account.Subject} })
 	client := http.Client{Transport: a.Transport(nil, "login.example.com", "graph.example.com")}
 
 	get := func(url, token string) (*http.Response, jsonObject) {
@@ -318,7 +321,7 @@ func TestAnIdPPlaysOthersByTheirAddresses(t *testing.T) {
 	if discovered["issuer"] != "https://login.example.com/tenant/v2.0" || discovered["token_endpoint"] != "https://login.example.com/tenant/v2.0/token" {
 		t.Errorf("discovery = %v", discovered)
 	}
-	at := strings.Replace(a.authorizationURL(), a.URL()+authtest.IdPAuthorization, "https://login.example.com/tenant/oauth2/authorize", 1)
+	at := strings.Replace(a.authorizationURL(), a.URL()+fakeidp.Authorization, "https://login.example.com/tenant/oauth2/authorize", 1)
 	callback := a.Visit(t, at, a.ada)
 	if iss := callback.Values().Get("iss"); iss != a.Issuer() {
 		t.Errorf("iss = %q", iss)
@@ -351,21 +354,21 @@ func TestATransportLeadsElsewhereOnlyByTheNext(t *testing.T) {
 	}
 }
 
-func TestClosingAnIdPEndsWhatHangs(t *testing.T) {
+func TestClosingAProviderEndsWhatHangs(t *testing.T) {
 	t.Parallel()
-	idp, err := authtest.StartIdP("localhost:0")
+	idp, err := fakeidp.Start("localhost:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(idp.URL(), "http://localhost:") || strings.HasSuffix(idp.URL(), ":0") || idp.Issuer() != idp.URL() {
 		t.Errorf("URL = %s, issuer = %s", idp.URL(), idp.Issuer())
 	}
-	if second, err := authtest.StartIdP(strings.TrimPrefix(idp.URL(), "http://")); err == nil {
+	if second, err := fakeidp.Start(strings.TrimPrefix(idp.URL(), "http://")); err == nil {
 		second.Close()
 		t.Error("two providers listen at one address")
 	}
 	arrived := make(chan struct{})
-	idp.Break(authtest.IdPKeys, authtest.FaultHang(nil), authtest.FaultHandler(func(next http.Handler) http.Handler {
+	idp.Break(fakeidp.Keys, fakeidp.FaultHang(nil), fakeidp.FaultHandler(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			close(arrived)
 			next.ServeHTTP(w, r)
@@ -373,7 +376,7 @@ func TestClosingAnIdPEndsWhatHangs(t *testing.T) {
 	}))
 	ended := make(chan error)
 	go func() {
-		answer, err := (&http.Client{Transport: &http.Transport{}}).Get(idp.URL() + authtest.IdPKeys)
+		answer, err := (&http.Client{Transport: &http.Transport{}}).Get(idp.URL() + fakeidp.Keys)
 		if err == nil {
 			answer.Body.Close()
 		}
@@ -390,11 +393,11 @@ func TestClosingAnIdPEndsWhatHangs(t *testing.T) {
 func TestEndpointsHaveTheirMethods(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.Profile("/me", func(authtest.IdPAccount) any { return nil })
+	a.Profile("/me", func(fakeidp.Account) any { return nil })
 	for path, allow := range map[string]string{
-		authtest.IdPDiscovery: "GET", authtest.IdPKeys: "GET", authtest.IdPToken: "POST", authtest.IdPUserinfo: "GET, POST",
-		authtest.IdPAuthorization: "GET, POST", authtest.IdPAuthorizationV1: "GET, POST", authtest.IdPRequestToken: "POST",
-		authtest.IdPAccessToken: "POST", "/me": "GET",
+		fakeidp.Discovery: "GET", fakeidp.Keys: "GET", fakeidp.Token: "POST", fakeidp.Userinfo: "GET, POST",
+		fakeidp.Authorization: "GET, POST", fakeidp.AuthorizationV1: "GET, POST", fakeidp.RequestToken: "POST",
+		fakeidp.AccessToken: "POST", "/me": "GET",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 			r, err := http.NewRequest(method, a.URL()+path, nil)
@@ -424,7 +427,7 @@ func TestARequestThatCannotBeReadIsRefused(t *testing.T) {
 		"a form that is none":  {"", "a=%zz"},
 		"a huge form":          {"", "a=" + strings.Repeat("a", 1<<20)},
 	} {
-		answer, err := http.Post(a.URL()+authtest.IdPToken+r.query, form, strings.NewReader(r.body))
+		answer, err := http.Post(a.URL()+fakeidp.Token+r.query, form, strings.NewReader(r.body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -481,7 +484,7 @@ func TestAVisitThatLeadsNowhereFailsTheTest(t *testing.T) {
 			t.Errorf("%s: the test fails with %q, want %q", name, said, c.want)
 		}
 	}
-	stranger := authtest.IdPAccount{Subject: "stranger"}
+	stranger := fakeidp.Account{Subject: "stranger"}
 	if said := failure(t, func(t testing.TB) { a.Visit(t, a.authorizationURL(), stranger) }); !strings.Contains(said, "Choose an account") {
 		t.Errorf("with an unknown account the test fails with %q", said)
 	}
@@ -515,7 +518,7 @@ func TestACallbackIsARequestOfABrowser(t *testing.T) {
 	if err := post.ParseForm(); err != nil || !cmp.Equal(post.PostForm, callback.Values()) || post.PostForm.Get("state") != "the state" {
 		t.Errorf("form = %v, %v", post.PostForm, err)
 	}
-	if _, err := (authtest.IdPCallback{Method: http.MethodGet, URL: "::"}).Request(t.Context()); err == nil {
+	if _, err := (fakeidp.Callback{Method: http.MethodGet, URL: "::"}).Request(t.Context()); err == nil {
 		t.Error("a URL that is none makes a request")
 	}
 }
@@ -527,7 +530,7 @@ func TestOnePersonDoesNotGetInTheWayOfAnother(t *testing.T) {
 		subject := fmt.Sprint("person ", i)
 		t.Run(subject, func(t *testing.T) {
 			t.Parallel()
-			account := a.Account(authtest.IdPAccount{Subject: subject})
+			account := a.Account(fakeidp.Account{Subject: subject})
 			_, tokens := a.redeem(t, a.Visit(t, a.authorizationURL(), account).Values().Get("code"))
 			if claims, err := a.verify(t, tokens["id_token"]); err != nil || claims["sub"] != subject {
 				t.Errorf("the id token says %v, %v", claims, err)

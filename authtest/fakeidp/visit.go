@@ -1,4 +1,4 @@
-package authtest
+package fakeidp
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// IdPCallback is the request with which a browser comes back from an [IdP].
-type IdPCallback struct {
+// Callback is the request with which a browser comes back from a [Provider].
+type Callback struct {
 	Method string     // GET, or POST for form_post
 	URL    string     // the redirect URI, for GET with the parameters as its query
 	Form   url.Values // the parameters of POST
@@ -23,7 +23,7 @@ type IdPCallback struct {
 }
 
 // Values returns the parameters of the callback, wherever they stand.
-func (c IdPCallback) Values() url.Values {
+func (c Callback) Values() url.Values {
 	if c.Method == http.MethodPost {
 		return c.Form
 	}
@@ -37,7 +37,7 @@ func (c IdPCallback) Values() url.Values {
 // Request returns the callback as a browser sends it: for POST with a form, and as coming from another site. The browser's
 // cookies are to be added, unless it is a POST and they have SameSite=Lax. It may be sent, or given to a handler. Its only error
 // is a URL that cannot be parsed.
-func (c IdPCallback) Request(ctx context.Context) (*http.Request, error) {
+func (c Callback) Request(ctx context.Context) (*http.Request, error) {
 	var body io.Reader
 	if c.Method == http.MethodPost {
 		body = strings.NewReader(c.Form.Encode())
@@ -58,41 +58,41 @@ func (c IdPCallback) Request(ctx context.Context) (*http.Request, error) {
 // Visit does what a person with a browser does at the provider: it goes to where the application has sent them, chooses the
 // account, if asked, and returns the request with which the browser goes back. It does not send that. Where the provider does not
 // send the browser back the test fails at once, with what the page says.
-func (p *IdP) Visit(t testing.TB, authorizationURL string, account IdPAccount) IdPCallback {
+func (p *Provider) Visit(t testing.TB, authorizationURL string, account Account) Callback {
 	t.Helper()
 	callback, err := p.visit(t.Context(), authorizationURL, url.Values{"account": {account.Subject}})
 	if err != nil {
-		t.Fatalf("authtest: visit %s: %v", p.url, err)
+		t.Fatalf("fakeidp: visit %s: %v", p.url, err)
 	}
 	return callback
 }
 
-// Cancel is [IdP.Visit] by a person who does not choose an account.
-func (p *IdP) Cancel(t testing.TB, authorizationURL string) IdPCallback {
+// Cancel is [Provider.Visit] by a person who does not choose an account.
+func (p *Provider) Cancel(t testing.TB, authorizationURL string) Callback {
 	t.Helper()
 	callback, err := p.visit(t.Context(), authorizationURL, url.Values{"cancel": {"1"}})
 	if err != nil {
-		t.Fatalf("authtest: visit %s: %v", p.url, err)
+		t.Fatalf("fakeidp: visit %s: %v", p.url, err)
 	}
 	return callback
 }
 
-func (p *IdP) visit(ctx context.Context, authorizationURL string, press url.Values) (IdPCallback, error) {
+func (p *Provider) visit(ctx context.Context, authorizationURL string, press url.Values) (Callback, error) {
 	u, err := url.Parse(authorizationURL)
 	if err != nil {
-		return IdPCallback{}, err
+		return Callback{}, err
 	}
 	issuer, err := url.Parse(p.Issuer())
 	if err != nil {
-		return IdPCallback{}, err
+		return Callback{}, err
 	}
 	p.mu.Lock()
 	ours := u.Host == p.host || u.Host == issuer.Host || p.hosts[u.Host]
 	p.mu.Unlock()
 	if !ours {
-		return IdPCallback{}, fmt.Errorf("%s is another provider", u.Host)
+		return Callback{}, fmt.Errorf("%s is another provider", u.Host)
 	}
-	c := IdPCallback{origin: u.Scheme + "://" + u.Host}
+	c := Callback{origin: u.Scheme + "://" + u.Host}
 	u.Scheme, u.Host = "http", p.host
 
 	answer, page, err := browse(ctx, http.MethodGet, u.String(), nil)
@@ -100,7 +100,7 @@ func (p *IdP) visit(ctx context.Context, authorizationURL string, press url.Valu
 		answer, page, err = browse(ctx, http.MethodPost, u.String(), press)
 	}
 	if err != nil {
-		return IdPCallback{}, err
+		return Callback{}, err
 	}
 	switch action := actionOf(page); {
 	case answer.StatusCode == http.StatusSeeOther:
@@ -108,7 +108,7 @@ func (p *IdP) visit(ctx context.Context, authorizationURL string, press url.Valu
 	case answer.StatusCode == http.StatusOK && action != "":
 		c.Method, c.URL, c.Form = http.MethodPost, action, hiddenValues(page)
 	default:
-		return IdPCallback{}, fmt.Errorf("%s: %s", answer.Status, textOf(page))
+		return Callback{}, fmt.Errorf("%s: %s", answer.Status, textOf(page))
 	}
 	return c, nil
 }
