@@ -13,7 +13,7 @@
 // # Keys
 //
 // The key set is fetched when it is first needed and kept for as long as its server says (Cache-Control), but no less
-// than [MinAge] and no more than [MaxAge]; then one call in the background fetches it again. A token that names a key that is
+// than a minute and no more than an hour (five minutes where it says nothing); then one call in the background fetches it again. A token that names a key that is
 // not in the set has it fetched at once, at most every 10 seconds, however many such tokens come: with the engine's rotation of
 // keys, which publishes a key before it signs, that is for emergencies.
 //

@@ -24,11 +24,10 @@ import (
 	"github.com/ostiary/auth/mail"
 )
 
-// Defaults of [Config].
 const (
-	URL            = "https://api.postmarkapp.com"
-	DefaultStream  = "outbound"
-	DefaultTimeout = 30 * time.Second
+	defaultURL     = "https://api.postmarkapp.com"
+	defaultStream  = "outbound"
+	defaultTimeout = 30 * time.Second
 )
 
 // maxAnswer bounds what is read of an answer. A proper one has less than 1 KB.
@@ -40,7 +39,7 @@ type Config struct {
 	Token string // of the server
 	From  string // an address that the account may send from, or "Name <address>"
 
-	// Stream is the message stream, of those for transactional mail; empty means [DefaultStream].
+	// Stream is the message stream, of those for transactional mail; empty means "outbound".
 	Stream string
 
 	// Templates has Postmark render the letters, from templates of the account: the alias is the locale and the name of
@@ -48,7 +47,7 @@ type Config struct {
 	Templates bool
 
 	BaseURL    string        // another place than Postmark's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one Send as a whole; 0 means [DefaultTimeout]
+	Timeout    time.Duration // bounds one Send as a whole; 0 means 30 seconds
 	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
 }
 
@@ -91,17 +90,17 @@ func New(c Config) (*Sender, error) {
 		wrong(`From must be an address in ASCII, or "Name <address>"`)
 	}
 	if c.Stream == "" {
-		c.Stream = DefaultStream
+		c.Stream = defaultStream
 	}
 	if !streamName.MatchString(c.Stream) {
 		wrong("Stream must be the ID of a message stream")
 	}
-	base, ok := baseurl.Or(c.BaseURL, URL)
+	base, ok := baseurl.Or(c.BaseURL, defaultURL)
 	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}
 	if c.Timeout == 0 {
-		c.Timeout = DefaultTimeout
+		c.Timeout = defaultTimeout
 	}
 	if c.Timeout < 0 {
 		wrong("Timeout must not be negative")
