@@ -26,7 +26,7 @@ const (
 	maxRedirects = 3
 )
 
-// ErrTooLarge is what reading an answer of more than [MaxBody] bytes ends with.
+// ErrTooLarge is what reading an answer of more than [MaxBody] bytes, or of more than [Ask] takes, ends with.
 var ErrTooLarge = errors.New("outbound: the answer is too large")
 
 // ErrRedirect is wrapped by the error of a request whose answer sends it where it must not go.

@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	netmail "net/mail"
-	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/ostiary/auth/internal/baseurl"
 	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/mail"
 )
 
@@ -65,7 +64,7 @@ func (Config) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // Sender is a [mail.Sender] that delivers with Postmark. It is safe for concurrent use. Make one with [New].
 type Sender struct {
 	config *Config // complete; a pointer, which fmt does not follow
-	http   http.Client
+	http   *http.Client
 	from   string
 	domain string // of from
 	url    string
@@ -108,16 +107,10 @@ func New(c Config) (*Sender, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	s := &Sender{config: &c, from: from, domain: domain, url: base + "/email"}
+	s := &Sender{config: &c, http: outbound.Once(c.HTTPClient), from: from, domain: domain, url: base + "/email"}
 	if c.Templates {
 		s.url += "/withTemplate"
 	}
-	if c.HTTPClient != nil {
-		s.http = *c.HTTPClient
-	}
-	// Postmark does not redirect. Whoever does would learn the token and the letter.
-	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	s.http.Jar = nil
 	return s, nil
 }
 
@@ -244,7 +237,7 @@ func (s *Sender) Send(ctx context.Context, m mail.Message) error {
 	defer cancel()
 	status, answer, err := s.post(ctx, body)
 	if err != nil {
-		return failed(ctx, err)
+		return &Error{Err: err}
 	}
 	var got struct {
 		Code    *int   `json:"ErrorCode"`
@@ -266,7 +259,6 @@ var (
 	errNoRecipient = errors.New("the recipient is not an address in ASCII, or in an internationalised domain")
 	errNoContent   = errors.New("there is neither a text nor an HTML body")
 	errNoID        = errors.New("the ID is not one of letters, digits and -._~")
-	errTooLong     = errors.New("the answer is too long")
 )
 
 func (s *Sender) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
@@ -276,32 +268,8 @@ func (s *Sender) post(ctx context.Context, body []byte) (status int, answer []by
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "ostiary-auth")
 	req.Header.Set("X-Postmark-Server-Token", s.config.Token)
-	res, err := s.http.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer res.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err == nil && len(answer) > maxAnswer {
-		err = errTooLong
-	}
-	return res.StatusCode, answer, err
-}
-
-// failed makes an Error of there being no answer.
-func failed(ctx context.Context, err error) *Error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	} else if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = context.DeadlineExceeded
-	}
-	return &Error{Err: err}
+	return outbound.Ask(s.http, req, maxAnswer)
 }
 
 // oneLine makes a subject of any value: line ends of every kind and other control characters become blanks, and several
