@@ -164,3 +164,12 @@ func CheckURL(s string) error {
 	}
 	return nil
 }
+
+// BaseURL returns the base of the URLs of a service without a slash at its end: given if it is set, and otherwise def. ok is false
+// if given is not a URL that [CheckURL] accepts, or has a query.
+func BaseURL(given, def string) (base string, ok bool) {
+	if given == "" {
+		return def, true
+	}
+	return strings.TrimSuffix(given, "/"), CheckURL(given) == nil && !strings.Contains(given, "?")
+}

@@ -17,7 +17,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/ostiary/auth/internal/baseurl"
 	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/mail"
@@ -94,7 +93,7 @@ func New(c Config) (*Sender, error) {
 	if !streamName.MatchString(c.Stream) {
 		wrong("Stream must be the ID of a message stream")
 	}
-	base, ok := baseurl.Or(c.BaseURL, defaultURL)
+	base, ok := outbound.BaseURL(c.BaseURL, defaultURL)
 	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ostiary/auth/internal/baseurl"
+	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/sms/internal/gateway"
 )
@@ -73,7 +73,7 @@ func New(c Config) (*Sender, error) {
 	if c.Timeout < 0 {
 		wrong("Timeout must not be negative")
 	}
-	base, ok := baseurl.Or(c.BaseURL, defaultURL)
+	base, ok := outbound.BaseURL(c.BaseURL, defaultURL)
 	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}

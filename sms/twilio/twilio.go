@@ -19,7 +19,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ostiary/auth/internal/baseurl"
+	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/sms/internal/gateway"
 )
@@ -99,7 +99,7 @@ func newAccount(c Config, base string, mistakes *[]error) *account {
 	if c.Timeout < 0 {
 		wrong("Timeout must not be negative")
 	}
-	base, ok := baseurl.Or(c.BaseURL, base)
+	base, ok := outbound.BaseURL(c.BaseURL, base)
 	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}
