@@ -13,9 +13,9 @@ import (
 
 // Where the services are.
 const (
-	TurnstileURL = "https://challenges.cloudflare.com/turnstile/v0/siteverify"
-	HCaptchaURL  = "https://api.hcaptcha.com/siteverify"
-	ReCAPTCHAURL = "https://www.google.com/recaptcha/api/siteverify"
+	turnstileURL = "https://challenges.cloudflare.com/turnstile/v0/siteverify"
+	hCaptchaURL  = "https://api.hcaptcha.com/siteverify"
+	reCAPTCHAURL = "https://www.google.com/recaptcha/api/siteverify"
 )
 
 // The names of the services, as a [Refusal] has them.
@@ -32,8 +32,8 @@ const (
 	maxOther     = 8192
 )
 
-// DefaultMinScore is the least score of reCAPTCHA v3 that is accepted, the one that Google suggests to begin with.
-const DefaultMinScore = 0.5
+// defaultMinScore is the one that Google suggests to begin with.
+const defaultMinScore = 0.5
 
 // TurnstileConfig is a widget of Cloudflare Turnstile.
 type TurnstileConfig struct {
@@ -45,7 +45,7 @@ type TurnstileConfig struct {
 	// Action, unless empty, is what the widget in the page must have been rendered with.
 	Action string
 
-	// Endpoint is another place than [TurnstileURL], such as a proxy: https, or http to this very host, without user, query
+	// Endpoint is another place than Cloudflare's own, such as a proxy: https, or http to this very host, without user, query
 	// and fragment.
 	Endpoint string
 	// HTTPClient is what requests are made with: its transport decides about proxies and trusted certificates. Of the rest
@@ -56,7 +56,7 @@ type TurnstileConfig struct {
 // NewTurnstile returns a verifier for answers of Turnstile, which have at most 2048 bytes, or every mistake in c.
 func NewTurnstile(c TurnstileConfig) (*Service, error) {
 	return newService(Service{
-		name: turnstile, endpoint: cmp.Or(c.Endpoint, TurnstileURL), secret: &c.Secret, max: maxTurnstile,
+		name: turnstile, endpoint: cmp.Or(c.Endpoint, turnstileURL), secret: &c.Secret, max: maxTurnstile,
 		hostnames: c.Hostnames, action: c.Action,
 	}, c.HTTPClient)
 }
@@ -70,14 +70,14 @@ type HCaptchaConfig struct {
 	// Hostnames are as in [TurnstileConfig].
 	Hostnames []string
 
-	Endpoint   string       // as in [TurnstileConfig]; the default is [HCaptchaURL]
+	Endpoint   string       // as in [TurnstileConfig]; the default is hCaptcha's own
 	HTTPClient *http.Client // as in [TurnstileConfig]
 }
 
 // NewHCaptcha returns a verifier for answers of hCaptcha, of at most 8 KiB, or every mistake in c.
 func NewHCaptcha(c HCaptchaConfig) (*Service, error) {
 	return newService(Service{
-		name: hCaptcha, endpoint: cmp.Or(c.Endpoint, HCaptchaURL), secret: &c.Secret, max: maxOther,
+		name: hCaptcha, endpoint: cmp.Or(c.Endpoint, hCaptchaURL), secret: &c.Secret, max: maxOther,
 		hostnames: c.Hostnames, siteKey: c.SiteKey,
 	}, c.HTTPClient)
 }
@@ -87,7 +87,7 @@ type ReCAPTCHAConfig struct {
 	Secret Secret // the key's secret
 
 	// MinScore is the least score of an answer that has one, as all of v3 have and none of v2 has: from 0 to 1, where 1 is
-	// very likely a person. The default is [DefaultMinScore]. v3 calls every answer good, whatever its score. Where MinScore is
+	// very likely a person. The default is 0.5, with which Google suggests to begin. v3 calls every answer good, whatever its score. Where MinScore is
 	// set, an answer without a score is an error.
 	MinScore float64
 	// Action, unless empty, is what the page must have named when it asked. Only v3 has actions.
@@ -95,15 +95,15 @@ type ReCAPTCHAConfig struct {
 	// Hostnames are as in [TurnstileConfig]. An answer from an Android app has no host, and is refused where this is set.
 	Hostnames []string
 
-	Endpoint   string       // as in [TurnstileConfig]; the default is [ReCAPTCHAURL]
+	Endpoint   string       // as in [TurnstileConfig]; the default is Google's own
 	HTTPClient *http.Client // as in [TurnstileConfig]
 }
 
 // NewReCAPTCHA returns a verifier for answers of reCAPTCHA, of at most 8 KiB, or every mistake in c.
 func NewReCAPTCHA(c ReCAPTCHAConfig) (*Service, error) {
 	return newService(Service{
-		name: reCAPTCHA, endpoint: cmp.Or(c.Endpoint, ReCAPTCHAURL), secret: &c.Secret, max: maxOther,
-		hostnames: c.Hostnames, action: c.Action, scored: c.MinScore != 0, minScore: cmp.Or(c.MinScore, DefaultMinScore),
+		name: reCAPTCHA, endpoint: cmp.Or(c.Endpoint, reCAPTCHAURL), secret: &c.Secret, max: maxOther,
+		hostnames: c.Hostnames, action: c.Action, scored: c.MinScore != 0, minScore: cmp.Or(c.MinScore, defaultMinScore),
 	}, c.HTTPClient)
 }
 

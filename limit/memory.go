@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// DefaultMaxEntries is how many buckets a [Memory] keeps at most. They take up to 17 MB.
-const DefaultMaxEntries = 100_000
+// defaultMaxEntries take up to 17 MB.
+const defaultMaxEntries = 100_000
 
 // MemoryConfig configures a [Memory]. Its zero value works.
 type MemoryConfig struct {
-	// MaxEntries is how many buckets are kept at most, of those that are not full; 0 means [DefaultMaxEntries]. An entry
+	// MaxEntries is how many buckets are kept at most, of those that are not full; 0 means 100,000. An entry
 	// takes up to 170 bytes.
 	MaxEntries int
 
@@ -54,7 +54,7 @@ type Memory struct {
 // NewMemory returns a limiter whose buckets are full.
 func NewMemory(c MemoryConfig) *Memory {
 	if c.MaxEntries <= 0 {
-		c.MaxEntries = DefaultMaxEntries
+		c.MaxEntries = defaultMaxEntries
 	}
 	if c.Now == nil {
 		c.Now = time.Now

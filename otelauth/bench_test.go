@@ -19,11 +19,11 @@ import (
 func Benchmark(b *testing.B) {
 	for _, with := range []struct {
 		name    string
-		options *otelauth.Options
+		options *otelauth.Config
 	}{
 		{"none", nil},
-		{"noop", &otelauth.Options{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()}},
-		{"sdk", &otelauth.Options{
+		{"noop", &otelauth.Config{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()}},
+		{"sdk", &otelauth.Config{
 			TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
 			MeterProvider:  metric.NewMeterProvider(metric.WithReader(metric.NewManualReader())),
 		}},

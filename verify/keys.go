@@ -18,8 +18,8 @@ import (
 
 // How long a key set is kept without another look, whatever its server says; one that says nothing means five minutes.
 const (
-	MinAge = time.Minute
-	MaxAge = time.Hour
+	minAge = time.Minute
+	maxAge = time.Hour
 )
 
 const (
@@ -173,7 +173,7 @@ func age(h http.Header) time.Duration {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 		switch strings.ToLower(name) {
 		case "no-store", "no-cache":
-			return MinAge
+			return minAge
 		case "max-age":
 			if seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31); err == nil {
 				kept = time.Duration(seconds) * time.Second
@@ -183,5 +183,5 @@ func age(h http.Header) time.Duration {
 	if seconds, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
 		kept -= time.Duration(seconds) * time.Second
 	}
-	return min(max(kept, MinAge), MaxAge)
+	return min(max(kept, minAge), maxAge)
 }

@@ -53,7 +53,7 @@ type service struct {
 	v *verify.Verifier
 }
 
-func newService(t *testing.T, amend ...func(*verify.Options)) *service {
+func newService(t *testing.T, amend ...func(*verify.Config)) *service {
 	t.Helper()
 	e := authtest.New(t, func(c *auth.Config) { c.AccessTokens.Lifetime = 24 * time.Hour })
 	p := &endpoint{inner: routes(t, e)}
@@ -122,13 +122,13 @@ func TestHowLongTheKeySetIsKept(t *testing.T) {
 		"in capitals and quotes":   {http.Header{"Cache-Control": {`Public`, `Max-Age="120"`}}, 2 * time.Minute},
 		"by nothing":               {http.Header{}, 5 * time.Minute},
 		"by what is no number":     {http.Header{"Cache-Control": {"max-age=-1"}}, 5 * time.Minute},
-		"too short":                {http.Header{"Cache-Control": {"max-age=0"}}, verify.MinAge},
-		"not at all":               {http.Header{"Cache-Control": {"no-store"}}, verify.MinAge},
-		"too long":                 {http.Header{"Cache-Control": {"max-age=31536000, immutable"}}, verify.MaxAge},
+		"too short":                {http.Header{"Cache-Control": {"max-age=0"}}, time.Minute},
+		"not at all":               {http.Header{"Cache-Control": {"no-store"}}, time.Minute},
+		"too long":                 {http.Header{"Cache-Control": {"max-age=31536000, immutable"}}, time.Hour},
 		"what a cache has left":    {http.Header{"Cache-Control": {"max-age=600"}, "Age": {"300"}}, 5 * time.Minute},
-		"what a cache should have": {http.Header{"Cache-Control": {"max-age=600"}, "Age": {"6000"}}, verify.MinAge},
+		"what a cache should have": {http.Header{"Cache-Control": {"max-age=600"}, "Age": {"6000"}}, time.Minute},
 	} {
-		s := newService(t, func(o *verify.Options) { o.MaxStale = -1 })
+		s := newService(t, func(o *verify.Config) { o.MaxStale = -1 })
 		set, err := s.KeySet(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -225,7 +225,7 @@ func TestKeysWhileTheServerIsDown(t *testing.T) {
 	}{"by default": {0, time.Hour}, "for longer": {5 * time.Hour, 5 * time.Hour}, "not at all": {-1, 0}, "not at all, said in hours": {-5 * time.Hour, 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newService(t, func(o *verify.Options) { o.MaxStale = c.maxStale })
+			s := newService(t, func(o *verify.Config) { o.MaxStale = c.maxStale })
 			token := s.token(t)
 			s.wants(t, "first", token, nil)
 			s.asks(t, "first", 1)

@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/internal/need"
 )
 
 // patience is how long a test may wait for one thing.

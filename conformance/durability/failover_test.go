@@ -23,7 +23,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/internal/need"
 )
 
 // A primary and its synchronous standby: under load the primary is killed as by kill -9 and the standby promoted. The

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,7 +17,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/pgstore"
@@ -100,10 +99,7 @@ func quickPlace(t *testing.T) place {
 // postgresPlace is a schema of the test's own, dropped at its end.
 func postgresPlace(t *testing.T) place {
 	t.Helper()
-	dsn := os.Getenv("AUTH_TEST_POSTGRES")
-	if dsn == "" {
-		dsn = "postgres://postgres@127.0.0.1:5432/test"
-	}
+	dsn := need.PostgresDSN()
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
 		t.Fatal(err)

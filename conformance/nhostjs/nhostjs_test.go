@@ -7,7 +7,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/internal/need"
 )
 
 func TestThePublishedClientWorks(t *testing.T) {

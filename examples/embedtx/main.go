@@ -90,7 +90,7 @@ func configure(db database, c auth.Config) auth.Config {
 
 // newService puts the engine's routes beside the service's own.
 func newService(db database, engine *auth.Engine) (http.Handler, error) {
-	adapter, err := httpadapter.New(engine, httpadapter.Options{})
+	adapter, err := httpadapter.New(engine, httpadapter.Config{})
 	if err != nil {
 		return nil, err
 	}

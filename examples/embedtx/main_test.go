@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/sqlitestore"
 )
@@ -90,10 +90,7 @@ func newMemory(t *testing.T) database {
 // newPostgres makes all tables in a schema that is dropped after the test. It skips the test where there is no server,
 // except in CI, where that is a failure.
 func newPostgres(t *testing.T) database {
-	dsn := os.Getenv("AUTH_TEST_POSTGRES")
-	if dsn == "" {
-		dsn = "postgres://postgres@127.0.0.1:5432/test"
-	}
+	dsn := need.PostgresDSN()
 	pool, err := pgxpool.New(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -102,10 +99,7 @@ func newPostgres(t *testing.T) database {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no PostgreSQL: %v", err)
-		}
-		t.Skipf("no PostgreSQL, set AUTH_TEST_POSTGRES: %v", err)
+		need.Missing(t, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err))
 	}
 	schema := fmt.Sprintf("auth_embedtx_%016x", rand.Uint64())
 	t.Cleanup(func() {

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/internal/need"
 )
 
 // database is a PostgreSQL server and a schema in it that is dropped after the test.
@@ -32,10 +33,7 @@ type database struct {
 // newDatabase skips the test where there is no server, except in CI, where that is a failure.
 func newDatabase(t *testing.T) database {
 	t.Helper()
-	dsn := os.Getenv("AUTH_TEST_POSTGRES")
-	if dsn == "" {
-		dsn = "postgres://postgres@127.0.0.1:5432/test"
-	}
+	dsn := need.PostgresDSN()
 	pool, err := pgxpool.New(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -44,10 +42,7 @@ func newDatabase(t *testing.T) database {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no PostgreSQL: %v", err)
-		}
-		t.Skipf("no PostgreSQL, set AUTH_TEST_POSTGRES: %v", err)
+		need.Missing(t, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err))
 	}
 	d := database{pool, fmt.Sprintf("auth_standalone_%016x", rand.Uint64())}
 	t.Cleanup(func() {

@@ -14,7 +14,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -22,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ostiary/auth/internal/outbound"
 )
 
 // Defaults of [Options].
@@ -31,7 +32,6 @@ const (
 	DefaultMaxConcurrent = 16
 	DefaultCacheSize     = 64
 	DefaultCacheTTL      = time.Hour
-	DefaultUserAgent     = "ostiary-auth"
 )
 
 // maxAnswer bounds what is read of an answer. A padded range has some two
@@ -77,29 +77,21 @@ type Options struct {
 	// CacheTTL is how long a range is kept; 0 means [DefaultCacheTTL].
 	CacheTTL time.Duration
 
-	// UserAgent is the header of that name, which the service demands;
-	// "" means [DefaultUserAgent].
-	UserAgent string
-
 	// Now tells the time for the cache; nil means [time.Now].
 	Now func() time.Time
 }
 
 // A Client looks passwords up. It is safe for concurrent use.
 type Client struct {
-	http      http.Client
-	endpoint  string
-	timeout   time.Duration
-	turns     chan struct{}
-	cache     *cache
-	userAgent string
+	http     *http.Client
+	endpoint string
+	timeout  time.Duration
+	turns    chan struct{}
+	cache    *cache
 }
 
 // New returns a Client, or an error that names the option that is out of range.
 func New(o Options) (*Client, error) {
-	if o.HTTPClient == nil {
-		o.HTTPClient = &http.Client{}
-	}
 	if o.Endpoint == "" {
 		o.Endpoint = DefaultEndpoint
 	}
@@ -114,9 +106,6 @@ func New(o Options) (*Client, error) {
 	}
 	if o.CacheTTL == 0 {
 		o.CacheTTL = DefaultCacheTTL
-	}
-	if o.UserAgent == "" {
-		o.UserAgent = DefaultUserAgent
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -136,18 +125,13 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("breach: CacheTTL is %v, must not be negative", o.CacheTTL)
 	}
 
-	c := &Client{
-		http:      *o.HTTPClient,
-		endpoint:  strings.TrimSuffix(o.Endpoint, "/") + "/",
-		timeout:   o.Timeout,
-		turns:     make(chan struct{}, o.MaxConcurrent),
-		cache:     newCache(max(0, o.CacheSize), o.CacheTTL, o.Now),
-		userAgent: o.UserAgent,
-	}
-	// The service does not redirect. Whoever does would learn the prefix.
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http.Jar = nil
-	return c, nil
+	return &Client{
+		http:     outbound.Once(o.HTTPClient),
+		endpoint: strings.TrimSuffix(o.Endpoint, "/") + "/",
+		timeout:  o.Timeout,
+		turns:    make(chan struct{}, o.MaxConcurrent),
+		cache:    newCache(max(0, o.CacheSize), o.CacheTTL, o.Now),
+	}, nil
 }
 
 // Pwned returns how often password occurs in the leaked data, 0 if it does not.
@@ -191,35 +175,17 @@ func (c *Client) fetch(ctx context.Context, prefix string) (leaked, error) {
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.endpoint+prefix, nil)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, errors.New("make the request") // without the URL, which ends with the prefix
 	}
 	req.Header.Set("Add-Padding", "true")
-	req.Header.Set("User-Agent", c.userAgent)
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", res.StatusCode)
-	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	status, body, err := outbound.Ask(c.http, req, maxAnswer)
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("answer of more than %d bytes", maxAnswer)
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("status %d", status)
 	}
 	return parse(body)
-}
-
-// withoutURL drops what net/http says about the request, since the URL ends
-// with the prefix.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 // leaked is what was found under one prefix, in the order of the suffixes.

@@ -96,7 +96,7 @@ func TestOnlyFiveDigitsOfTheHashLeave(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dump []string
-	c := newClient(t, Options{HTTPClient: &http.Client{Jar: jar}, UserAgent: "tester"}, func(w http.ResponseWriter, r *http.Request) {
+	c := newClient(t, Options{HTTPClient: &http.Client{Jar: jar}}, func(w http.ResponseWriter, r *http.Request) {
 		var head bytes.Buffer
 		_ = r.Header.Write(&head)
 		dump = append(dump, r.Method+" "+r.RequestURI+"\n"+strings.ReplaceAll(head.String(), "\r", ""))
@@ -108,7 +108,7 @@ func TestOnlyFiveDigitsOfTheHashLeave(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	request := "GET /range/" + digits(password)[:5] + "\nAccept-Encoding: gzip\nAdd-Padding: true\nUser-Agent: tester\n"
+	request := "GET /range/" + digits(password)[:5] + "\nAccept-Encoding: gzip\nAdd-Padding: true\nUser-Agent: ostiary-auth\n"
 	if diff := cmp.Diff([]string{request, request}, dump); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}

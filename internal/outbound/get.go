@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 )
 
 // Get fetches JSON, with the access token if that is not empty (RFC 6750 §2.1), as [Do] does.
@@ -45,6 +46,48 @@ func answer(c *http.Client, request *http.Request) (*http.Response, error) {
 		err = u.Err
 	}
 	return response, err
+}
+
+// Once returns a copy of base, which may be nil, for requests that go to one place and are answered there: it follows no redirect,
+// as whoever answers with one would learn what the request says, and has no cookies. Its bounds are those of base.
+func Once(base *http.Client) *http.Client {
+	c := http.Client{}
+	if base != nil {
+		c = *base
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.Jar = nil
+	return &c
+}
+
+// Ask makes a request and returns the status and the body of the answer, whatever they are. The body has at most max bytes, or the
+// error is [ErrTooLarge]. Errors repeat neither the URL nor what the server says; the one of a request whose context has ended is
+// the cause of that, and the one of any other deadline [context.DeadlineExceeded].
+func Ask(c *http.Client, request *http.Request, max int64) (status int, body []byte, err error) {
+	response, err := answer(c, request)
+	if err != nil {
+		return 0, nil, ended(request.Context(), err)
+	}
+	defer response.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(response.Body, max+1))
+	switch {
+	case err != nil:
+		return 0, nil, ended(request.Context(), err)
+	case int64(len(body)) > max:
+		return 0, nil, ErrTooLarge
+	}
+	return response.StatusCode, body, nil
+}
+
+// ended returns why there is no answer.
+func ended(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // Do makes a request and returns the body and the header of the answer, whose status must be 200. Its errors repeat neither the

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,3 +52,71 @@ func TestAPanicIsAFailure(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// SS-07: Ask keeps its bound with any client, goes nowhere else, and says why there is no answer without saying what was asked.
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	const most = 100
+	body := strings.Repeat("x", most)
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path+" "+r.Header.Get("User-Agent")+r.Header.Get("Cookie"))
+		http.SetCookie(w, &http.Cookie{Name: "visitor", Value: "1", Path: "/"})
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		_, _ = w.Write([]byte(body))
+	}))
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := &http.Client{Jar: jar}
+	c := outbound.Once(base)
+	ask := func(ctx context.Context, c *http.Client) (int, []byte, error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/secret", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outbound.Ask(c, r, most)
+	}
+	if status, got, err := ask(t.Context(), c); err != nil || status != http.StatusTemporaryRedirect || string(got) != body {
+		t.Errorf("%d, %d bytes, %v", status, len(got), err)
+	}
+	body += "x"
+	if status, got, err := ask(t.Context(), c); !errors.Is(err, outbound.ErrTooLarge) || status != 0 || got != nil {
+		t.Errorf("%d, %d bytes, %v", status, len(got), err)
+	}
+	if want := []string{"/secret ostiary-auth", "/secret ostiary-auth"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+	if base.Jar == nil || base.CheckRedirect != nil || outbound.Once(nil) == nil {
+		t.Error("the client was changed that was given")
+	}
+
+	over := errors.New("the caller is gone")
+	gone, cancel := context.WithCancelCause(t.Context())
+	cancel(over)
+	late, cancelLate := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancelLate()
+	s.Close()
+	for _, tt := range []struct {
+		ctx  context.Context
+		c    *http.Client
+		want error
+	}{
+		{gone, c, over},
+		{late, c, context.DeadlineExceeded},
+		{t.Context(), &http.Client{Transport: failing{os.ErrDeadlineExceeded}}, context.DeadlineExceeded},
+	} {
+		if _, _, err := ask(tt.ctx, tt.c); !errors.Is(err, tt.want) {
+			t.Errorf("%v, want %v", err, tt.want)
+		}
+	}
+	if _, _, err := ask(t.Context(), c); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("nobody there: %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }

@@ -26,7 +26,7 @@ const (
 	maxRedirects = 3
 )
 
-// ErrTooLarge is what reading an answer of more than [MaxBody] bytes ends with.
+// ErrTooLarge is what reading an answer of more than [MaxBody] bytes, or of more than [Ask] takes, ends with.
 var ErrTooLarge = errors.New("outbound: the answer is too large")
 
 // ErrRedirect is wrapped by the error of a request whose answer sends it where it must not go.
@@ -163,4 +163,13 @@ func CheckURL(s string) error {
 		return fmt.Errorf("has the scheme %q, want https", cmp.Or(u.Scheme, "none"))
 	}
 	return nil
+}
+
+// BaseURL returns the base of the URLs of a service without a slash at its end: given if it is set, and otherwise def. ok is false
+// if given is not a URL that [CheckURL] accepts, or has a query.
+func BaseURL(given, def string) (base string, ok bool) {
+	if given == "" {
+		return def, true
+	}
+	return strings.TrimSuffix(given, "/"), CheckURL(given) == nil && !strings.Contains(given, "?")
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/ostiary/auth/internal/need"
 )
 
 // fake is a server that speaks the protocol and answers scripts as a test wants.
@@ -213,9 +215,7 @@ type server struct {
 // newServer starts a Redis that keeps nothing on disk.
 func newServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		missing(t, "redis-server", err)
-	}
+	need.Program(t, "redis-server")
 	// A port that was free a moment ago.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

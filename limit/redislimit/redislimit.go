@@ -58,15 +58,14 @@ import (
 	"github.com/ostiary/auth/limit"
 )
 
-// Defaults of [Config].
 const (
-	DefaultPrefix  = "limit"
-	DefaultTimeout = 100 * time.Millisecond
+	defaultPrefix  = "limit"
+	defaultTimeout = 100 * time.Millisecond
 )
 
 // Config configures a [Limiter]. Its zero value works. It prints without its secret, whatever the verb.
 type Config struct {
-	// Prefix begins the name of every key and sets limiters apart that share a Redis; empty means [DefaultPrefix]. It must
+	// Prefix begins the name of every key and sets limiters apart that share a Redis; empty means "limit". It must
 	// not contain braces.
 	Prefix string
 
@@ -74,7 +73,7 @@ type Config struct {
 	Secret []byte
 
 	// Timeout bounds a call, with waiting for a connection, making one, and a second round trip where that is needed; 0
-	// means [DefaultTimeout]. The deadline of a context counts as well if it is earlier; that a context is cancelled is
+	// means 100 ms. The deadline of a context counts as well if it is earlier; that a context is cancelled is
 	// noticed when the answer comes or Timeout has passed.
 	Timeout time.Duration
 
@@ -129,13 +128,13 @@ func New(client redis.UniversalClient, c Config) (*Limiter, error) {
 		wrong("the client must have ContextTimeoutEnabled")
 	}
 	if c.Prefix == "" {
-		c.Prefix = DefaultPrefix
+		c.Prefix = defaultPrefix
 	}
 	if strings.ContainsAny(c.Prefix, "{}") {
 		wrong("Prefix must not contain braces")
 	}
 	if c.Timeout == 0 {
-		c.Timeout = DefaultTimeout
+		c.Timeout = defaultTimeout
 	}
 	if c.Timeout < 0 {
 		wrong("Timeout must not be negative")

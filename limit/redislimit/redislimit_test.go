@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/limit/limittest"
 	"github.com/ostiary/auth/limit/redislimit"
@@ -33,25 +33,12 @@ var (
 // options say where the Redis is that the tests use, each with a prefix of its own.
 func options(t testing.TB) *redis.Options {
 	t.Helper()
-	url := os.Getenv("AUTH_TEST_REDIS")
-	if url == "" {
-		url = "redis://127.0.0.1:6379"
-	}
-	o, err := redis.ParseURL(url)
+	o, err := redis.ParseURL(need.RedisURL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.ContextTimeoutEnabled = true
 	return o
-}
-
-// missing skips the test for the lack of something, except in CI, where that is a failure.
-func missing(t testing.TB, what string, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("no %s: %v", what, err)
-	}
-	t.Skipf("no %s: %v", what, err)
 }
 
 // connect returns a client.
@@ -61,7 +48,7 @@ func connect(t testing.TB) *redis.Client {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := client.Ping(ctx).Err(); err != nil {
-		missing(t, "Redis, set AUTH_TEST_REDIS", err)
+		need.Missing(t, fmt.Errorf("no Redis, set AUTH_TEST_REDIS: %w", err))
 	}
 	return client
 }

@@ -11,24 +11,21 @@ import (
 	"log/slog"
 	"net/http"
 	netmail "net/mail"
-	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
-	"github.com/ostiary/auth/internal/baseurl"
 	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/mail"
 )
 
-// Defaults of [Config].
 const (
-	URL            = "https://api.postmarkapp.com"
-	DefaultStream  = "outbound"
-	DefaultTimeout = 30 * time.Second
+	defaultURL     = "https://api.postmarkapp.com"
+	defaultStream  = "outbound"
+	defaultTimeout = 30 * time.Second
 )
 
 // maxAnswer bounds what is read of an answer. A proper one has less than 1 KB.
@@ -40,7 +37,7 @@ type Config struct {
 	Token string // of the server
 	From  string // an address that the account may send from, or "Name <address>"
 
-	// Stream is the message stream, of those for transactional mail; empty means [DefaultStream].
+	// Stream is the message stream, of those for transactional mail; empty means "outbound".
 	Stream string
 
 	// Templates has Postmark render the letters, from templates of the account: the alias is the locale and the name of
@@ -48,7 +45,7 @@ type Config struct {
 	Templates bool
 
 	BaseURL    string        // another place than Postmark's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one Send as a whole; 0 means [DefaultTimeout]
+	Timeout    time.Duration // bounds one Send as a whole; 0 means 30 seconds
 	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
 }
 
@@ -66,7 +63,7 @@ func (Config) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // Sender is a [mail.Sender] that delivers with Postmark. It is safe for concurrent use. Make one with [New].
 type Sender struct {
 	config *Config // complete; a pointer, which fmt does not follow
-	http   http.Client
+	http   *http.Client
 	from   string
 	domain string // of from
 	url    string
@@ -91,17 +88,17 @@ func New(c Config) (*Sender, error) {
 		wrong(`From must be an address in ASCII, or "Name <address>"`)
 	}
 	if c.Stream == "" {
-		c.Stream = DefaultStream
+		c.Stream = defaultStream
 	}
 	if !streamName.MatchString(c.Stream) {
 		wrong("Stream must be the ID of a message stream")
 	}
-	base, ok := baseurl.Or(c.BaseURL, URL)
+	base, ok := outbound.BaseURL(c.BaseURL, defaultURL)
 	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}
 	if c.Timeout == 0 {
-		c.Timeout = DefaultTimeout
+		c.Timeout = defaultTimeout
 	}
 	if c.Timeout < 0 {
 		wrong("Timeout must not be negative")
@@ -109,16 +106,10 @@ func New(c Config) (*Sender, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	s := &Sender{config: &c, from: from, domain: domain, url: base + "/email"}
+	s := &Sender{config: &c, http: outbound.Once(c.HTTPClient), from: from, domain: domain, url: base + "/email"}
 	if c.Templates {
 		s.url += "/withTemplate"
 	}
-	if c.HTTPClient != nil {
-		s.http = *c.HTTPClient
-	}
-	// Postmark does not redirect. Whoever does would learn the token and the letter.
-	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	s.http.Jar = nil
 	return s, nil
 }
 
@@ -245,7 +236,7 @@ func (s *Sender) Send(ctx context.Context, m mail.Message) error {
 	defer cancel()
 	status, answer, err := s.post(ctx, body)
 	if err != nil {
-		return failed(ctx, err)
+		return &Error{Err: err}
 	}
 	var got struct {
 		Code    *int   `json:"ErrorCode"`
@@ -267,7 +258,6 @@ var (
 	errNoRecipient = errors.New("the recipient is not an address in ASCII, or in an internationalised domain")
 	errNoContent   = errors.New("there is neither a text nor an HTML body")
 	errNoID        = errors.New("the ID is not one of letters, digits and -._~")
-	errTooLong     = errors.New("the answer is too long")
 )
 
 func (s *Sender) post(ctx context.Context, body []byte) (status int, answer []byte, err error) {
@@ -277,32 +267,8 @@ func (s *Sender) post(ctx context.Context, body []byte) (status int, answer []by
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "ostiary-auth")
 	req.Header.Set("X-Postmark-Server-Token", s.config.Token)
-	res, err := s.http.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer res.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err == nil && len(answer) > maxAnswer {
-		err = errTooLong
-	}
-	return res.StatusCode, answer, err
-}
-
-// failed makes an Error of there being no answer.
-func failed(ctx context.Context, err error) *Error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	} else if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = context.DeadlineExceeded
-	}
-	return &Error{Err: err}
+	return outbound.Ask(s.http, req, maxAnswer)
 }
 
 // oneLine makes a subject of any value: line ends of every kind and other control characters become blanks, and several

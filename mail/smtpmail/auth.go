@@ -31,7 +31,7 @@ func (c *session) authenticate(ctx context.Context, config *Config) *Error {
 		return (config.Auth == AuthAuto || config.Auth == m) && slices.Contains(offered, m) && !(clear && showsPassword(m))
 	})
 	if i < 0 {
-		return &Error{Stage: StageAuth, cause: errNoAuth}
+		return &Error{Stage: stageAuth, cause: errNoAuth}
 	}
 	var method smtp.Auth
 	switch preference[i] {
@@ -46,7 +46,7 @@ func (c *session) authenticate(ctx context.Context, config *Config) *Error {
 	case AuthCRAMMD5:
 		method = smtp.CRAMMD5Auth(config.Username, config.Password)
 	}
-	return c.step(ctx, StageAuth, func() error { return mute(c.client.Auth(method)) })
+	return c.step(ctx, stageAuth, func() error { return mute(c.client.Auth(method)) })
 }
 
 // mute leaves of an error of an authentication what is known to be harmless. The text of others may quote the server,

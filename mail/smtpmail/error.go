@@ -13,25 +13,25 @@ import (
 	"unicode/utf8"
 )
 
-// Stage says where an attempt to send a letter ended.
-type Stage string
-
 // The stages of an attempt, in their order.
 const (
-	StageLetter    Stage = "letter"    // the letter itself: nothing was sent
-	StageConnect   Stage = "connect"   // up to the server's greeting
-	StageHello     Stage = "hello"     // EHLO
-	StageTLS       Stage = "tls"       // the handshake, or STARTTLS
-	StageAuth      Stage = "auth"      // AUTH
-	StageSender    Stage = "sender"    // MAIL FROM
-	StageRecipient Stage = "recipient" // RCPT TO
-	StageContent   Stage = "content"   // DATA, and the letter
+	stageLetter    = "letter"    // the letter itself: nothing was sent
+	stageConnect   = "connect"   // up to the server's greeting
+	stageHello     = "hello"     // EHLO
+	stageTLS       = "tls"       // the handshake, or STARTTLS
+	stageAuth      = "auth"      // AUTH
+	stageSender    = "sender"    // MAIL FROM
+	stageRecipient = "recipient" // RCPT TO
+	stageContent   = "content"   // DATA, and the letter
 )
 
 // Error is why a letter was not delivered. No error of this package shows the password, the recipient or anything of the
 // letter: Reply is left empty at the stages at which a server could repeat credentials or the letter.
 type Error struct {
-	Stage  Stage
+	// Stage is how far the attempt came: "letter" (the letter itself; nothing was sent), "connect" (up to the server's greeting),
+	// "hello" (EHLO), "tls" (the handshake, or STARTTLS), "auth" (AUTH), "sender" (MAIL FROM), "recipient" (RCPT TO) or "content"
+	// (DATA, and the letter).
+	Stage  string
 	Code   int    // the reply code, RFC 5321 §4.2; 0 if there was no reply
 	Status string // the enhanced status code, RFC 3463, such as "5.1.1"; empty if the reply had none
 	Reply  string // what the server said before the letter was sent, on one line, without addresses and of bounded length
@@ -41,7 +41,7 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string {
-	parts := []string{"smtpmail: " + string(e.Stage)}
+	parts := []string{"smtpmail: " + e.Stage}
 	if e.Code != 0 {
 		parts = append(parts, strings.TrimSpace(fmt.Sprintf("the server said %d %s", e.Code, e.Status)))
 	}
@@ -64,9 +64,9 @@ func (e *Error) Unwrap() error { return e.cause }
 // operator can mend it.
 func (e *Error) Permanent() bool {
 	switch e.Stage {
-	case StageLetter:
+	case stageLetter:
 		return true
-	case StageRecipient, StageContent:
+	case stageRecipient, stageContent:
 		return e.Code/10 == 55 && !strings.HasPrefix(e.Status, "5.7.")
 	default:
 		return false
@@ -93,7 +93,7 @@ var (
 )
 
 // failed makes an Error of what a step of the protocol returned.
-func failed(ctx context.Context, stage Stage, err error) *Error {
+func failed(ctx context.Context, stage string, err error) *Error {
 	e := &Error{Stage: stage}
 	var (
 		reply    *textproto.Error
@@ -103,7 +103,7 @@ func failed(ctx context.Context, stage Stage, err error) *Error {
 	case errors.As(err, &reply):
 		e.Code = reply.Code
 		e.Status = status.FindString(reply.Msg)
-		if stage != StageAuth && stage != StageContent {
+		if stage != stageAuth && stage != stageContent {
 			e.Reply = presentable(strings.TrimPrefix(reply.Msg, e.Status))
 		}
 	case ctx.Err() != nil:

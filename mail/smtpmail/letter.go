@@ -55,13 +55,13 @@ func DocumentedHeaders() []string {
 func (s *Sender) compose(m mail.Message) (recipient string, content []byte, err error) {
 	to, err := emailaddr.Parse(m.To)
 	if err != nil {
-		return "", nil, &Error{Stage: StageLetter, cause: errNoRecipient}
+		return "", nil, &Error{Stage: stageLetter, cause: errNoRecipient}
 	}
 	if m.Text == "" && m.HTML == "" {
-		return "", nil, &Error{Stage: StageLetter, cause: errNoContent}
+		return "", nil, &Error{Stage: stageLetter, cause: errNoContent}
 	}
 	if m.ID != "" && !mail.IsID(m.ID) {
-		return "", nil, &Error{Stage: StageLetter, cause: errNoID}
+		return "", nil, &Error{Stage: stageLetter, cause: errNoID}
 	}
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent()) // UTF-8, quoted-printable
 	msg.FromMailAddress(&s.from)
@@ -92,7 +92,7 @@ func (s *Sender) compose(m mail.Message) (recipient string, content []byte, err 
 	}
 	var b bytes.Buffer
 	if _, err := msg.WriteTo(&b); err != nil {
-		return "", nil, &Error{Stage: StageLetter, cause: err}
+		return "", nil, &Error{Stage: stageLetter, cause: err}
 	}
 	return "<" + to.Mailbox() + ">", b.Bytes(), nil
 }

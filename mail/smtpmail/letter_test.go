@@ -203,7 +203,7 @@ func TestIDsThatAreNone(t *testing.T) {
 		m.ID = id
 		_, _, err := s.Compose(m)
 		var e *smtpmail.Error
-		if !errors.As(err, &e) || e.Stage != smtpmail.StageLetter || !e.Permanent() {
+		if !errors.As(err, &e) || e.Stage != "letter" || !e.Permanent() {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
@@ -429,7 +429,7 @@ func TestRecipients(t *testing.T) {
 		m.To = to
 		err := sender.Send(t.Context(), m)
 		var e *smtpmail.Error
-		if !errors.As(err, &e) || e.Stage != smtpmail.StageLetter || !e.Permanent() {
+		if !errors.As(err, &e) || e.Stage != "letter" || !e.Permanent() {
 			t.Errorf("%q: %v", to, err)
 		}
 		if len(to) > 3 && strings.Contains(err.Error(), to) {

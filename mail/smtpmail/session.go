@@ -40,7 +40,7 @@ func (s *Sender) connect(ctx context.Context) (_ *session, err error) {
 	address := net.JoinHostPort(s.config.Host, strconv.Itoa(s.config.Port))
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, failed(ctx, StageConnect, err)
+		return nil, failed(ctx, stageConnect, err)
 	}
 	c := &session{wire: &wire{Conn: conn}}
 	c.watch(ctx)
@@ -55,16 +55,16 @@ func (s *Sender) connect(ctx context.Context) (_ *session, err error) {
 	if s.config.TLS == ImplicitTLS {
 		encrypted := tls.Client(c.wire, s.config.TLSConfig)
 		if err := encrypted.HandshakeContext(ctx); err != nil {
-			return nil, failed(ctx, StageTLS, err)
+			return nil, failed(ctx, stageTLS, err)
 		}
 		line = encrypted
 	}
 	c.wire.left = maxReply
 	if c.client, err = smtp.NewClient(line, s.config.Host); err != nil {
-		return nil, failed(ctx, StageConnect, err)
+		return nil, failed(ctx, stageConnect, err)
 	}
 	c.client.SkipSMTPUTF8(true) // letters need no more than ASCII, and with it fewer servers could pass them on
-	if e := c.step(ctx, StageHello, func() error { return c.client.Hello(s.config.HELO) }); e != nil {
+	if e := c.step(ctx, stageHello, func() error { return c.client.Hello(s.config.HELO) }); e != nil {
 		return nil, e
 	}
 	if s.config.TLS == StartTLS {
@@ -82,22 +82,22 @@ func (s *Sender) connect(ctx context.Context) (_ *session, err error) {
 
 func (c *session) startTLS(ctx context.Context, config *tls.Config) *Error {
 	if offered, _ := c.client.Extension("STARTTLS"); !offered {
-		return &Error{Stage: StageTLS, cause: errNoTLS}
+		return &Error{Stage: stageTLS, cause: errNoTLS}
 	}
 	clear := c.client.Text
-	if e := c.step(ctx, StageTLS, func() error { return c.client.StartTLS(config) }); e != nil {
+	if e := c.step(ctx, stageTLS, func() error { return c.client.StartTLS(config) }); e != nil {
 		return e
 	}
 	if clear.R.Buffered() > 0 {
 		// Somebody has put replies in the clear before those that TLS protects (CVE-2011-0411). They have not been read
 		// and will not be, but where there is an attacker no letter goes.
-		return &Error{Stage: StageTLS, cause: errUnasked}
+		return &Error{Stage: stageTLS, cause: errUnasked}
 	}
 	return nil
 }
 
 // step is one exchange with the server, or a few at the same stage. It returns nil or what went wrong.
-func (c *session) step(ctx context.Context, stage Stage, do func() error) *Error {
+func (c *session) step(ctx context.Context, stage string, do func() error) *Error {
 	c.wire.left = maxReply
 	if err := do(); err != nil {
 		return failed(ctx, stage, err)
@@ -108,14 +108,14 @@ func (c *session) step(ctx context.Context, stage Stage, do func() error) *Error
 // deliver sends a letter. It returns nil when the server has accepted it.
 func (c *session) deliver(ctx context.Context, sender, recipient string, content []byte) *Error {
 	c.letters++
-	if e := c.step(ctx, StageSender, func() error { return c.client.Mail(sender) }); e != nil {
+	if e := c.step(ctx, stageSender, func() error { return c.client.Mail(sender) }); e != nil {
 		return e
 	}
-	if e := c.step(ctx, StageRecipient, func() error { return c.client.Rcpt(recipient) }); e != nil {
+	if e := c.step(ctx, stageRecipient, func() error { return c.client.Rcpt(recipient) }); e != nil {
 		return e
 	}
 	sent := false
-	e := c.step(ctx, StageContent, func() error {
+	e := c.step(ctx, stageContent, func() error {
 		w, err := c.client.Data()
 		if err != nil {
 			return err
@@ -138,7 +138,7 @@ func (c *session) ready(ctx context.Context) bool {
 	c.watch(ctx)
 	deadline, _ := ctx.Deadline()
 	c.wire.setDeadline(earlier(deadline, time.Now().Add(checkTime)))
-	ok := c.step(ctx, StageHello, c.client.Reset) == nil
+	ok := c.step(ctx, stageHello, c.client.Reset) == nil
 	c.wire.setDeadline(deadline)
 	if !ok {
 		c.unwatch()

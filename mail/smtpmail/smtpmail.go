@@ -73,11 +73,10 @@ const (
 	AuthSCRAMSHA256 AuthMethod = "SCRAM-SHA-256" // RFC 7677
 )
 
-// Defaults of [Config].
 const (
-	DefaultTimeout     = 30 * time.Second
-	DefaultIdleTimeout = 30 * time.Second
-	DefaultMaxConns    = 4
+	defaultTimeout     = 30 * time.Second
+	defaultIdleTimeout = 30 * time.Second
+	defaultMaxConns    = 4
 )
 
 // Config says which server to use and as whom. Host and From are required. It prints without its password, whatever the
@@ -102,14 +101,14 @@ type Config struct {
 	// wants the name of this host.
 	HELO string
 
-	// Timeout bounds one Send as a whole, with waiting for a connection; 0 means [DefaultTimeout]. A context that ends
+	// Timeout bounds one Send as a whole, with waiting for a connection; 0 means 30 seconds. A context that ends
 	// earlier counts as well, at every stage.
 	Timeout time.Duration
 
-	// MaxConns is how many connections there may be at a time; 0 means [DefaultMaxConns]. More letters wait.
+	// MaxConns is how many connections there may be at a time; 0 means 4. More letters wait.
 	MaxConns int
 
-	// IdleTimeout is for how long a connection is kept for another letter; 0 means [DefaultIdleTimeout], a negative value
+	// IdleTimeout is for how long a connection is kept for another letter; 0 means 30 seconds, a negative value
 	// closes each after one letter.
 	IdleTimeout time.Duration
 
@@ -205,7 +204,7 @@ func New(c Config) (*Sender, error) {
 		field string
 		value *time.Duration
 		def   time.Duration
-	}{{"Timeout", &c.Timeout, DefaultTimeout}, {"IdleTimeout", &c.IdleTimeout, DefaultIdleTimeout}} {
+	}{{"Timeout", &c.Timeout, defaultTimeout}, {"IdleTimeout", &c.IdleTimeout, defaultIdleTimeout}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
@@ -214,7 +213,7 @@ func New(c Config) (*Sender, error) {
 		wrong("Timeout", "is %v, must not be negative", c.Timeout)
 	}
 	if c.MaxConns == 0 {
-		c.MaxConns = DefaultMaxConns
+		c.MaxConns = defaultMaxConns
 	}
 	if c.MaxConns < 0 {
 		wrong("MaxConns", "is %d, must not be negative", c.MaxConns)
@@ -251,7 +250,7 @@ func (s *Sender) Send(ctx context.Context, m mail.Message) error {
 	case s.turns <- struct{}{}:
 		defer func() { <-s.turns }()
 	case <-ctx.Done():
-		return &Error{Stage: StageConnect, cause: context.Cause(ctx)}
+		return &Error{Stage: stageConnect, cause: context.Cause(ctx)}
 	}
 	for {
 		c, err := s.connection(ctx)
@@ -292,7 +291,7 @@ func (s *Sender) takeIdle() (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, &Error{Stage: StageConnect, cause: errClosed}
+		return nil, &Error{Stage: stageConnect, cause: errClosed}
 	}
 	if len(s.idle) == 0 {
 		return nil, nil

@@ -12,16 +12,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ostiary/auth/internal/baseurl"
+	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/sms/internal/gateway"
 )
 
-// URL is where Modica is.
-const URL = "https://api.modicagroup.com"
+const defaultURL = "https://api.modicagroup.com"
 
-// DefaultTimeout is for how long Modica may take to answer. A person waits.
-const DefaultTimeout = 10 * time.Second
+// A person waits.
+const defaultTimeout = 10 * time.Second
 
 const provider = "modica"
 
@@ -31,7 +30,7 @@ type Config struct {
 	Password string
 
 	BaseURL    string        // another place than Modica's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one call as a whole; 0 means [DefaultTimeout]
+	Timeout    time.Duration // bounds one call as a whole; 0 means 10 seconds
 	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
 }
 
@@ -69,12 +68,12 @@ func New(c Config) (*Sender, error) {
 		wrong("Password is required")
 	}
 	if c.Timeout == 0 {
-		c.Timeout = DefaultTimeout
+		c.Timeout = defaultTimeout
 	}
 	if c.Timeout < 0 {
 		wrong("Timeout must not be negative")
 	}
-	base, ok := baseurl.Or(c.BaseURL, URL)
+	base, ok := outbound.BaseURL(c.BaseURL, defaultURL)
 	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}

@@ -19,19 +19,19 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ostiary/auth/internal/baseurl"
+	"github.com/ostiary/auth/internal/outbound"
 	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/sms/internal/gateway"
 )
 
 // Where Twilio is.
 const (
-	MessagesURL = "https://api.twilio.com"
-	VerifyURL   = "https://verify.twilio.com"
+	messagesURL = "https://api.twilio.com"
+	verifyURL   = "https://verify.twilio.com"
 )
 
-// DefaultTimeout is for how long Twilio may take to answer. A person waits.
-const DefaultTimeout = 10 * time.Second
+// A person waits.
+const defaultTimeout = 10 * time.Second
 
 const provider = "twilio"
 
@@ -50,7 +50,7 @@ type Config struct {
 	From string
 
 	BaseURL    string        // another place than Twilio's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one call as a whole; 0 means [DefaultTimeout]
+	Timeout    time.Duration // bounds one call as a whole; 0 means 10 seconds
 	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
 }
 
@@ -94,12 +94,12 @@ func newAccount(c Config, base string, mistakes *[]error) *account {
 		wrong("Token is required")
 	}
 	if c.Timeout == 0 {
-		c.Timeout = DefaultTimeout
+		c.Timeout = defaultTimeout
 	}
 	if c.Timeout < 0 {
 		wrong("Timeout must not be negative")
 	}
-	base, ok := baseurl.Or(c.BaseURL, base)
+	base, ok := outbound.BaseURL(c.BaseURL, base)
 	if !ok {
 		wrong("BaseURL must be an absolute https URL without user, query and fragment")
 	}
@@ -172,7 +172,7 @@ func (*Sender) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "twilio.Se
 // New returns a Sender, or every mistake in c.
 func New(c Config) (*Sender, error) {
 	var mistakes []error
-	a := newAccount(c, MessagesURL, &mistakes)
+	a := newAccount(c, messagesURL, &mistakes)
 	switch {
 	case verifySID.MatchString(c.Service):
 		mistakes = append(mistakes, errors.New("twilio: Service is one that verifies; use NewVerifier"))
@@ -222,7 +222,7 @@ func (*Verifier) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "twilio.
 // NewVerifier returns a Verifier, or every mistake in c.
 func NewVerifier(c Config) (*Verifier, error) {
 	var mistakes []error
-	a := newAccount(c, VerifyURL, &mistakes)
+	a := newAccount(c, verifyURL, &mistakes)
 	switch {
 	case messagesSID.MatchString(c.Service):
 		mistakes = append(mistakes, errors.New("twilio: Service is one that sends messages; use New"))

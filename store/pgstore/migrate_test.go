@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/pgstore"
 )
@@ -176,7 +177,7 @@ func TestOnlyAnOwnPoolIsClosed(t *testing.T) {
 	s.Close()
 	must(t, s.Ping(t.Context()))
 
-	own, err := pgstore.Open(t.Context(), dsn())
+	own, err := pgstore.Open(t.Context(), need.PostgresDSN())
 	must(t, err)
 	must(t, own.Ping(t.Context()))
 	own.Close()

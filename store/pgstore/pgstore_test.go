@@ -5,30 +5,22 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/pgstore"
 	"github.com/ostiary/auth/store/storetest"
 )
 
-// dsn is the database that the tests use. Each makes schemas of its own in it and drops them.
-func dsn() string {
-	if dsn := os.Getenv("AUTH_TEST_POSTGRES"); dsn != "" {
-		return dsn
-	}
-	return "postgres://postgres@127.0.0.1:5432/test"
-}
-
 // open returns a pool. The test is skipped where there is no server, except in CI, where that is a failure.
 func open(t testing.TB, change ...func(*pgxpool.Config)) *pgxpool.Pool {
 	t.Helper()
-	config, err := pgxpool.ParseConfig(dsn())
+	config, err := pgxpool.ParseConfig(need.PostgresDSN())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,10 +36,7 @@ func open(t testing.TB, change ...func(*pgxpool.Config)) *pgxpool.Pool {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no PostgreSQL: %v", err)
-		}
-		t.Skipf("no PostgreSQL, set AUTH_TEST_POSTGRES: %v", err)
+		need.Missing(t, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err))
 	}
 	return pool
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/ostiary/auth/bench/internal/load"
 	"github.com/ostiary/auth/bench/internal/pgcount"
 	"github.com/ostiary/auth/bench/internal/product"
+	"github.com/ostiary/auth/internal/need"
 )
 
 // smallest is a run that only shows that everything works.
@@ -27,7 +27,7 @@ func smallest(t *testing.T, products ...string) settings {
 	t.Helper()
 	pool, err := database.Open(t.Context())
 	if err != nil {
-		missing(t, err)
+		need.Missing(t, err)
 	}
 	pool.Close()
 	s := everything()
@@ -38,14 +38,6 @@ func smallest(t *testing.T, products ...string) settings {
 	s.prefix = fmt.Sprintf("auth_compare_test_%08x_", rand.Uint32())
 	t.Cleanup(func() { empty(t, s.prefix) })
 	return s
-}
-
-func missing(t *testing.T, why any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // empty is an error of the test if a schema is left.
@@ -176,7 +168,7 @@ func TestBetterAuth(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.absent) > 0 {
-		missing(t, c.absent)
+		need.Missing(t, c.absent)
 	}
 	counted := check(t, c)
 	for flow, want := range map[product.Flow]int64{product.Verify: 0, product.User: 2, product.Refresh: 3, product.SignIn: 3, product.SignUp: 6} {

@@ -22,6 +22,7 @@ import (
 	"github.com/ostiary/auth/bench/internal/process"
 	"github.com/ostiary/auth/bench/internal/product"
 	"github.com/ostiary/auth/bench/internal/server"
+	"github.com/ostiary/auth/internal/need"
 )
 
 // poolSize is how many connections to the database each server has at most.
@@ -91,7 +92,7 @@ func measure(ctx context.Context, s settings, products []product.Product) (c *co
 		b, err := build(ctx, p, dir)
 		var missing absentError
 		switch {
-		case errors.As(err, &missing) && os.Getenv("CI") != "true" && ctx.Err() == nil:
+		case errors.As(err, &missing) && !need.CI() && ctx.Err() == nil:
 			reason, _, _ := strings.Cut(missing.Error(), "\n")
 			s.progress("%s is left out: %v", p.Name, missing)
 			c.absent = append(c.absent, fmt.Sprintf("%s is left out: %s", p.Name, reason))
@@ -194,7 +195,7 @@ func (m *measurement) url(address string) string {
 func (m *measurement) start(ctx context.Context, r *realm, hash, variant, profile string, proxy *pgcount.Proxy) (*process.Process, error) {
 	network, address := database.Address(m.pool)
 	if network != "tcp" {
-		return nil, fmt.Errorf("%s: the database must be reached by TCP", database.Variable)
+		return nil, fmt.Errorf("%s: the database must be reached by TCP", "AUTH_TEST_POSTGRES")
 	}
 	if proxy != nil {
 		address = proxy.Addr().String()

@@ -28,6 +28,7 @@ import (
 	"golang.org/x/perf/benchfmt"
 
 	"github.com/ostiary/auth/bench/internal/database"
+	"github.com/ostiary/auth/internal/need"
 )
 
 func main() {
@@ -43,7 +44,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	absent := reach(ctx)
-	if absent != nil && os.Getenv("CI") == "true" {
+	if absent != nil && need.CI() {
 		log.Fatal(absent)
 	}
 	m, err := measure(ctx, *rounds, *benchtime, absent == nil)

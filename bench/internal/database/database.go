@@ -2,46 +2,37 @@
 package database
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/store/pgstore"
 )
 
-// Variable is the environment variable that has the data source name.
-const Variable = "AUTH_TEST_POSTGRES"
-
-// DSN is where to measure: what [Variable] says, or else the database test of a server on this machine.
-func DSN() string {
-	return cmp.Or(os.Getenv(Variable), "postgres://postgres@127.0.0.1:5432/test")
-}
-
-// Open returns a pool that has reached the server. It gives up after ten seconds.
+// Open returns a pool that has reached the server of [need.PostgresDSN]. It gives up after ten seconds.
 func Open(ctx context.Context, change ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(DSN())
+	config, err := pgxpool.ParseConfig(need.PostgresDSN())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Variable, err)
+		return nil, fmt.Errorf("AUTH_TEST_POSTGRES: %w", err)
 	}
 	for _, c := range change {
 		c(config)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Variable, err)
+		return nil, fmt.Errorf("AUTH_TEST_POSTGRES: %w", err)
 	}
 	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := pool.Ping(limited); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("no PostgreSQL, set %s: %w", Variable, err)
+		return nil, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err)
 	}
 	return pool, nil
 }

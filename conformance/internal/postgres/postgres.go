@@ -5,13 +5,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/store/pgstore"
 )
 
@@ -27,10 +26,7 @@ type Database struct {
 // server the test ends as [need.Missing] says.
 func Open(t testing.TB) Database {
 	t.Helper()
-	d := Database{DSN: os.Getenv("AUTH_TEST_POSTGRES"), Schema: fmt.Sprintf("auth_conformance_%016x", rand.Uint64())}
-	if d.DSN == "" {
-		d.DSN = "postgres://postgres@127.0.0.1:5432/test"
-	}
+	d := Database{DSN: need.PostgresDSN(), Schema: fmt.Sprintf("auth_conformance_%016x", rand.Uint64())}
 	var err error
 	if d.Pool, err = pgxpool.New(t.Context(), d.DSN); err != nil {
 		t.Fatal("AUTH_TEST_POSTGRES cannot be used")

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ostiary/auth/conformance/internal/need"
+	"github.com/ostiary/auth/internal/need"
 )
 
 // spy is a test that notes how it ended.

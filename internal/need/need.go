@@ -5,11 +5,29 @@
 package need
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"strconv"
 	"testing"
 )
+
+// CI reports whether nothing may be missing.
+func CI() bool {
+	ci, _ := strconv.ParseBool(os.Getenv("CI"))
+	return ci
+}
+
+// PostgresDSN is where tests and measurements find PostgreSQL: what AUTH_TEST_POSTGRES says, or else the database test of a
+// server on this machine. Each makes schemas of its own in it and drops them.
+func PostgresDSN() string {
+	return cmp.Or(os.Getenv("AUTH_TEST_POSTGRES"), "postgres://postgres@127.0.0.1:5432/test")
+}
+
+// RedisURL is where tests find Redis: what AUTH_TEST_REDIS says, or else a server on this machine.
+func RedisURL() string {
+	return cmp.Or(os.Getenv("AUTH_TEST_REDIS"), "redis://127.0.0.1:6379")
+}
 
 // Program returns the path of the first of these programs that is installed.
 func Program(t testing.TB, names ...string) string {
@@ -28,7 +46,7 @@ func Program(t testing.TB, names ...string) string {
 // Missing ends a test that cannot run for want of something: as skipped, or under CI as failed.
 func Missing(t testing.TB, why any) {
 	t.Helper()
-	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
+	if CI() {
 		t.Fatalf("CI=true and the test cannot run: %v", why)
 	}
 	t.Skipf("the test cannot run: %v", why)
