@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,3 +30,11 @@ func PurgeAudit(ctx context.Context, e *Engine) { e.purgeAudit(ctx) }
 func ForgeAuditHead(e *Engine, base, last AuditAnchor) []byte {
 	return e.audit.chain.encode(auditHead{base, last})
 }
+
+// AuditLink is the link of an event that is the first of the audit trail.
+func AuditLink(e *Engine, ev store.Event) [32]byte {
+	return e.audit.chain.link(AuditAnchor{}, &ev).Link
+}
+
+// RetryAfter is the pause that a receiver of webhooks asks for.
+func RetryAfter(h http.Header, now time.Time) time.Duration { return retryAfter(h, now) }

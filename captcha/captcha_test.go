@@ -523,3 +523,42 @@ func FuzzAnswers(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a service says, nobody comes through who is not a success here, for this action, and with the score.
+func FuzzScoredAnswers(f *testing.F) {
+	for _, s := range []string{
+		`{"success":true,"hostname":"app.test","action":"signup","score":0.9}`, `{"success":true,"hostname":"app.test","action":"signup","score":0.1}`,
+		`{"success":true,"hostname":"APP.test","action":"signup","score":1e400}`, `{"success":true,"hostname":"app.test.evil.test","action":"signup","score":1}`,
+		`{"success":true,"hostname":"app.test","action":"Signup","score":1}`, `{"success":true,"hostname":"app.test","action":"signup","score":"1"}`,
+		`{"success":true,"hostname":"app.test","action":"signup","score":-0.0}`, `{"success":true,"hostname":"app.test","action":"signup"}`,
+		`{"success":true,"score":0,"score":1,"hostname":"app.test","action":"signup"}`, `{"success":true,"Score":1,"hostname":"app.test","action":"signup"}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		client := &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{}, Request: r}, nil
+		})}
+		v, err := captcha.NewReCAPTCHA(captcha.ReCAPTCHAConfig{
+			Secret: "s", HTTPClient: client, Hostnames: []string{"app.test"}, Action: "signup", MinScore: 0.5,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Verify(t.Context(), captcha.Response{Token: "abc"}); err != nil {
+			if len(err.Error()) > 2000 && len(body) < 1000 {
+				t.Errorf("%q: a long error: %v", body, err)
+			}
+			return
+		}
+		var said map[string]any
+		if json.Unmarshal([]byte(body), &said) != nil {
+			t.Fatalf("%q let somebody through", body)
+		}
+		score, _ := said["score"].(float64)
+		host, _ := said["hostname"].(string)
+		if said["success"] != true || !strings.EqualFold(host, "app.test") || said["action"] != "signup" || score < 0.5 {
+			t.Errorf("%q let somebody through", body)
+		}
+	})
+}

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -386,4 +388,31 @@ func BenchmarkVerify(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Whatever a server gives for a key set, a token is good only if its key is there.
+func FuzzKeySet(f *testing.F) {
+	e := authtest.New(f)
+	token := e.SignUp(f, "ada@example.com").AccessToken
+	w := httptest.NewRecorder()
+	routes(f, e).ServeHTTP(w, httptest.NewRequest("GET", keySetURL, nil))
+	set := w.Body.String()
+	match := regexp.MustCompile(`"x":"([^"]+)"`).FindStringSubmatch(set)
+	if match == nil {
+		f.Fatal(set)
+	}
+	f.Add(set, "max-age=300", "")
+	f.Add(strings.Replace(set, match[1], "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 1), "no-store", "7")
+	f.Add(`{"keys":[`+strings.Repeat("[", 100), `max-age="9999999999999999"`, "-1")
+	f.Add(`{"keys":[{"kty":"oct","k":"AAAA"}]}`, "public, max-age=1", "99999999999999999999")
+	f.Add(strings.Replace(set, "EdDSA", "none", 1), "", "")
+	f.Fuzz(func(t *testing.T, set, cacheControl, age string) {
+		v := newVerifier(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Cache-Control"], w.Header()["Age"] = []string{cacheControl}, []string{age}
+			_, _ = w.Write([]byte(set))
+		}), e.Clock.Now)
+		if _, err := v.Verify(t.Context(), token); err == nil && !strings.Contains(set, match[1]) {
+			t.Fatalf("the token is good by %q", set)
+		}
+	})
 }

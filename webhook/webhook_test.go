@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -247,6 +248,62 @@ func FuzzVerify(f *testing.F) {
 		h.Set(webhook.HeaderSignature, signature)
 		if _, err := webhook.Verify(h, text, now, s); err == nil {
 			t.Errorf("%q %q %q %q is taken for signed", id, timestamp, signature, text)
+		}
+	})
+}
+
+// A secret that is taken has one spelling, and a refusal repeats nothing of it.
+func FuzzParseSecret(f *testing.F) {
+	key := base64.StdEncoding.EncodeToString([]byte("plum-tractor-eleven-plum-tractor"))
+	for _, text := range []string{"whsec_" + key, key, "whsec_" + key[:20], "whsec_" + key + "\n", "whsec_" + strings.TrimRight(key, "="), "WHSEC_" + key, "whsec_", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := webhook.ParseSecret(text)
+		if err != nil {
+			if len(text) > 16 && strings.Contains(err.Error(), text[6:]) {
+				t.Fatalf("%q: %v", text, err)
+			}
+			return
+		}
+		raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "whsec_"))
+		if err != nil || "whsec_"+base64.StdEncoding.EncodeToString(raw) != text || len(raw) < 24 || len(raw) > 64 {
+			t.Fatalf("%q is taken: %v", text, err)
+		}
+		if _, err := webhook.Verify(webhook.Sign("id", now, []byte(body), s), []byte(body), now, s); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+	})
+}
+
+// What is signed is verified as it was signed, and read if it is a message; a bit more or less, and it is not.
+func FuzzRead(f *testing.F) {
+	s := secret(f, 1, 32)
+	for _, text := range []string{body, `{}`, `{"type":""}`, `{"type":"x","timestamp":"yesterday"}`, `{"type":"x","data":{"id":7}}`, `[]`, "{\"type\":\"x\"}{}", "", "\xff"} {
+		f.Add("id", []byte(text), uint16(3))
+	}
+	f.Fuzz(func(t *testing.T, id string, text []byte, at uint16) {
+		if id == "" || len(id) > 255 || len(text) > webhook.MaxBody {
+			return
+		}
+		header := webhook.Sign(id, now, text, s)
+		if got, err := webhook.Verify(header, text, now, s); err != nil || got != id {
+			t.Fatalf("%q %q: %q, %v", id, text, got, err)
+		}
+		m, err := webhook.Read(&http.Request{Header: header, Body: io.NopCloser(bytes.NewReader(text))}, now, s)
+		switch {
+		case err != nil && (m != nil || !errors.Is(err, webhook.ErrMalformed)):
+			t.Fatalf("%q: %v, %v", text, m, err)
+		case err == nil && (m.ID != id || m.Type == "" || !json.Valid(text)):
+			t.Fatalf("%q is read as %+v", text, m)
+		}
+		if len(text) > 0 {
+			text[int(at)%len(text)] ^= 1
+		} else {
+			text = []byte{0}
+		}
+		if _, err := webhook.Verify(header, text, now, s); !errors.Is(err, webhook.ErrSignature) {
+			t.Fatalf("%q was not signed: %v", text, err)
 		}
 	})
 }

@@ -607,3 +607,44 @@ func TestTheReadmeListsEveryVariable(t *testing.T) {
 		t.Errorf("README.md lists %s, which the program does not read", name)
 	}
 }
+
+// FuzzParse reads any environment: what is wrong with it is said by the name of a variable, once for all, and never with a
+// secret in it; what is right makes settings that hold.
+func FuzzParse(f *testing.F) {
+	for _, line := range []string{
+		"AUTH_PORT=70000", "AUTH_LISTEN=:http", "AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS=https://*.example.com, x", "AUTH_JWT_CUSTOM_CLAIMS={\"a\":\"b[\"}", "AUTH_API_PREFIX=/v1/../x",
+		"AUTH_ACCESS_TOKEN_EXPIRES_IN=-1", "AUTH_DISABLE_SIGNUP=maybe", "AUTH_PREVIOUS_SECRETS=,", "AUTH_STORE=sqlite:", "AUTH_TRUSTED_PROXIES=10.0.0.0/33", "AUTH_WEBHOOKS=[{}]",
+		"HASURA_GRAPHQL_JWT_SECRET={\"type\":\"HS256\",\"key\":\"" + testSecret + "\"}", "AUTH_SMTP_HOST=mail.example.com", "AUTH_WEBAUTHN_RP_ORIGINS=https://a,b", "AUTH_LOCALE_DEFAULT=xx", "=", "AUTH_SECRET",
+		"AUTH_PROVIDER_GITHUB_ENABLED=true", "AUTH_CLIENT_URL=javascript:alert(1)", "AUTH_SERVER_URL=https://auth.example.com/v1?x", "AUTH_RATE_LIMIT_ENABLE=1", "AUTH_EMAIL_TEMPLATES_PATH=/nonexistent",
+	} {
+		f.Add(line, "")
+		f.Add(line, "AUTH_CONCEAL_ERRORS=true")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, line := range []string{a, b} {
+			name, value, _ := strings.Cut(line, "=")
+			if strings.Contains(name, "PATH") && value != "/nonexistent" || strings.Contains(value, "canary-") && !strings.Contains(name, "SECRET") {
+				return // it would read files, or a name would be what is looked for
+			}
+		}
+		s, err := parse(append(good(nil), a, b), io.Discard)
+		if err == nil {
+			if again, err := parse(append(good(nil), a, b), io.Discard); err != nil || again.listen != s.listen || again.prefix != s.prefix || len(again.warnings) != len(s.warnings) {
+				t.Fatalf("%q, %q: another time %v", a, b, err)
+			}
+			if !pathPrefix.MatchString(s.prefix) || s.auth.ServerURL == "" || s.auth.ClientURL == "" || len(s.auth.Secret) < 32 {
+				t.Fatalf("%q, %q: %q", a, b, s.prefix)
+			}
+			return
+		}
+		var wrong mistakes
+		if !errors.As(err, &wrong) || len(wrong) == 0 {
+			t.Fatalf("%q, %q: %v", a, b, err)
+		}
+		for _, m := range wrong {
+			if m.name == "" || m.reason == "" || strings.Contains(m.reason, testSecret) {
+				t.Fatalf("%q, %q: %q", a, b, m)
+			}
+		}
+	})
+}

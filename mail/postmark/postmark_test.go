@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -358,4 +359,81 @@ func Example() {
 	}
 	fmt.Println(sender) // for auth.Config.Mail
 	// Output: postmark.Sender
+}
+
+// roundTrip is a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A letter was accepted only if Postmark says so, by its code and the id of the message; no error repeats what it says.
+func FuzzAnswer(f *testing.F) {
+	for _, answer := range []string{
+		accepted, `{"ErrorCode":406,"Message":"inactive"}`, `{"ErrorCode":"0","MessageID":"x"}`, `{"ErrorCode":0}`, `{"MessageID":"x"}`, `{"ErrorCode":null,"MessageID":"x"}`, `[]`, `null`, ``,
+		`{"ErrorCode":1e3}`, `{"ErrorCode":0,"MessageID":"x"`, `{"ErrorCode":300,"ErrorCode":0,"MessageID":"x"}`,
+	} {
+		f.Add(200, answer)
+		f.Add(422, answer)
+	}
+	f.Fuzz(func(t *testing.T, status int, answer string) {
+		s, err := postmark.New(postmark.Config{Token: token, From: "noreply@example.org", HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+		})}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = s.Send(t.Context(), letter()); err != nil {
+			var e *postmark.Error
+			if !errors.As(err, &e) || len(err.Error()) > 200 || strings.Contains(err.Error(), token) {
+				t.Fatalf("%d %q: %v", status, answer, err)
+			}
+			return
+		}
+		var said struct {
+			ErrorCode *json.Number
+			MessageID string
+		}
+		if status != 200 || json.Unmarshal([]byte(answer), &said) != nil || said.ErrorCode == nil || said.MessageID == "" || *said.ErrorCode != "0" && *said.ErrorCode != "-0" {
+			t.Fatalf("%d %q is taken for accepted", status, answer)
+		}
+	})
+}
+
+// Whatever is in a letter, Postmark is told the same: one recipient, a subject on one line, and bodies as they are.
+func FuzzLetter(f *testing.F) {
+	for _, value := range []string{"plain", "a\r\nBcc: eve@evil.test", "\u2028", "\xff", "<script>", "\x00", "é\"\\"} {
+		f.Add(value, value)
+	}
+	f.Fuzz(func(t *testing.T, value, to string) {
+		var told map[string]any
+		s, err := postmark.New(postmark.Config{Token: token, From: "noreply@example.org", HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if err := json.NewDecoder(r.Body).Decode(&told); err != nil {
+				t.Error(err)
+			}
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(accepted)), Request: r}, nil
+		})}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := letter()
+		m.Subject, m.Text, m.HTML, m.To = value, "T"+value, "H"+value, to
+		if err := s.Send(t.Context(), m); err != nil && told != nil {
+			t.Fatalf("%q: told %v, and %v", value, told, err)
+		}
+		m.To = "ada@example.com"
+		if err := s.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		subject, _ := told["Subject"].(string)
+		recipient, _ := told["To"].(string)
+		valid := strings.ToValidUTF8(value, "\ufffd")
+		if strings.ContainsAny(subject, "\r\n\u2028\u2029\x00") || strings.ContainsAny(recipient, ",;\r\n ") {
+			t.Fatalf("to %q, subject %q", recipient, subject)
+		}
+		text, _ := told["TextBody"].(string)
+		html, _ := told["HtmlBody"].(string)
+		if utf8.ValidString(value) && (text != "T"+valid || html != "H"+valid) {
+			t.Fatalf("%q became %q and %q", value, text, html)
+		}
+	})
 }

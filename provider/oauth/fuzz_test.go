@@ -94,3 +94,39 @@ func (c typed) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return res, err
 }
+
+// Whatever a provider of OAuth 1.0a answers, the browser is sent there and nowhere else, with the token that it gave, and a
+// token comes with its secret.
+func FuzzOAuth1(f *testing.F) {
+	p := madeTwitter(f)
+	for _, body := range []string{
+		"oauth_token=a&oauth_token_secret=b&oauth_callback_confirmed=true", "oauth_token=a&oauth_token_secret=b", "oauth_token=a%26b%3Dc%23&oauth_token_secret=b&oauth_callback_confirmed=true",
+		"oauth_token=&oauth_token_secret=b&oauth_callback_confirmed=true", "oauth_token=a;b", "oauth_token=%zz", "", `{"oauth_token":"a"}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		env := provider.Env{HTTP: &http.Client{Transport: canned{body, nil}}, Now: func() time.Time { return now }}
+		a, err := p.Authorize(t.Context(), env, request())
+		if err != nil {
+			if a != (provider.Authorization{}) {
+				t.Fatalf("%q: both %v and %+v", body, err, a)
+			}
+			return
+		}
+		u, err := url.Parse(a.URL)
+		said, _ := url.ParseQuery(string(body))
+		if err != nil || u.Scheme != "https" || u.Host != "api.twitter.com" || said.Get("oauth_callback_confirmed") != "true" || u.Query().Get("oauth_token") != said.Get("oauth_token") || u.Fragment != "" {
+			t.Fatalf("%q sends the browser to %q (%v)", body, a.URL, err)
+		}
+		q := back()
+		q.Secret, q.Values = a.Secret, url.Values{"oauth_token": {said.Get("oauth_token")}, "oauth_verifier": {"v"}}
+		if got, err := p.Exchange(t.Context(), env, q); err != nil || got.AccessToken == "" || got.Secret == "" {
+			t.Fatalf("%q: tokens %t and %t, %v", body, got.AccessToken != "", got.Secret != "", err)
+		}
+		q.Values.Set("oauth_token", said.Get("oauth_token")+"x")
+		if got, err := p.Exchange(t.Context(), env, q); err == nil {
+			t.Fatalf("%q: tokens of another attempt: %v", body, got)
+		}
+	})
+}

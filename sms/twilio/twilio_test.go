@@ -382,3 +382,54 @@ func TestTokenIsNotPrinted(t *testing.T) {
 		}
 	}
 }
+
+// roundTrip is a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A code is right, or a message sent, only if Twilio says so about this number and this account; no error repeats its words.
+func FuzzAnswer(f *testing.F) {
+	const about = `"to":"` + number + `","service_sid":"` + verify + `","account_sid":"` + accountSID + `"`
+	for _, answer := range []string{
+		queued, `{"status":"approved",` + about + `}`, `{"status":"pending",` + about + `}`, `{"status":"approved","to":"+41790000000","service_sid":"` + verify + `","account_sid":"` + accountSID + `"}`,
+		`{"status":404,"code":20404}`, `{"status":"approved"}`, `{"status":true,` + about + `}`, `{"status":["approved"],` + about + `}`, `{"error_code":21211,"sid":"SM1"}`, `{"code":60202}`, `[]`, ``, `null`,
+	} {
+		for _, status := range []int{200, 201, 404, 429, 500} {
+			f.Add(status, answer)
+		}
+	}
+	f.Fuzz(func(t *testing.T, status int, answer string) {
+		client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+		})}
+		v, err := twilio.NewVerifier(twilio.Config{AccountSID: accountSID, Token: token, Service: verify, HTTPClient: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newSender(t, twilio.Config{AccountSID: accountSID, Token: token, Service: messages, HTTPClient: client})
+		said := func(words ...string) bool {
+			if status < 200 || status > 299 || !json.Valid([]byte(answer)) {
+				return false
+			}
+			for _, w := range words {
+				if !strings.Contains(answer, w) && !strings.Contains(answer, `\u`) { // which may be any of them
+					return false
+				}
+			}
+			return true
+		}
+		good, err := v.Check(t.Context(), number, "123456")
+		switch {
+		case good && (err != nil || !said("approved", number, verify, accountSID)):
+			t.Fatalf("%d %q: the code is right (%v)", status, answer, err)
+		case v.Start(t.Context(), number, "en") == nil && !said("pending", number, verify, accountSID):
+			t.Fatalf("%d %q: a verification has begun", status, answer)
+		case s.Send(t.Context(), message()) == nil && !said("sid"):
+			t.Fatalf("%d %q: the message is sent", status, answer)
+		}
+		if err != nil && (len(err.Error()) > 200 || strings.Contains(err.Error(), token)) {
+			t.Fatalf("%d %q: %v", status, answer, err)
+		}
+	})
+}

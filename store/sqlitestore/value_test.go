@@ -1,9 +1,15 @@
 package sqlitestore
 
 import (
+	"bytes"
+	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 func TestTimesSurviveTheDatabase(t *testing.T) { // ST-23
@@ -46,4 +52,48 @@ func TestWhatCannotBeInAColumnIsAnError(t *testing.T) {
 	if err := (*list[string])(&l).Scan(`{"a":1}`); err == nil {
 		t.Error("list scans an object")
 	}
+}
+
+// A list survives a column, and what else stands in one is a list or an error.
+func FuzzList(f *testing.F) {
+	for _, s := range []string{"[]", `["a","b"]`, `["a",null]`, `[""]`, "null", "{}", `["\u2028<>&"]`, `["a"]x`, ""} {
+		f.Add(s, []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, s string, b []byte) {
+		var texts []string
+		if utf8.ValidString(s) {
+			if err := (*list[string])(&texts).Scan(array([]string{s, "", s})); err != nil || !slices.Equal(texts, []string{s, "", s}) {
+				t.Fatalf("%q became %q, %v", s, texts, err)
+			}
+		}
+		var sums [][]byte
+		if err := (*list[[]byte])(&sums).Scan(array([][]byte{b, {}})); err != nil || len(sums) != 2 || !bytes.Equal(sums[0], b) || len(sums[1]) > 0 {
+			t.Fatalf("%x became %x, %v", b, sums, err)
+		}
+		texts = nil
+		if err := (*list[string])(&texts).Scan(s); err == nil && !json.Valid([]byte(s)) {
+			t.Fatalf("%q is taken for the list %q", s, texts)
+		}
+		var id rawID
+		if err := id.Scan(b); err != nil || len(b) != 16 && b != nil && uuid.UUID(id) != uuid.Max || len(b) == 16 && !bytes.Equal(id[:], b) {
+			t.Fatalf("%x became the id %v, %v", b, id, err)
+		}
+	})
+}
+
+// A time comes out of a column as it went in, to the microsecond, whatever a row says.
+func FuzzTime(f *testing.F) {
+	for _, n := range []int64{0, -1, math.MinInt64, math.MaxInt64, 253402300799999999} {
+		f.Add(n)
+	}
+	f.Fuzz(func(t *testing.T, n int64) {
+		var at time.Time
+		if err := (*instant)(&at).Scan(n); err != nil || at.Location() != time.UTC {
+			t.Fatal(err)
+		}
+		// What the clock has no room for becomes the nearest that it has.
+		if got := micros(at); got != n && n/1_000_000 > math.MinInt64/1_000_000 && n/1_000_000 < math.MaxInt64/1_000_000 {
+			t.Fatalf("%d became %v and %d", n, at, got)
+		}
+	})
 }
