@@ -684,10 +684,18 @@ func TestAnAnchorIsALineOfText(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 	var b auth.AuditAnchor
+	zero, err := b.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := b.UnmarshalText(text); err != nil || b != a {
 		t.Errorf("%v, %v", b, err)
 	}
-	for _, bad := range []string{"", "1042", "1042:", "x:" + a.String()[5:], "-1:" + a.String()[5:], a.String() + "00", "9" + strings.Repeat("9", 30) + a.String()[4:]} {
+	if err := b.UnmarshalText(zero); err != nil || b != (auth.AuditAnchor{}) {
+		t.Errorf("before the first event: %v, %v", b, err)
+	}
+	b = a
+	for _, bad := range []string{"", "1042", "1042:", "x:" + a.String()[5:], "-1:" + a.String()[5:], a.String() + "00", a.String() + "0", a.String()[:len(a.String())-1] + "x", "9" + strings.Repeat("9", 30) + a.String()[4:]} {
 		if err := b.UnmarshalText([]byte(bad)); err == nil || b != a {
 			t.Errorf("%q was read: %v", bad, b)
 		}

@@ -38,3 +38,8 @@ func AuditLink(e *Engine, ev store.Event) [32]byte {
 
 // RetryAfter is the pause that a receiver of webhooks asks for.
 func RetryAfter(h http.Header, now time.Time) time.Duration { return retryAfter(h, now) }
+
+// SealKey seals what the row of a signing key holds.
+func SealKey(e *Engine, id string, content []byte) []byte {
+	return e.box.Seal(sealedKey, []byte(id), content)
+}

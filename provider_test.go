@@ -915,6 +915,28 @@ func TestADoubtfulAddressIsConcealed(t *testing.T) {
 	}
 }
 
+// EN-01: nor are there more letters to the owner of an address than to who has none, and whether one is sent does not show.
+func TestADoubtfulAddressGetsNoMoreLettersThanTheBudget(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t, func(c *auth.Config) {
+		c.ConcealErrors = true
+		c.Limits = auth.LimitsConfig{LettersPerAddress: limit.Rate{Burst: 2, Per: time.Hour}}
+	})
+	v.SignUp(t, "ada@example.com")
+	if _, err := signUp(t, v.Engine, "pending@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	v.Clock.Advance(time.Hour)
+	for i, email := range []string{"ada@example.com", "pending@example.com"} {
+		for n := range 3 {
+			_, err := v.visit(t, "here", person(fmt.Sprint(i, n), email, false))
+			if (n == 2) != errors.Is(err, auth.ErrTooManyRequests) || n < 2 && err != nil {
+				t.Errorf("%s, visit %d: %v", email, n+1, err)
+			}
+		}
+	}
+}
+
 // PH-10: a sign-up that nobody proves keeps nobody from an address for longer than its link lives.
 func TestASquatExpires(t *testing.T) {
 	t.Parallel()
