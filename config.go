@@ -921,7 +921,7 @@ func (w *WebAuthnConfig) withDefaults(m *mistakes, client string) *ceremony.Rely
 	return rp
 }
 
-// ConfigError is one mistake in a [Config], or in that of package httpadapter. The error of [New] joins one for each; match with [errors.As], or walk them
+// ConfigError is one mistake in a [Config]. The error of [New] joins one for each; match with [errors.As], or walk them
 // through Unwrap() []error.
 type ConfigError struct {
 	Field string // the path of the field, such as "Sessions.Idle" or "PreviousSecrets[1]"

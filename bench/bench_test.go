@@ -126,7 +126,7 @@ func newRealm(tb testing.TB, key auth.Key) *realm {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	handler, err := httpadapter.New(engine, httpadapter.Config{})
+	handler, err := httpadapter.New(engine, httpadapter.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}

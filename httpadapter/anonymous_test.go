@@ -33,7 +33,7 @@ func TestAnAnonymousUserBecomesARegularOne(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, c.amend)
+			h := newFixture(t, httpadapter.Options{}, c.amend)
 			guest := h.guest(t)
 			wantOK(t, do(t, h, "POST", "/user/deanonymize", `{"email":"Ada@Example.com",`+c.body+`,`+options+`}`, bearer(guest)...))
 			var s *auth.Session
@@ -72,7 +72,7 @@ func TestAnAnonymousUserBecomesARegularOne(t *testing.T) {
 // AN-04, AN-05, AN-11 to AN-14: what is refused leaves the user anonymous and signed in.
 func TestWhoBecomesNoRegularUser(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters, func(c *auth.Config) { c.Email.BlockedDomains = []string{"blocked.test"} })
+	h := newFixture(t, httpadapter.Options{}, letters, func(c *auth.Config) { c.Email.BlockedDomains = []string{"blocked.test"} })
 	ada := h.engine.SignUp(t, "ada@example.com")
 	guest := h.guest(t)
 	const password = `"signInMethod":"email-password","password":"plum-tractor-eleven"`
@@ -124,7 +124,7 @@ func TestWhoBecomesNoRegularUser(t *testing.T) {
 // AN-09: with cookies, those of the anonymous session are good for nothing afterwards, and following the link replaces them.
 func TestAnAnonymousUserWithCookiesBecomesARegularOne(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{}, letters, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
+	s := newSite(t, httpadapter.Options{}, letters, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 	response, body := s.visit(t, "POST", "/auth/signin/anonymous", "")
 	wantCookieSession(t, response, body)
 	guest := s.cookies(t)

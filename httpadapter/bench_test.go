@@ -24,7 +24,7 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 
 // BenchmarkVerifyToken is what the adapter adds to the engine, limits included: the difference between the two.
 func BenchmarkVerifyToken(b *testing.B) {
-	h := newFixture(b, httpadapter.Config{AllowedOrigins: []string{"https://app.test"}}, open, perMinute(1_000_000_000))
+	h := newFixture(b, httpadapter.Options{AllowedOrigins: []string{"https://app.test"}}, open, perMinute(1_000_000_000))
 	session := h.engine.SignUp(b, "ada@example.com")
 	b.Run("engine", func(b *testing.B) {
 		b.ReportAllocs()
@@ -51,7 +51,7 @@ func BenchmarkVerifyToken(b *testing.B) {
 
 // BenchmarkRequireUser is the same for a route of the service's.
 func BenchmarkRequireUser(b *testing.B) {
-	h := newFixture(b, httpadapter.Config{}, open)
+	h := newFixture(b, httpadapter.Options{}, open)
 	session := h.engine.SignUp(b, "ada@example.com")
 	protected := h.RequireUser(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	r := httptest.NewRequest("GET", "/own", nil)
@@ -64,7 +64,7 @@ func BenchmarkRequireUser(b *testing.B) {
 
 // BenchmarkRefusal is the cost of a request that is refused before the engine is asked.
 func BenchmarkRefusal(b *testing.B) {
-	h := newFixture(b, httpadapter.Config{})
+	h := newFixture(b, httpadapter.Options{})
 	r := httptest.NewRequest("GET", "/nowhere", nil)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -79,7 +79,7 @@ func BenchmarkRefusal(b *testing.B) {
 // The adapter's share of a request stays within 40 allocations, behind a proxy and from a page of another origin, and so it does
 // of one that is refused.
 func TestTheAdapterCostsLittle(t *testing.T) {
-	o := httpadapter.Config{AllowedOrigins: []string{"https://app.test"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	o := httpadapter.Options{AllowedOrigins: []string{"https://app.test"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 	for name, requests := range map[string]int{"200": 1_000_000, "429": 1} {
 		h := newFixture(t, o, open, perMinute(requests))
 		session := h.engine.SignUp(t, "ada@example.com")

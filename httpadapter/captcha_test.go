@@ -45,7 +45,7 @@ const captchaHeader = "x-cf-turnstile-response"
 func TestTheAnswerToACaptchaComesInAHeader(t *testing.T) {
 	t.Parallel()
 	service := fakecaptcha.New(t)
-	h := newFixture(t, httpadapter.Config{}, guarded(t, service))
+	h := newFixture(t, httpadapter.Options{}, guarded(t, service))
 	for _, route := range guardedRoutes {
 		used := service.Solve(fakecaptcha.Solution{})
 		if w := do(t, h, "POST", route.path, route.body, captchaHeader, used); w.Code != http.StatusOK {
@@ -100,7 +100,7 @@ func TestTheAnswerToACaptchaComesInAHeader(t *testing.T) {
 func TestAnAnswerIsNotSpentOnABadBody(t *testing.T) {
 	t.Parallel()
 	service := fakecaptcha.New(t)
-	h := newFixture(t, httpadapter.Config{}, guarded(t, service))
+	h := newFixture(t, httpadapter.Options{}, guarded(t, service))
 	for _, route := range guardedRoutes {
 		wantRefused(t, do(t, h, "POST", route.path, `{"email":1}`, captchaHeader, service.Solve(fakecaptcha.Solution{})), 400, auth.CodeInvalidRequest)
 	}
@@ -115,7 +115,7 @@ func TestACaptchaServiceThatIsDown(t *testing.T) {
 	service := fakecaptcha.New(t)
 	service.Break(fakecaptcha.FaultCodes("invalid-input-secret"))
 	logs := authtest.NewLogs()
-	h := newFixture(t, httpadapter.Config{Logger: logs.Logger()}, guarded(t, service))
+	h := newFixture(t, httpadapter.Options{Logger: logs.Logger()}, guarded(t, service))
 	for _, route := range guardedRoutes {
 		token := service.Solve(fakecaptcha.Solution{})
 		w := do(t, h, "POST", route.path, route.body, captchaHeader, token)
@@ -131,7 +131,7 @@ func TestACaptchaServiceThatIsDown(t *testing.T) {
 func TestWithoutACaptchaNoHeaderIsNeeded(t *testing.T) {
 	t.Parallel()
 	service := fakecaptcha.New(t)
-	h := newFixture(t, httpadapter.Config{}, guarded(t, service), func(c *auth.Config) { c.Captcha = nil })
+	h := newFixture(t, httpadapter.Options{}, guarded(t, service), func(c *auth.Config) { c.Captcha = nil })
 	for _, route := range guardedRoutes {
 		for _, headers := range [][]string{nil, {captchaHeader, "x", captchaHeader, "y"}} {
 			if w := do(t, h, "POST", route.path, route.body, headers...); w.Code != http.StatusOK && w.Code != http.StatusConflict {
@@ -145,7 +145,7 @@ func TestWithoutACaptchaNoHeaderIsNeeded(t *testing.T) {
 func TestMiddlewareHandsTheAnswerOn(t *testing.T) {
 	t.Parallel()
 	service := fakecaptcha.New(t)
-	h := newFixture(t, httpadapter.Config{}, guarded(t, service))
+	h := newFixture(t, httpadapter.Options{}, guarded(t, service))
 	w := do(t, h, "POST", "/signin/anonymous", "", captchaHeader, service.Solve(fakecaptcha.Solution{}))
 	session := want200[auth.SignInResult](t, w).Session
 	var err error
@@ -161,7 +161,7 @@ func TestMiddlewareHandsTheAnswerOn(t *testing.T) {
 // Pages of allowed origins may send the header.
 func TestCORSAllowsTheCaptchaHeader(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{AllowedOrigins: []string{"https://app.test"}})
+	h := newFixture(t, httpadapter.Options{AllowedOrigins: []string{"https://app.test"}})
 	r := httptest.NewRequest(http.MethodOptions, "/signup/email-password", nil)
 	r.Header.Set("Origin", "https://app.test")
 	r.Header.Set("Access-Control-Request-Method", "POST")

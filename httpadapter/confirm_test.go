@@ -74,7 +74,7 @@ func TestConfirmedLinks(t *testing.T) {
 	for _, l := range links {
 		t.Run(l.kind, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{ConfirmLinks: true}, letters)
+			h := newFixture(t, httpadapter.Options{ConfirmLinks: true}, letters)
 			l.cause(t, h)
 			target := h.link(t, l.to)
 			var p confirmation
@@ -113,7 +113,7 @@ func TestConfirmedLinks(t *testing.T) {
 
 func TestTheConfirmationPage(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{ConfirmLinks: true}, letters)
+	h := newFixture(t, httpadapter.Options{ConfirmLinks: true}, letters)
 	for _, c := range []struct{ accept, lang, button string }{
 		{"", "en", "Continue"},
 		{"de", "en", "Continue"},
@@ -152,7 +152,7 @@ func TestALinkIsFollowedForACode(t *testing.T) {
 	t.Parallel()
 	const verifier, challenge = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM" // RFC 7636, appendix B
 	for _, confirm := range []bool{false, true} {
-		h := newFixture(t, httpadapter.Config{ConfirmLinks: confirm}, letters)
+		h := newFixture(t, httpadapter.Options{ConfirmLinks: confirm}, letters)
 		h.engine.SignUp(t, "ada@example.com")
 		wantOK(t, do(t, h, "POST", "/signin/passwordless/email", `{"email":"ada@example.com"}`))
 		target := h.link(t, "ada@example.com")
@@ -181,7 +181,7 @@ func TestALinkIsFollowedForACode(t *testing.T) {
 // LG-02: the form is that of the service's own page.
 func TestALinkIsNotPostedFromElsewhere(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	h.engine.SignUp(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/signin/passwordless/email", `{"email":"ada@example.com"}`))
 	form := url.Values{"ticket": {h.engine.Mailbox.Last(t, "ada@example.com").Ticket()}, "redirectTo": {""}}.Encode()

@@ -10,7 +10,7 @@ import (
 	"github.com/ostiary/auth"
 )
 
-// CookieConfig turn on cookie mode, in which the browser keeps the tokens in two cookies that no script can read and no
+// CookieOptions turn on cookie mode, in which the browser keeps the tokens in two cookies that no script can read and no
 // other site can make it send with a form: __Host- prefixed, Secure, HttpOnly, SameSite=Lax, for the whole host
 // (RFC 6265bis §4.1.3; OWASP ASVS 5.0 3.3.1 to 3.3.4).
 //
@@ -23,13 +23,13 @@ import (
 // requests may all do so at once (see [auth.SessionsConfig.Grace]).
 //
 // Requests that are not GET, HEAD or OPTIONS and come from another origin, as [http.CrossOriginProtection] finds it, get
-// 403, on the routes and behind [Handler.RequireUser], unless the origin is one of [Config.AllowedOrigins]. A service's
+// 403, on the routes and behind [Handler.RequireUser], unless the origin is one of [Options.AllowedOrigins]. A service's
 // handler must therefore not change anything on GET. The one exception is the form with which the page of an identity
 // provider sends a browser back: a cookie of the visit's own stands for that browser.
 //
 // Browsers drop cookies of more than 4096 bytes. An access token that custom claims make so long is never sent back, and
 // every request then costs a refresh.
-type CookieConfig struct {
+type CookieOptions struct {
 	// Name tells the cookies of one realm from those of another on the same host: they are __Host-NAME-access and
 	// __Host-NAME-refresh. The default is "auth". It does not begin with "auth-provider", as the cookies of visits to
 	// identity providers do.
@@ -50,7 +50,7 @@ type cookies struct {
 	protection      *http.CrossOriginProtection
 }
 
-func newCookies(o *CookieConfig, trusted []string, mistake func(field string, err error)) *cookies {
+func newCookies(o *CookieOptions, trusted []string, mistake func(field string, err error)) *cookies {
 	if o == nil {
 		return nil
 	}

@@ -25,10 +25,10 @@ type site struct {
 	browser *http.Client
 }
 
-func newSite(t *testing.T, o httpadapter.Config, amend ...func(*auth.Config)) *site {
+func newSite(t *testing.T, o httpadapter.Options, amend ...func(*auth.Config)) *site {
 	t.Helper()
 	if o.Cookies == nil {
-		o.Cookies = &httpadapter.CookieConfig{}
+		o.Cookies = &httpadapter.CookieOptions{}
 	}
 	f := newFixture(t, o, append([]func(*auth.Config){open}, amend...)...)
 	mux := http.NewServeMux()
@@ -126,16 +126,16 @@ func TestCookiesHoldTheTokens(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		options httpadapter.CookieConfig
+		options httpadapter.CookieOptions
 		prefix  string
 		maxAge  int
 	}{
-		{"by default until the browser is closed", httpadapter.CookieConfig{}, "__Host-auth-", 0},
-		{"with a name and a time", httpadapter.CookieConfig{Name: "shop", Persist: 48 * time.Hour}, "__Host-shop-", 48 * 3600},
+		{"by default until the browser is closed", httpadapter.CookieOptions{}, "__Host-auth-", 0},
+		{"with a name and a time", httpadapter.CookieOptions{Name: "shop", Persist: 48 * time.Hour}, "__Host-shop-", 48 * 3600},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, httpadapter.Config{Cookies: &c.options})
+			s := newSite(t, httpadapter.Options{Cookies: &c.options})
 			response, body := s.visit(t, "POST", "/auth/signup/email-password", credentials("ada@example.com"))
 			var got []http.Cookie
 			for _, cookie := range response.Cookies() {
@@ -165,7 +165,7 @@ func TestCookiesHoldTheTokens(t *testing.T) {
 
 func TestACookieSessionFromSignUpToSignOut(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	response, _ := s.visit(t, "GET", "/page", "")
 	if response.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("a page for nobody: %d", response.StatusCode)
@@ -219,7 +219,7 @@ func TestCookiesAreRefreshedOnTheWay(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, httpadapter.Config{})
+			s := newSite(t, httpadapter.Options{})
 			s.signUp(t)
 			before := s.cookies(t)
 			c.age(t, s)
@@ -239,7 +239,7 @@ func TestCookiesAreRefreshedOnTheWay(t *testing.T) {
 
 	t.Run("by fifty requests at once with one result", func(t *testing.T) { // RT-02
 		t.Parallel()
-		s := newSite(t, httpadapter.Config{})
+		s := newSite(t, httpadapter.Options{})
 		s.signUp(t)
 		stale := s.cookies(t)[refreshCookie]
 		var group sync.WaitGroup
@@ -271,7 +271,7 @@ func TestCookiesAreRefreshedOnTheWay(t *testing.T) {
 	t.Run("and removed when the session has ended", func(t *testing.T) {
 		t.Parallel()
 		for _, conceal := range []bool{false, true} {
-			s := newSite(t, httpadapter.Config{}, func(c *auth.Config) { c.ConcealErrors = conceal })
+			s := newSite(t, httpadapter.Options{}, func(c *auth.Config) { c.ConcealErrors = conceal })
 			s.signUp(t)
 			s.engine.Clock.Advance(31 * 24 * time.Hour)
 			response, body := s.visit(t, "GET", "/page", "")
@@ -284,7 +284,7 @@ func TestCookiesAreRefreshedOnTheWay(t *testing.T) {
 
 	t.Run("and kept when the user is only kept out", func(t *testing.T) {
 		t.Parallel()
-		s := newSite(t, httpadapter.Config{})
+		s := newSite(t, httpadapter.Options{})
 		s.signUp(t)
 		u, err := s.engine.FindUser(t.Context(), auth.UserBy{Email: "ada@example.com"})
 		if err != nil {
@@ -305,7 +305,7 @@ func TestCookiesAreRefreshedOnTheWay(t *testing.T) {
 
 func TestSigningOutEverywhereTakesTheCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	s.signUp(t)
 	other := s.engine.SignIn(t, "ada@example.com")
 	s.engine.Clock.Advance(16 * time.Minute) // the session is refreshed on the way to its end
@@ -323,7 +323,7 @@ func TestSigningOutEverywhereTakesTheCookies(t *testing.T) {
 
 func TestRevokingOnesOwnSessionTakesTheCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	s.signUp(t)
 	other := s.engine.SignIn(t, "ada@example.com")
 	mine := s.engine.Principal(t, &auth.Session{AccessToken: s.cookies(t)[accessCookie]}).SessionID
@@ -339,7 +339,7 @@ func TestRevokingOnesOwnSessionTakesTheCookies(t *testing.T) {
 
 func TestALinkSignsInWithCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{}, func(c *auth.Config) { c.Email.AllowUnverified = false })
+	s := newSite(t, httpadapter.Options{}, func(c *auth.Config) { c.Email.AllowUnverified = false })
 	s.visit(t, "POST", "/auth/signup/email-password", credentials("ada@example.com"))
 	if len(s.cookies(t)) != 0 {
 		t.Fatal("cookies before the proof of the address")
@@ -356,7 +356,7 @@ func TestALinkSignsInWithCookies(t *testing.T) {
 // LG-02: with the user's cookies, only the site's own pages change anything.
 func TestOtherOriginsCannotUseTheCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{AllowedOrigins: []string{"https://spa.test"}})
+	s := newSite(t, httpadapter.Options{AllowedOrigins: []string{"https://spa.test"}})
 	s.signUp(t)
 	for _, c := range []struct {
 		name, method, path string
@@ -395,7 +395,7 @@ func TestOtherOriginsCannotUseTheCookies(t *testing.T) {
 
 func TestWhoSpeaksWhereThereAreSeveralTokens(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	ada, eve := s.engine.SignUp(t, "ada@example.com"), s.engine.SignUp(t, "eve@example.com")
 	for _, c := range []struct {
 		name    string
@@ -426,7 +426,7 @@ func TestWhoSpeaksWhereThereAreSeveralTokens(t *testing.T) {
 
 func TestSignedOutVisitorsGetWhatTheSiteSays(t *testing.T) {
 	t.Parallel()
-	o := httpadapter.Config{Cookies: &httpadapter.CookieConfig{SignedOut: http.RedirectHandler("/sign-in", http.StatusSeeOther)}}
+	o := httpadapter.Options{Cookies: &httpadapter.CookieOptions{SignedOut: http.RedirectHandler("/sign-in", http.StatusSeeOther)}}
 	s := newSite(t, o)
 	response, _ := s.visit(t, "GET", "/page", "")
 	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/sign-in" {
@@ -443,7 +443,7 @@ func TestSignedOutVisitorsGetWhatTheSiteSays(t *testing.T) {
 
 func TestWithoutCookieModeNoCookieIsSet(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	for _, w := range []*httptest.ResponseRecorder{
 		do(t, h, "POST", "/signin/email-password", credentials("ada@example.com")),

@@ -15,25 +15,25 @@ func TestOnlyListedOriginsAreLetIn(t *testing.T) {
 	list := []string{listed, "http://localhost:3000", "capacitor://localhost"}
 	for _, c := range []struct {
 		name    string
-		options httpadapter.Config
+		options httpadapter.Options
 		origin  string
 		allow   string
 	}{
-		{"by default none", httpadapter.Config{}, listed, ""},
-		{"a listed one", httpadapter.Config{AllowedOrigins: list}, listed, listed},
-		{"a listed one with a port", httpadapter.Config{AllowedOrigins: list}, "http://localhost:3000", "http://localhost:3000"},
-		{"a listed one of an application", httpadapter.Config{AllowedOrigins: list}, "capacitor://localhost", "capacitor://localhost"},
-		{"another scheme", httpadapter.Config{AllowedOrigins: list}, "http://app.test", ""},
-		{"another port", httpadapter.Config{AllowedOrigins: list}, "https://app.test:8443", ""},
-		{"a subdomain", httpadapter.Config{AllowedOrigins: list}, "https://x.app.test", ""},
-		{"a suffix", httpadapter.Config{AllowedOrigins: list}, "https://app.test.evil.test", ""},
-		{"a prefix", httpadapter.Config{AllowedOrigins: list}, "https://evilapp.test", ""},
-		{"another case", httpadapter.Config{AllowedOrigins: list}, "https://APP.test", ""},
-		{"a slash", httpadapter.Config{AllowedOrigins: list}, "https://app.test/", ""},
-		{"null", httpadapter.Config{AllowedOrigins: list}, "null", ""},
-		{"two in one", httpadapter.Config{AllowedOrigins: list}, listed + " " + listed, ""},
-		{"every one", httpadapter.Config{AllowedOrigins: []string{"*"}}, "https://anything.test", "*"},
-		{"every one, null too", httpadapter.Config{AllowedOrigins: []string{"*"}}, "null", "*"},
+		{"by default none", httpadapter.Options{}, listed, ""},
+		{"a listed one", httpadapter.Options{AllowedOrigins: list}, listed, listed},
+		{"a listed one with a port", httpadapter.Options{AllowedOrigins: list}, "http://localhost:3000", "http://localhost:3000"},
+		{"a listed one of an application", httpadapter.Options{AllowedOrigins: list}, "capacitor://localhost", "capacitor://localhost"},
+		{"another scheme", httpadapter.Options{AllowedOrigins: list}, "http://app.test", ""},
+		{"another port", httpadapter.Options{AllowedOrigins: list}, "https://app.test:8443", ""},
+		{"a subdomain", httpadapter.Options{AllowedOrigins: list}, "https://x.app.test", ""},
+		{"a suffix", httpadapter.Options{AllowedOrigins: list}, "https://app.test.evil.test", ""},
+		{"a prefix", httpadapter.Options{AllowedOrigins: list}, "https://evilapp.test", ""},
+		{"another case", httpadapter.Options{AllowedOrigins: list}, "https://APP.test", ""},
+		{"a slash", httpadapter.Options{AllowedOrigins: list}, "https://app.test/", ""},
+		{"null", httpadapter.Options{AllowedOrigins: list}, "null", ""},
+		{"two in one", httpadapter.Options{AllowedOrigins: list}, listed + " " + listed, ""},
+		{"every one", httpadapter.Options{AllowedOrigins: []string{"*"}}, "https://anything.test", "*"},
+		{"every one, null too", httpadapter.Options{AllowedOrigins: []string{"*"}}, "null", "*"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +79,7 @@ func TestOnlyListedOriginsAreLetIn(t *testing.T) {
 
 func TestCrossOriginAnswersAreKeptApart(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{AllowedOrigins: []string{"https://app.test"}})
+	h := newFixture(t, httpadapter.Options{AllowedOrigins: []string{"https://app.test"}})
 	// What has no Origin may be cached, and then it must not be given to a page that has one.
 	wantHeaders(t, do(t, h, "GET", "/.well-known/jwks.json", "").Header(), "Vary", "Origin", "Access-Control-Allow-Origin", "")
 	w := do(t, h, "GET", "/version", "", "Origin", "https://app.test", "Origin", "https://evil.test")

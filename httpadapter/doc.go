@@ -1,7 +1,7 @@
 // Package httpadapter serves an [auth.Engine] over HTTP: the routes of the documented API on any router of the service's,
 // and middleware for the service's own routes.
 //
-//	h, err := httpadapter.New(engine, httpadapter.Config{})
+//	h, err := httpadapter.New(engine, httpadapter.Options{})
 //	…
 //	mux := http.NewServeMux()
 //	h.Mount(mux, "/v1")                                  // POST /v1/signup/email-password, …
@@ -24,7 +24,7 @@
 // # Requests
 //
 // A body is one JSON object with Content-Type application/json. Member names match exactly; unknown and repeated ones
-// are refused, and so are compressed bodies and those over [Config.MaxBody]. A member that is null counts as absent.
+// are refused, and so are compressed bodies and those over [Options.MaxBody]. A member that is null counts as absent.
 //
 // A bearer token comes in one Authorization header, and nowhere else: never in the query or a form.
 //

@@ -35,7 +35,7 @@ func TestProtectedRoutesDemandAStepUp(t *testing.T) {
 	for _, m := range []auth.ElevationMode{auth.ElevationDisabled, auth.ElevationRecommended, auth.ElevationRequired} {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, open, mode(m))
+			h := newFixture(t, httpadapter.Options{}, open, mode(m))
 			phone := h.page(&authtest.Authenticator{})
 			plain := want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session
 			up := phone.elevated(t, plain)
@@ -74,7 +74,7 @@ func TestTheFirstKeyNeedsNoStepUp(t *testing.T) {
 	for _, prefix := range []string{"", "/v1", "/a/b"} {
 		t.Run("below "+prefix, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, open, mode(auth.ElevationRequired))
+			h := newFixture(t, httpadapter.Options{}, open, mode(auth.ElevationRequired))
 			ada := h.engine.SignUp(t, "ada@example.com")
 			phone := &page{h.below(prefix), prefix, &authtest.Authenticator{}}
 			want200[added](t, phone.add(t, ada, ""))
@@ -118,7 +118,7 @@ func hex(c byte) string {
 // The first key may be wanted soon after the sign-in.
 func TestTheFirstKeyMayBeTooLate(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Elevation.FirstKeyWithin = 5 * time.Minute })
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Elevation.FirstKeyWithin = 5 * time.Minute })
 	ada := h.engine.SignUp(t, "ada@example.com")
 	h.engine.Clock.Advance(6 * time.Minute)
 	wantStepUp(t, h.page(nil).send(t, "POST", "/user/webauthn/add", "", ada), stepUp)
@@ -127,7 +127,7 @@ func TestTheFirstKeyMayBeTooLate(t *testing.T) {
 // Older clients say whose step-up it is. It is the bearer's, or nobody's.
 func TestTheAddressOfAStepUp(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	phone := h.page(&authtest.Authenticator{})
 	ada := want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session
 	h.engine.SignUp(t, "eve@example.com")
@@ -164,7 +164,7 @@ func TestTheAddressOfAStepUp(t *testing.T) {
 // EL-08: only a step-up is one.
 func TestSigningInIsNoStepUp(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	phone := h.page(&authtest.Authenticator{})
 	up := want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session
 	in := want200[auth.SignInResult](t, phone.signIn(t, "", "")).Session
@@ -195,7 +195,7 @@ func TestRequireElevation(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, open)
+			h := newFixture(t, httpadapter.Options{}, open)
 			phone := h.page(&authtest.Authenticator{})
 			s := want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session
 			if c.elevated {
@@ -208,7 +208,7 @@ func TestRequireElevation(t *testing.T) {
 				"behind RequireUser":    h.RequireUser(inner(whoami)),
 				"before RequireRole":    inner(h.RequireRole("user")(whoami)),
 				"behind one like it":    h.RequireRole("user")(inner(inner(whoami))),
-				"behind another's user": newHandler(t, h.engine.Engine, httpadapter.Config{}).RequireUser(inner(whoami)),
+				"behind another's user": newHandler(t, h.engine.Engine, httpadapter.Options{}).RequireUser(inner(whoami)),
 			} {
 				w := do(t, protected, "POST", "/own", "", bearer(s)...)
 				if c.challenge != "" {
@@ -228,14 +228,14 @@ func TestRequireElevation(t *testing.T) {
 				t.Error("a negative age is accepted")
 			}
 		}()
-		newFixture(t, httpadapter.Config{}).RequireElevation(-time.Second)
+		newFixture(t, httpadapter.Options{}).RequireElevation(-time.Second)
 	})
 }
 
 // EL-06: where tokens are checked with the store, a step-up ends with its key.
 func TestAStepUpEndsWithItsKey(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 	phone := h.page(&authtest.Authenticator{})
 	ada := h.engine.SignUp(t, "ada@example.com")
 	key := want200[added](t, phone.add(t, ada, ""))
@@ -257,7 +257,7 @@ func TestFaultsOfRequireElevation(t *testing.T) {
 		s := &faulty{memstore.New(), func(context.Context) error { return nil }}
 		e := authtest.NewWithStore(t, s, open, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 		logs := authtest.NewLogs()
-		h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Config{Timeout: time.Minute, Logger: logs.Logger()}), engine: e}
+		h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Options{Timeout: time.Minute, Logger: logs.Logger()}), engine: e}
 		phone := h.page(&authtest.Authenticator{})
 		up := phone.elevated(t, want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session)
 		for _, c := range []struct {
@@ -292,7 +292,7 @@ func TestFaultsOfRequireElevation(t *testing.T) {
 func TestAChallengeHoldsAnyMessage(t *testing.T) {
 	t.Parallel()
 	refuse := &auth.Error{Code: auth.CodeElevationRequired, Message: "say \"please\", \\o/ \r\nX-Evil: é"}
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) {
 		c.Hooks.BeforeSession = func(context.Context, *auth.User, []string) error { return refuse }
 	})
 	wantStepUp(t, do(t, h, "POST", "/signin/anonymous", ""),
@@ -302,7 +302,7 @@ func TestAChallengeHoldsAnyMessage(t *testing.T) {
 // A step-up by someone who is signed in with cookies puts its access token into the cookie, and nowhere else.
 func TestAStepUpWithCookies(t *testing.T) {
 	t.Parallel()
-	o := httpadapter.Config{Cookies: &httpadapter.CookieConfig{SignedOut: http.RedirectHandler("/sign-in", http.StatusSeeOther)}}
+	o := httpadapter.Options{Cookies: &httpadapter.CookieOptions{SignedOut: http.RedirectHandler("/sign-in", http.StatusSeeOther)}}
 	s := newSite(t, o)
 	protected := s.RequireElevation(5 * time.Minute)(whoami)
 	page := func(cookies map[string]string) *httptest.ResponseRecorder {
@@ -361,7 +361,7 @@ func wantCookieSession(t *testing.T, response *http.Response, body string) {
 // LG-02: no other site begins or ends a ceremony in a user's name, or touches their keys.
 func TestOtherOriginsHaveNoCeremonies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	s.signUp(t)
 	for _, rt := range ceremonies {
 		if rt.method == "GET" {
@@ -371,7 +371,7 @@ func TestOtherOriginsHaveNoCeremonies(t *testing.T) {
 		wantFailure(t, response.StatusCode, response.Header, body, 403, auth.CodeInvalidRequest)
 	}
 	// A form of another site has no JSON, even where no origin is looked at.
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	for _, path := range []string{"/user/webauthn/add", "/elevate/webauthn", "/signin/webauthn"} {
 		w := do(t, h, "POST", path, "", append(bearer(ada), "Content-Type", "text/plain")...)
@@ -385,7 +385,7 @@ func TestOtherWaysToStepUp(t *testing.T) {
 	all := func(c *auth.Config) {
 		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByPassword}
 	}
-	h := newFixture(t, httpadapter.Config{}, open, mode(auth.ElevationRequired), all)
+	h := newFixture(t, httpadapter.Options{}, open, mode(auth.ElevationRequired), all)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	send := func(method, path, body string) *httptest.ResponseRecorder {
 		return do(t, h, method, path, body, bearer(ada)...)
@@ -428,7 +428,7 @@ func TestOtherWaysToStepUp(t *testing.T) {
 	ways(`["webauthn","totp"]`)
 
 	// What is not configured is off for everybody.
-	keys := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn} })
+	keys := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn} })
 	ada = keys.engine.SignUp(t, "ada@example.com")
 	keys.engine.EnrolTOTP(t, ada)
 	wantRefused(t, do(t, keys, "POST", "/elevate/totp", `{"otp":"123456"}`, bearer(ada)...), 409, auth.CodeDisabledEndpoint)
@@ -441,7 +441,7 @@ func TestOtherWaysToStepUp(t *testing.T) {
 // A step-up by a code puts its access token into the cookie, and nowhere else.
 func TestAStepUpByACodeWithCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	s.signUp(t)
 	secret := s.engine.EnrolTOTP(t, &auth.Session{AccessToken: s.cookies(t)[accessCookie]})
 	before := s.cookies(t)

@@ -12,7 +12,7 @@ import (
 
 func TestAnAddressIsVerifiedByTheSecondLetter(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	do(t, h, "POST", "/signup/email-password", credentials("ada@example.com"))
 	first := h.link(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/user/email/send-verification-email", `{"email":"ADA@example.com","options":{"redirectTo":"https://app.test/welcome"}}`))
@@ -32,7 +32,7 @@ func TestAnAddressIsVerifiedByTheSecondLetter(t *testing.T) {
 // EC-02, EC-05, W10: nothing changes before the link is followed, and who follows it is not signed in.
 func TestAnAddressIsChanged(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/signin/passwordless/email", `{"email":"ada@example.com"}`))
 	toTheOld := h.link(t, "ada@example.com")
@@ -64,7 +64,7 @@ func TestAnAddressIsChanged(t *testing.T) {
 // EC-03, EC-16: whoever proves the address first has it, and the other is told where the link leads.
 func TestANewAddressMayBeTakenMeanwhile(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	ada := h.engine.SignUp(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/user/email/change", `{"newEmail":"new@example.com"}`, bearer(ada)...))
 	target := h.link(t, "new@example.com")
@@ -76,7 +76,7 @@ func TestANewAddressMayBeTakenMeanwhile(t *testing.T) {
 // A client that sends a code challenge with every request for a link is served: this link has nothing to protect.
 func TestACodeChallengeDoesNotMatterToAChangeOfAddress(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	ada := h.engine.SignUp(t, "ada@example.com")
 	for _, challenge := range []string{`"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"`, `null`} {
 		wantOK(t, do(t, h, "POST", "/user/email/change", `{"newEmail":"new@example.com","codeChallenge":`+challenge+`}`, bearer(ada)...))
@@ -88,7 +88,7 @@ func TestACodeChallengeDoesNotMatterToAChangeOfAddress(t *testing.T) {
 func TestWhoChangesAnAddress(t *testing.T) {
 	t.Parallel()
 	const body = `{"newEmail":"new@example.com"}`
-	h := newFixture(t, httpadapter.Config{}, mode(auth.ElevationRecommended))
+	h := newFixture(t, httpadapter.Options{}, mode(auth.ElevationRecommended))
 	ada := h.engine.SignUp(t, "ada@example.com")
 	h.engine.SignUp(t, "eve@example.com")
 	guest := want200[auth.SignInResult](t, do(t, h, "POST", "/signin/anonymous", "")).Session
@@ -116,7 +116,7 @@ func TestWhoChangesAnAddress(t *testing.T) {
 // EN-07: where errors are concealed, a change is no way to find out who has an account.
 func TestAConcealedChangeOfAddressTellsNothing(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, func(c *auth.Config) { c.ConcealErrors = true })
+	h := newFixture(t, httpadapter.Options{}, func(c *auth.Config) { c.ConcealErrors = true })
 	ada := h.engine.SignUp(t, "ada@example.com")
 	h.engine.SignUp(t, "verified@example.com")
 	h.disable(t, h.engine.SignUp(t, "disabled@example.com"))
@@ -135,7 +135,7 @@ func TestAConcealedChangeOfAddressTellsNothing(t *testing.T) {
 // EC-15: a link that somebody else follows leaves the session of their browser as it is.
 func TestAChangeOfAddressSetsNoCookie(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	s.signUp(t)
 	eve := s.engine.SignUp(t, "eve@example.com")
 	wantOK(t, do(t, s.fixture, "POST", "/user/email/change", `{"newEmail":"new@example.com"}`, bearer(eve)...))

@@ -28,7 +28,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	routes, err := httpadapter.New(engine, httpadapter.Config{AllowedOrigins: []string{"https://example.com"}})
+	routes, err := httpadapter.New(engine, httpadapter.Options{AllowedOrigins: []string{"https://example.com"}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func Example() {
 }
 
 // A server-rendered site keeps the tokens in cookies and sends visitors to its sign-in page.
-func ExampleCookieConfig() {
+func ExampleCookieOptions() {
 	engine, err := auth.New(memstore.New(), auth.Config{
 		ServerURL: "https://example.com/auth",
 		ClientURL: "https://example.com",
@@ -74,7 +74,7 @@ func ExampleCookieConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	routes, err := httpadapter.New(engine, httpadapter.Config{Cookies: &httpadapter.CookieConfig{
+	routes, err := httpadapter.New(engine, httpadapter.Options{Cookies: &httpadapter.CookieOptions{
 		SignedOut: http.RedirectHandler("/sign-in", http.StatusSeeOther),
 	}})
 	if err != nil {
@@ -120,7 +120,7 @@ func ExampleHandler_RequireElevation() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	routes, err := httpadapter.New(engine, httpadapter.Config{})
+	routes, err := httpadapter.New(engine, httpadapter.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func ExampleHandler_provider() {
 		log.Fatal(err)
 	}
 	fmt.Println("To be registered at the provider:", engine.ProviderRedirectURI("acme"))
-	routes, err := httpadapter.New(engine, httpadapter.Config{})
+	routes, err := httpadapter.New(engine, httpadapter.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func members(o object) []string { return slices.Sorted(maps.Keys(o)) }
 
 func TestSuccessBodiesAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 	checkSession := func(t *testing.T, s object) {
 		t.Helper()
@@ -113,7 +113,7 @@ func TestSuccessBodiesAreTheDocumentedOnes(t *testing.T) {
 
 func TestASignUpThatAwaitsItsProofIsAnEmptyObject(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	w := do(t, h, "POST", "/signup/email-password", credentials("ada@example.com"))
 	want200[object](t, w)
 	if w.Body.String() != "{}\n" {
@@ -124,7 +124,7 @@ func TestASignUpThatAwaitsItsProofIsAnEmptyObject(t *testing.T) {
 // UR-13: null for an optional member counts as absent.
 func TestNullCountsAsAbsent(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	for _, r := range []*httptest.ResponseRecorder{
 		do(t, h, "POST", "/signup/email-password", `{"email":"b@example.com","password":"plum-tractor-eleven","options":null}`),
@@ -139,7 +139,7 @@ func TestNullCountsAsAbsent(t *testing.T) {
 
 func TestContentTypeMaySayUTF8(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	for _, contentType := range []string{"application/json; charset=utf-8", `Application/JSON;charset="UTF-8"`, "application/json;"} {
 		r := httptest.NewRequest("POST", "/signin/anonymous", strings.NewReader(`{}`))
 		r.Header.Set("Content-Type", contentType)
@@ -153,7 +153,7 @@ func TestContentTypeMaySayUTF8(t *testing.T) {
 
 func TestMetadataMayBeAsLargeAsTheEngineAllows(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{MaxBody: 256 << 10}, func(c *auth.Config) { c.SignUp.MaxMetadata = 100 << 10 })
+	h := newFixture(t, httpadapter.Options{MaxBody: 256 << 10}, func(c *auth.Config) { c.SignUp.MaxMetadata = 100 << 10 })
 	body := func(n int) string { return `{"metadata":{"a":"` + strings.Repeat("x", n) + `"}}` }
 	want200[auth.SignInResult](t, do(t, h, "POST", "/signin/anonymous", body(90<<10)))
 	wantRefused(t, do(t, h, "POST", "/signin/anonymous", body(110<<10)), 400, auth.CodeInvalidRequest)
@@ -163,9 +163,9 @@ func TestMetadataMayBeAsLargeAsTheEngineAllows(t *testing.T) {
 // JW-23: every presented token must be good, wherever it stands; the header is looked at first.
 func TestTokenVerifyVouchesForNoBadToken(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	s := h.engine.SignUp(t, "ada@example.com")
-	other := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Secret = make([]byte, 32) }).engine.SignUp(t, "ada@example.com")
+	other := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Secret = make([]byte, 32) }).engine.SignUp(t, "ada@example.com")
 	good, bad := s.AccessToken, other.AccessToken
 	for _, c := range []struct {
 		name, header, body string
@@ -207,7 +207,7 @@ func TestTokenVerifyVouchesForNoBadToken(t *testing.T) {
 // RFC 6750 §3.1: who presented no token is told no more than that one is wanted.
 func TestChallenges(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	disabled := true
 	if _, err := h.engine.UpdateUser(t.Context(), session.User.ID, auth.UserUpdate{Disabled: &disabled}); err != nil {
@@ -240,7 +240,7 @@ func TestChallenges(t *testing.T) {
 
 func TestSignOutEndsWhatItSays(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	one := h.engine.SignUp(t, "ada@example.com")
 	two := h.engine.SignIn(t, "ada@example.com")
 	stranger := h.engine.SignUp(t, "eve@example.com")
@@ -264,7 +264,7 @@ func TestSignOutEndsWhatItSays(t *testing.T) {
 // UR-09: another user's session is no session.
 func TestSessionsAreTheirOwnersAlone(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	ada, eve := h.engine.SignUp(t, "ada@example.com"), h.engine.SignUp(t, "eve@example.com")
 	wantRefused(t, do(t, h, "DELETE", "/user/sessions/"+ada.RefreshTokenID.String(), "", bearer(eve)...), 404, auth.CodeRouteNotFound)
 	list := want200[struct{ Sessions []auth.SessionDetails }](t, do(t, h, "GET", "/user/sessions", "", bearer(ada)...)).Sessions
@@ -277,7 +277,7 @@ func TestSessionsAreTheirOwnersAlone(t *testing.T) {
 
 func TestHEADHasTheHeadersOfGET(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	for _, path := range []string{"/healthz", "/version", "/.well-known/jwks.json", "/.well-known/webauthn", "/openapi.yaml", "/user", "/nowhere"} {
@@ -305,7 +305,7 @@ func TestHEADHasTheHeadersOfGET(t *testing.T) {
 // JW-19.
 func TestTheKeySetMayBeCached(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	w := do(t, h, "GET", "/.well-known/jwks.json", "")
 	wantHeaders(t, w.Header(), "Content-Type", "application/json", "Cache-Control", "public, max-age=300", "Access-Control-Allow-Origin", "")
 	set, err := h.engine.KeySet(t.Context())
@@ -364,7 +364,7 @@ func TestFollowingALink(t *testing.T) {
 	} {
 		t.Run("goes to "+c.name, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{})
+			h := newFixture(t, httpadapter.Options{})
 			do(t, h, "POST", "/signup/email-password", credentials("ada@example.com"))
 			ticket := h.engine.Mailbox.Last(t, "ada@example.com").Ticket()
 			w := do(t, h, "GET", link(ticket, c.redirectTo)+"&utm_source=mail", "")
@@ -386,7 +386,7 @@ func TestFollowingALink(t *testing.T) {
 
 	t.Run("to a place that is not allowed keeps the ticket and the place out of it", func(t *testing.T) { // TK-08, TK-18, W6
 		t.Parallel()
-		h := newFixture(t, httpadapter.Config{})
+		h := newFixture(t, httpadapter.Options{})
 		do(t, h, "POST", "/signup/email-password", credentials("ada@example.com"))
 		ticket := h.engine.Mailbox.Last(t, "ada@example.com").Ticket()
 		w := do(t, h, "GET", link(ticket, "https://evil.test/?error=x"), "")
@@ -404,7 +404,7 @@ func TestFollowingALink(t *testing.T) {
 
 	t.Run("is not what HEAD, a prefetch or OPTIONS does", func(t *testing.T) { // TK-09
 		t.Parallel()
-		h := newFixture(t, httpadapter.Config{})
+		h := newFixture(t, httpadapter.Options{})
 		do(t, h, "POST", "/signup/email-password", credentials("ada@example.com"))
 		target := link(h.engine.Mailbox.Last(t, "ada@example.com").Ticket(), "")
 		w := do(t, h, "HEAD", target, "")
@@ -431,7 +431,7 @@ func TestFollowingALink(t *testing.T) {
 
 	t.Run("with a type that says otherwise changes nothing", func(t *testing.T) { // TK-12
 		t.Parallel()
-		h := newFixture(t, httpadapter.Config{})
+		h := newFixture(t, httpadapter.Options{})
 		do(t, h, "POST", "/signup/email-password", credentials("ada@example.com"))
 		w := do(t, h, "GET", link(h.engine.Mailbox.Last(t, "ada@example.com").Ticket(), "")+"&type=passwordReset", "")
 		if l := w.Header().Get("Location"); !strings.HasSuffix(l, "&type=verifyEmail") {
@@ -441,7 +441,7 @@ func TestFollowingALink(t *testing.T) {
 
 	t.Run("conceals what it is told to", func(t *testing.T) {
 		t.Parallel()
-		h := newFixture(t, httpadapter.Config{}, func(c *auth.Config) { c.ConcealErrors = true })
+		h := newFixture(t, httpadapter.Options{}, func(c *auth.Config) { c.ConcealErrors = true })
 		w := do(t, h, "GET", link("verifyEmail:x", ""), "")
 		wantHeaders(t, w.Header(), "Location", authtest.ClientURL+"?error=invalid-request&errorDescription=The+request+payload+is+incorrect")
 	})
@@ -450,7 +450,7 @@ func TestFollowingALink(t *testing.T) {
 // Where errors are concealed, the adapter has nothing of its own to tell.
 func TestConcealedErrorsAreBadRequests(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, func(c *auth.Config) { c.ConcealErrors = true })
+	h := newFixture(t, httpadapter.Options{}, func(c *auth.Config) { c.ConcealErrors = true })
 	for _, w := range []*httptest.ResponseRecorder{
 		do(t, h, "POST", "/signin/email-password", credentials("nobody@example.com")),
 		do(t, h, "POST", "/token", `{"refreshToken":"00000000-0000-4000-8000-000000000000"}`),
@@ -464,7 +464,7 @@ func TestConcealedErrorsAreBadRequests(t *testing.T) {
 
 func TestSessionsShowTheirClient(t *testing.T) { // W22
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	want200[auth.SignInResult](t, do(t, h, "POST", "/signup/email-password", credentials("ada@example.com"),
 		"User-Agent", "Test/1\u202e", "X-Forwarded-For", "203.0.113.9", "Forwarded", "for=203.0.113.9", "X-Real-Ip", "203.0.113.9"))
 	list, err := h.engine.ListSessions(t.Context(), h.engine.Principal(t, h.engine.SignIn(t, "ada@example.com")))
@@ -480,7 +480,7 @@ func TestSessionsShowTheirClient(t *testing.T) { // W22
 
 func TestBodiesAreValidWhateverTheMetadata(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	w := do(t, h, "POST", "/signin/anonymous", `{"displayName":"<script>&","metadata":{"k":"<\/script>\u2028"}}`)
 	if !json.Valid(w.Body.Bytes()) || strings.ContainsAny(w.Body.String(), "<>&\u2028") { // LG-06
 		t.Errorf("body %s", w.Body)

@@ -19,9 +19,9 @@ import (
 	"github.com/ostiary/auth/internal/strictjson"
 )
 
-// Config says how a [Handler] behaves. The zero value serves same-origin and non-browser clients that hold their tokens
+// Options say how a [Handler] behaves. The zero value serves same-origin and non-browser clients that hold their tokens
 // themselves.
-type Config struct {
+type Options struct {
 	// AllowedOrigins are the origins whose pages may call the routes from a browser (CORS), each exactly as a browser
 	// sends it: scheme://host[:port] in lower case, without a default port or a trailing slash. "*" allows every origin
 	// and cannot be combined with Cookies. The default is none: no CORS header is ever sent (OWASP ASVS 5.0 3.4.2).
@@ -51,7 +51,7 @@ type Config struct {
 	RefuseConnect bool
 
 	// Cookies turns on cookie mode, for server-rendered sites. The default is off: cookies are neither read nor set.
-	Cookies *CookieConfig
+	Cookies *CookieOptions
 
 	// Logger receives one line for each response with a 5xx status, and for each redirect that tells a browser of such a
 	// fault: method, route, status and cause, never the query, a header or a body. The default discards.
@@ -77,73 +77,84 @@ type Handler struct {
 	binding       string // what the cookies of visits to identity providers begin with
 }
 
-// New returns a handler for the engine's routes. It reports every mistake in c at once, each an [*auth.ConfigError]
+// OptionError is one mistake in [Options]. The error of [New] joins one for each; [errors.As] finds the first.
+type OptionError struct {
+	Field string // such as "AllowedOrigins" or "Cookies.Name", or "engine"
+	Err   error  // what is wrong
+}
+
+func (e *OptionError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// New returns a handler for the engine's routes. It reports every mistake in the options at once, each an [*OptionError]
 // that names the field.
-func New(engine *auth.Engine, c Config) (*Handler, error) {
+func New(engine *auth.Engine, o Options) (*Handler, error) {
 	var mistakes []error
 	mistake := func(field string, err error) {
 		if err != nil {
-			mistakes = append(mistakes, &auth.ConfigError{Field: field, Err: err})
+			mistakes = append(mistakes, &OptionError{field, err})
 		}
 	}
 	if engine == nil {
 		mistake("engine", errors.New("is nil"))
 	}
-	if c.MaxBody == 0 {
-		c.MaxBody = 64 << 10
+	if o.MaxBody == 0 {
+		o.MaxBody = 64 << 10
 	}
-	if c.MaxBody < 1<<10 || c.MaxBody > 16<<20 {
-		mistake("MaxBody", fmt.Errorf("is %d; it must be from %d to %d", c.MaxBody, 1<<10, 16<<20))
+	if o.MaxBody < 1<<10 || o.MaxBody > 16<<20 {
+		mistake("MaxBody", fmt.Errorf("is %d; it must be from %d to %d", o.MaxBody, 1<<10, 16<<20))
 	}
-	if c.Timeout == 0 {
-		c.Timeout = 30 * time.Second
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
 	}
-	if c.Timeout < 0 || c.Timeout > 10*time.Minute {
-		mistake("Timeout", fmt.Errorf("is %v; it must be positive and at most 10m", c.Timeout))
+	if o.Timeout < 0 || o.Timeout > 10*time.Minute {
+		mistake("Timeout", fmt.Errorf("is %v; it must be positive and at most 10m", o.Timeout))
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	header, err := proxyHeader(c)
+	header, err := proxyHeader(o)
 	mistake("ProxyHeader", err)
-	clients, err := clientaddr.New(c.TrustedProxies, header)
+	clients, err := clientaddr.New(o.TrustedProxies, header)
 	mistake("TrustedProxies", err)
-	cors, err := newCORS(c.AllowedOrigins, c.Cookies != nil)
+	cors, err := newCORS(o.AllowedOrigins, o.Cookies != nil)
 	mistake("AllowedOrigins", err)
-	cookies := newCookies(c.Cookies, c.AllowedOrigins, mistake)
+	cookies := newCookies(o.Cookies, o.AllowedOrigins, mistake)
 	if len(mistakes) > 0 {
-		return nil, fmt.Errorf("httpadapter: configuration: %w", errors.Join(mistakes...))
+		return nil, fmt.Errorf("httpadapter: options: %w", errors.Join(mistakes...))
 	}
 	h := &Handler{
 		engine:  engine,
-		limits:  strictjson.Limits{FreeForm: int(c.MaxBody)}, // how much metadata is too much is the engine's rule
-		maxBody: c.MaxBody,
-		timeout: c.Timeout,
+		limits:  strictjson.Limits{FreeForm: int(o.MaxBody)}, // how much metadata is too much is the engine's rule
+		maxBody: o.MaxBody,
+		timeout: o.Timeout,
 		clients: clients,
 		cors:    cors,
 		cookies: cookies,
-		log:     c.Logger,
+		log:     o.Logger,
 
-		confirmLinks:  c.ConfirmLinks,
-		refuseConnect: c.RefuseConnect,
+		confirmLinks:  o.ConfirmLinks,
+		refuseConnect: o.RefuseConnect,
 		binding:       bindingPrefix(engine.ProviderRedirectURI("")),
 	}
 	h.root = h.router("")
 	return h, nil
 }
 
-func proxyHeader(c Config) (clientaddr.Header, error) {
-	switch name := textproto.CanonicalMIMEHeaderKey(c.ProxyHeader); {
-	case name != "" && len(c.TrustedProxies) == 0:
+func proxyHeader(o Options) (clientaddr.Header, error) {
+	switch name := textproto.CanonicalMIMEHeaderKey(o.ProxyHeader); {
+	case name != "" && len(o.TrustedProxies) == 0:
 		return clientaddr.None, errors.New("is not read without TrustedProxies")
-	case len(c.TrustedProxies) == 0:
+	case len(o.TrustedProxies) == 0:
 		return clientaddr.None, nil
 	case name == "", name == "X-Forwarded-For":
 		return clientaddr.XForwardedFor, nil
 	case name == "Forwarded":
 		return clientaddr.Forwarded, nil
 	}
-	return clientaddr.None, fmt.Errorf("%q is neither X-Forwarded-For nor Forwarded", c.ProxyHeader)
+	return clientaddr.None, fmt.Errorf("%q is neither X-Forwarded-For nor Forwarded", o.ProxyHeader)
 }
 
 // ServeHTTP serves the routes at the root.

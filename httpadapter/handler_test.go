@@ -24,13 +24,13 @@ import (
 
 func TestNewNamesEveryMistakeAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := httpadapter.New(nil, httpadapter.Config{
+	_, err := httpadapter.New(nil, httpadapter.Options{
 		AllowedOrigins: []string{"https://ok.test", "*", "https://a.test/", "https://A.test", "https://*.a.test", "https://a.test:443", "a.test", "null", "https://é.test"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), {}},
 		ProxyHeader:    "X-Real-IP",
 		MaxBody:        1,
 		Timeout:        -time.Second,
-		Cookies:        &httpadapter.CookieConfig{Name: "a b", Persist: -1},
+		Cookies:        &httpadapter.CookieOptions{Name: "a b", Persist: -1},
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -48,7 +48,7 @@ func TestNewNamesEveryMistakeAtOnce(t *testing.T) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
 	}
-	if first := (*auth.ConfigError)(nil); !errors.As(err, &first) || first.Field != "engine" || first.Unwrap() == nil {
+	if first := (*httpadapter.OptionError)(nil); !errors.As(err, &first) || first.Field != "engine" || first.Unwrap() == nil {
 		t.Errorf("the first mistake is %v, want that of the engine", first)
 	}
 	if strings.Contains(err.Error(), "ok.test") {
@@ -56,11 +56,11 @@ func TestNewNamesEveryMistakeAtOnce(t *testing.T) {
 	}
 
 	e := authtest.New(t)
-	for name, o := range map[string]httpadapter.Config{
+	for name, o := range map[string]httpadapter.Options{
 		"a header without proxies":   {ProxyHeader: "Forwarded"},
 		"a body without bound":       {MaxBody: 1 << 40},
 		"a very long timeout":        {Timeout: time.Hour},
-		"every origin, with cookies": {AllowedOrigins: []string{"*"}, Cookies: &httpadapter.CookieConfig{}}, // LG-01
+		"every origin, with cookies": {AllowedOrigins: []string{"*"}, Cookies: &httpadapter.CookieOptions{}}, // LG-01
 	} {
 		if _, err := httpadapter.New(e.Engine, o); err == nil {
 			t.Errorf("%s: no error", name)
@@ -70,7 +70,7 @@ func TestNewNamesEveryMistakeAtOnce(t *testing.T) {
 
 func TestMountServesBelowAnyPrefix(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	strip := func(prefix string) http.Handler { return http.StripPrefix(prefix, h) }
 	for _, c := range []struct {
@@ -165,7 +165,7 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 		t.Run(string(code), func(t *testing.T) {
 			t.Parallel()
 			refuse := &auth.Error{Code: code, Message: "because"}
-			h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) {
+			h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) {
 				c.Hooks.BeforeSession = func(context.Context, *auth.User, []string) error { return refuse }
 			})
 			w := do(t, h, "POST", "/signin/anonymous", "")
@@ -221,7 +221,7 @@ func TestFaultsAreLoggedOnceAndToldToNobody(t *testing.T) { // LG-08, E11
 			e := authtest.NewWithStore(t, s, open)
 			session := e.SignUp(t, "ada@example.com")
 			logs := authtest.NewLogs()
-			h := newHandler(t, e.Engine, httpadapter.Config{Logger: logs.Logger()})
+			h := newHandler(t, e.Engine, httpadapter.Options{Logger: logs.Logger()})
 			s.before = c.before
 
 			w := do(t, h, "GET", "/user?ticket=a-secret-of-the-query", "", bearer(session)...)
@@ -252,7 +252,7 @@ func TestFaultsAreLoggedOnceAndToldToNobody(t *testing.T) { // LG-08, E11
 func TestAFailingHookIsAFault(t *testing.T) {
 	t.Parallel()
 	logs := authtest.NewLogs()
-	h := newFixture(t, httpadapter.Config{Logger: logs.Logger()}, open, func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{Logger: logs.Logger()}, open, func(c *auth.Config) {
 		c.Hooks.UserCreated = func(context.Context, *auth.User) error { panic("the hook") }
 	})
 	wantRefused(t, do(t, h, "POST", "/signup/email-password", credentials("ada@example.com")), 500, auth.CodeInternal)
@@ -265,7 +265,7 @@ func TestAFailingHookIsAFault(t *testing.T) {
 func TestAnAbortedHandlerStaysAborted(t *testing.T) {
 	t.Parallel()
 	s := &faulty{memstore.New(), func(context.Context) error { panic(http.ErrAbortHandler) }}
-	h := newHandler(t, authtest.NewWithStore(t, s).Engine, httpadapter.Config{})
+	h := newHandler(t, authtest.NewWithStore(t, s).Engine, httpadapter.Options{})
 	defer func() {
 		if v := recover(); v != http.ErrAbortHandler {
 			t.Errorf("recovered %v", v)
@@ -281,7 +281,7 @@ func TestWhatTakesTooLongIsGivenUp(t *testing.T) {
 		s := &faulty{memstore.New(), func(context.Context) error { return nil }}
 		e := authtest.NewWithStore(t, s, open, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 		session := e.SignUp(t, "ada@example.com")
-		h := newHandler(t, e.Engine, httpadapter.Config{Timeout: time.Minute})
+		h := newHandler(t, e.Engine, httpadapter.Options{Timeout: time.Minute})
 		s.before = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		for _, c := range []struct {
 			handler http.Handler
@@ -308,7 +308,7 @@ func TestAClientThatIsGoneIsNotLogged(t *testing.T) {
 	s := &faulty{memstore.New(), func(ctx context.Context) error { return ctx.Err() }}
 	e := authtest.NewWithStore(t, s, open)
 	session := e.SignUp(t, "ada@example.com")
-	h := newHandler(t, e.Engine, httpadapter.Config{Logger: logs.Logger()})
+	h := newHandler(t, e.Engine, httpadapter.Options{Logger: logs.Logger()})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := httptest.NewRequestWithContext(ctx, "GET", "/user", nil)
@@ -327,16 +327,16 @@ func TestTheClientIsBehindTrustedProxiesOnly(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("10.0.0.0/8")}
 	for _, c := range []struct {
 		name    string
-		options httpadapter.Config
+		options httpadapter.Options
 		headers []string
 		want    string
 	}{
-		{"nobody is trusted", httpadapter.Config{}, []string{"X-Forwarded-For", "203.0.113.1"}, "192.0.2.1"},
-		{"one proxy", httpadapter.Config{TrustedProxies: proxies}, []string{"X-Forwarded-For", "203.0.113.1"}, "203.0.113.1"},
-		{"two proxies, and what the client said", httpadapter.Config{TrustedProxies: proxies}, []string{"X-Forwarded-For", "198.51.100.1, 203.0.113.1, 10.1.2.3"}, "203.0.113.1"},
-		{"the other header", httpadapter.Config{TrustedProxies: proxies}, []string{"Forwarded", "for=203.0.113.1"}, "192.0.2.1"},
-		{"RFC 7239", httpadapter.Config{TrustedProxies: proxies, ProxyHeader: "forwarded"}, []string{"Forwarded", `for="[2001:db8::1]"`, "X-Forwarded-For", "203.0.113.1"}, "2001:db8::1"},
-		{"another peer", httpadapter.Config{TrustedProxies: proxies[1:]}, []string{"X-Forwarded-For", "203.0.113.1"}, "192.0.2.1"},
+		{"nobody is trusted", httpadapter.Options{}, []string{"X-Forwarded-For", "203.0.113.1"}, "192.0.2.1"},
+		{"one proxy", httpadapter.Options{TrustedProxies: proxies}, []string{"X-Forwarded-For", "203.0.113.1"}, "203.0.113.1"},
+		{"two proxies, and what the client said", httpadapter.Options{TrustedProxies: proxies}, []string{"X-Forwarded-For", "198.51.100.1, 203.0.113.1, 10.1.2.3"}, "203.0.113.1"},
+		{"the other header", httpadapter.Options{TrustedProxies: proxies}, []string{"Forwarded", "for=203.0.113.1"}, "192.0.2.1"},
+		{"RFC 7239", httpadapter.Options{TrustedProxies: proxies, ProxyHeader: "forwarded"}, []string{"Forwarded", `for="[2001:db8::1]"`, "X-Forwarded-For", "203.0.113.1"}, "2001:db8::1"},
+		{"another peer", httpadapter.Options{TrustedProxies: proxies[1:]}, []string{"X-Forwarded-For", "203.0.113.1"}, "192.0.2.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -353,7 +353,7 @@ func TestTheClientIsBehindTrustedProxiesOnly(t *testing.T) {
 // RD-30: nothing is built from what a request says about where it was sent to.
 func TestLinksDoNotDependOnTheRequest(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}})
+	h := newFixture(t, httpadapter.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}})
 	for i, headers := range [][]string{
 		nil,
 		{"X-Forwarded-Host", "evil.test", "X-Forwarded-Proto", "http", "X-Forwarded-Prefix", "/evil", "Forwarded", "host=evil.test;proto=http"},
@@ -377,7 +377,7 @@ func TestLinksDoNotDependOnTheRequest(t *testing.T) {
 // The document lists the routes and the codes that there are.
 func TestTheDocumentDescribesTheRoutes(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	w := do(t, h, "GET", "/openapi.yaml", "")
 	wantHeaders(t, w.Header(), "Content-Type", "application/yaml", "Cache-Control", "public, max-age=3600")
 	document := w.Body.String()

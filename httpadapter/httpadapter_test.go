@@ -23,13 +23,13 @@ type fixture struct {
 // open lets users in without a letter, so that a sign-up is a sign-in.
 func open(c *auth.Config) { c.Email.AllowUnverified = true }
 
-func newFixture(t testing.TB, o httpadapter.Config, amend ...func(*auth.Config)) *fixture {
+func newFixture(t testing.TB, o httpadapter.Options, amend ...func(*auth.Config)) *fixture {
 	t.Helper()
 	engine := authtest.New(t, amend...)
 	return &fixture{Handler: newHandler(t, engine.Engine, o), engine: engine}
 }
 
-func newHandler(t testing.TB, engine *auth.Engine, o httpadapter.Config) *httpadapter.Handler {
+func newHandler(t testing.TB, engine *auth.Engine, o httpadapter.Options) *httpadapter.Handler {
 	t.Helper()
 	h, err := httpadapter.New(engine, o)
 	if err != nil {

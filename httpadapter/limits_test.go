@@ -73,7 +73,7 @@ func TestTooManyRequests(t *testing.T) {
 	var answers []string
 	for _, who := range []string{"ada@example.com", "nobody@example.com"} {
 		for _, password := range []string{authtest.Password, "wrong"} {
-			h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) {
+			h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) {
 				c.Limits = auth.LimitsConfig{RequestsPerClient: limit.Rate{Burst: 1000, Per: time.Minute}}
 			})
 			h.engine.SignUp(t, "ada@example.com")
@@ -104,7 +104,7 @@ func TestEveryRequestCountsOnce(t *testing.T) {
 	t.Parallel()
 	const burst = 1000
 	var asked atomic.Int64
-	h := newFixture(t, httpadapter.Config{AllowedOrigins: []string{"https://app.test"}}, open, perMinute(burst), func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{AllowedOrigins: []string{"https://app.test"}}, open, perMinute(burst), func(c *auth.Config) {
 		c.Limits.Limiter = limiterFunc(func(context.Context, ...limit.Take) (limit.Decision, error) {
 			asked.Add(1)
 			return limit.Decision{Allowed: true}, nil
@@ -168,7 +168,7 @@ func (f limiterFunc) Take(ctx context.Context, takes ...limit.Take) (limit.Decis
 // RL-11: where guesses cannot be counted the answer is that of a service that is not there for now, and says nothing of why.
 func TestWithoutALimiterTheServiceIsUnavailable(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, perMinute(1000), func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{}, open, perMinute(1000), func(c *auth.Config) {
 		c.Limits.Limiter = limiterFunc(func(_ context.Context, takes ...limit.Take) (limit.Decision, error) {
 			return limit.Unavailable(errors.New("dial canary:6379: connection refused"), takes...)
 		})
@@ -185,7 +185,7 @@ func TestWithoutALimiterTheServiceIsUnavailable(t *testing.T) {
 // A client that has no requests left gets no answer to anything, and comes back when it was told to.
 func TestAClientWithoutRequestsLeft(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, perMinute(3))
+	h := newFixture(t, httpadapter.Options{}, open, perMinute(3))
 	session := h.engine.SignUp(t, "ada@example.com")
 	for range 3 {
 		want200[object](t, do(t, h, "GET", "/user", "", bearer(session)...))
@@ -209,7 +209,7 @@ func TestAClientWithoutRequestsLeft(t *testing.T) {
 // preflight never sees the 429, nor when to come back.
 func TestARequestThatIsOneTooManyIsNotLookedAt(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{Cookies: &httpadapter.CookieConfig{}, AllowedOrigins: []string{"https://app.test"}}, open, perMinute(1))
+	h := newFixture(t, httpadapter.Options{Cookies: &httpadapter.CookieOptions{}, AllowedOrigins: []string{"https://app.test"}}, open, perMinute(1))
 	do(t, h, "GET", "/healthz", "")
 	for name, x := range map[string]struct {
 		method, path string
@@ -233,7 +233,7 @@ func TestARequestThatIsOneTooManyIsNotLookedAt(t *testing.T) {
 // A refusal that does not say when to come back is answered with the least that HTTP can say: 0 would be at once.
 func TestARefusalWithoutATimeNamesASecond(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) {
 		c.Limits = auth.LimitsConfig{Limiter: limiterFunc(func(context.Context, ...limit.Take) (limit.Decision, error) { return limit.Decision{}, nil })}
 	})
 	w := do(t, h, "POST", "/signin/email-password", credentials("ada@example.com"))
@@ -244,7 +244,7 @@ func TestARefusalWithoutATimeNamesASecond(t *testing.T) {
 // Where limits are off no header tells of one.
 func TestWithoutLimitsThereAreNoHeaders(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	for range 300 {
 		w := do(t, h, "GET", "/version", "")
 		if r := rateLimitOf(t, w.Header()); w.Code != 200 || r != (rateLimit{}) {
@@ -304,7 +304,7 @@ func spoofs() map[string]func(n int) http.Header {
 func TestSpoofedAddressesChangeNothing(t *testing.T) {
 	t.Parallel()
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	for name, o := range map[string]httpadapter.Config{
+	for name, o := range map[string]httpadapter.Options{
 		"without proxies":         {},
 		"past the proxies":        {TrustedProxies: proxies},
 		"past those of RFC 7239":  {TrustedProxies: proxies, ProxyHeader: "Forwarded"},
@@ -330,7 +330,7 @@ func TestSpoofedAddressesChangeNothing(t *testing.T) {
 // W22: behind a trusted proxy it is the right-most address that is no proxy's. What stands left of it was said by the client.
 func TestTheRightMostAddressCounts(t *testing.T) {
 	t.Parallel()
-	o := httpadapter.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	o := httpadapter.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 	const client = "203.0.113.9"
 	for spoof, header := range spoofs() {
 		h := newFixture(t, o, perMinute(5))
@@ -374,7 +374,7 @@ func TestWhatCannotBeReadCountsAsTheProxys(t *testing.T) {
 		{"X-Forwarded-For", []string{"", ",", "unknown", "_hidden", "203.0.113.1,", "203.0.113.1 203.0.113.2", "203.0.113.256", "203.0.113.1:port", "[2001:db8::1", "2001:db8::1]", "localhost", "203.0.113.1;203.0.113.2", "\x00", "010.1.1.1", "1", strings.Repeat("9", 5000)}},
 		{"Forwarded", []string{"", "for=", "for=unknown", "for=_hidden", `for="_SEVKISEK:4711"`, "203.0.113.1", "for=203.0.113.1;for=203.0.113.2", `for="203.0.113.1`, "for=2001:db8::1", "by=203.0.113.1", `for="[203.0.113.1]"`}},
 	} {
-		h := newFixture(t, httpadapter.Config{TrustedProxies: proxies, ProxyHeader: x.header}, perMinute(len(x.values)))
+		h := newFixture(t, httpadapter.Options{TrustedProxies: proxies, ProxyHeader: x.header}, perMinute(len(x.values)))
 		for i, value := range x.values {
 			if w := as(t, h, "10.0.0.1:80", http.Header{x.header: {value}}); w.Code != 200 {
 				t.Errorf("%s %q: %d", x.header, value, w.Code)
@@ -397,19 +397,19 @@ func TestAForgottenProxyIsTold(t *testing.T) {
 	secrets := []string{"203.0.113.77", "canary-token", "canary-ticket"}
 	header := http.Header{"X-Forwarded-For": {secrets[0]}, "Authorization": {"Bearer " + secrets[1]}, "Cookie": {"x=" + secrets[2]}}
 	for name, x := range map[string]struct {
-		options httpadapter.Config
+		options httpadapter.Options
 		remote  string
 		header  http.Header
 		want    int
 	}{
-		"a private address":          {httpadapter.Config{}, "10.0.0.1:80", header, 1},
-		"a private IPv6 address":     {httpadapter.Config{}, "[fd00::1]:80", header, 1},
-		"the same machine":           {httpadapter.Config{}, "127.0.0.1:80", http.Header{"Forwarded": {"for=" + secrets[0]}}, 1},
-		"another proxy":              {httpadapter.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}, "10.0.1.1:80", header, 1},
-		"one that says nothing":      {httpadapter.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}, "10.0.0.1:80", http.Header{"Forwarded": {"for=" + secrets[0]}}, 1},
-		"one that is configured":     {httpadapter.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}, "10.0.0.1:80", header, 0},
-		"a client that makes one up": {httpadapter.Config{}, "198.51.100.1:80", header, 0},
-		"no proxy":                   {httpadapter.Config{}, "10.0.0.1:80", nil, 0},
+		"a private address":          {httpadapter.Options{}, "10.0.0.1:80", header, 1},
+		"a private IPv6 address":     {httpadapter.Options{}, "[fd00::1]:80", header, 1},
+		"the same machine":           {httpadapter.Options{}, "127.0.0.1:80", http.Header{"Forwarded": {"for=" + secrets[0]}}, 1},
+		"another proxy":              {httpadapter.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}, "10.0.1.1:80", header, 1},
+		"one that says nothing":      {httpadapter.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}, "10.0.0.1:80", http.Header{"Forwarded": {"for=" + secrets[0]}}, 1},
+		"one that is configured":     {httpadapter.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}, "10.0.0.1:80", header, 0},
+		"a client that makes one up": {httpadapter.Options{}, "198.51.100.1:80", header, 0},
+		"no proxy":                   {httpadapter.Options{}, "10.0.0.1:80", nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -440,7 +440,7 @@ func TestAForgottenProxyIsTold(t *testing.T) {
 func TestAdminSecretsAreGuessed(t *testing.T) {
 	t.Parallel()
 	const header, secret = "X-Hasura-Admin-Secret", "plum-tractor-eleven-harbour"
-	h := newFixture(t, httpadapter.Config{}, open, perMinute(1000), func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{}, open, perMinute(1000), func(c *auth.Config) {
 		c.AdminSecret = auth.Secret(secret)
 		c.Limits.GuessesPerClient = limit.Rate{Burst: 10, Per: 5 * time.Minute}
 	})
@@ -472,7 +472,7 @@ func TestAdminSecretsAreGuessed(t *testing.T) {
 // RL-13: of fifty requests over as many connections exactly as many pass as the budget has.
 func TestOfManyConnectionsAsManyRequestsPassAsThereAre(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, perMinute(30))
+	h := newFixture(t, httpadapter.Options{}, open, perMinute(30))
 	server := httptest.NewServer(h)
 	defer server.Close()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -513,7 +513,7 @@ func TestOfManyConnectionsAsManyRequestsPassAsThereAre(t *testing.T) {
 // RL-19: of the refresh tokens that a client makes up, a hundred a minute are looked at.
 func TestRandomRefreshTokensOfOneClient(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, perMinute(100))
+	h := newFixture(t, httpadapter.Options{}, open, perMinute(100))
 	looked := 0
 	for range 2_000 {
 		switch w := do(t, h, "POST", "/token", `{"refreshToken":`+text(uuid.NewString())+`}`); w.Code {
@@ -532,7 +532,7 @@ func TestRandomRefreshTokensOfOneClient(t *testing.T) {
 // LG-04: what a cache may show to everybody says nothing of one client.
 func TestWhatCachesKeepIsNobodysLimit(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, perMinute(10))
+	h := newFixture(t, httpadapter.Options{}, perMinute(10))
 	for _, target := range []string{"/.well-known/jwks.json", "/openapi.yaml"} {
 		w := do(t, h, "GET", target, "")
 		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Cache-Control"), "public") {

@@ -77,7 +77,7 @@ var bodies = []struct{ method, path, member, good string }{
 // UR-01, UR-10, UR-11, SU-03, SU-17, SI-08, E10, E11, W35: whatever is wrong with a body, on every route that has one.
 func TestEveryRouteRefusesMalformedBodies(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{MaxBody: 4 << 10}, open, letters)
+	h := newFixture(t, httpadapter.Options{MaxBody: 4 << 10}, open, letters)
 	session := h.engine.SignUp(t, "ada@example.com")
 	before := len(h.engine.Events.All())
 	const json = "application/json"
@@ -161,7 +161,7 @@ func needsUser(path string) bool {
 // What is wrong with one route's body alone, and with what is not a body.
 func TestRoutesRefuseMalformedRequests(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, letters)
+	h := newFixture(t, httpadapter.Options{}, open, letters)
 	session := h.engine.SignUp(t, "ada@example.com")
 	good := "Bearer " + session.AccessToken
 	const unauthenticated = auth.CodeUnauthenticated
@@ -423,7 +423,7 @@ func TestRoutesRefuseMalformedRequests(t *testing.T) {
 // The paths and methods that are not the API's: never a redirect, never a body of ServeMux's.
 func TestWhatIsNoRouteIsRefused(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	mux := http.NewServeMux()
 	h.Mount(mux, "/v1")
 	for _, c := range []struct {
@@ -532,7 +532,7 @@ func TestWhatIsNoRouteIsRefused(t *testing.T) {
 // The requests that only a connection can make.
 func TestMalformedRequestsOnTheWire(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{MaxBody: 2 << 10})
+	h := newFixture(t, httpadapter.Options{MaxBody: 2 << 10})
 	server := httptest.NewUnstartedServer(h)
 	server.Config = httpadapter.NewServer("", h)
 	server.Start()
@@ -636,7 +636,7 @@ func FuzzRequest(f *testing.F) {
 	s := memstore.New()
 	session := authtest.NewWithStore(f, s, open).SignUp(f, "ada@example.com")
 	e := authtest.NewWithStore(f, s, open, letters, func(c *auth.Config) { c.SignUp.Disabled = true })
-	h := newHandler(f, e.Engine, httpadapter.Config{MaxBody: 4 << 10, AllowedOrigins: []string{"https://app.test"}})
+	h := newHandler(f, e.Engine, httpadapter.Options{MaxBody: 4 << 10, AllowedOrigins: []string{"https://app.test"}})
 	const signedIn = "as ada@example.com" // for the access token, which is another one each time
 	for _, rt := range bodies {
 		f.Add(rt.method, rt.path, "", "application/json", "", rt.good)

@@ -56,7 +56,7 @@ func recovery(ticket, code string) string {
 // A second factor from its enrolment to its end, as a client sees it.
 func TestASecondFactor(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	send := func(method, path, body string) *httptest.ResponseRecorder {
 		return do(t, h, method, path, body, bearer(ada)...)
@@ -218,7 +218,7 @@ func ticketIn(t testing.TB, w *httptest.ResponseRecorder, status int, before, af
 func TestEverySignInAsksForTheSecondFactor(t *testing.T) {
 	t.Parallel()
 	for route, signIn := range asSecondFactorDemands {
-		for mode, o := range map[string]httpadapter.Config{"": {}, " with cookies": {Cookies: &httpadapter.CookieConfig{}}} {
+		for mode, o := range map[string]httpadapter.Options{"": {}, " with cookies": {Cookies: &httpadapter.CookieOptions{}}} {
 			t.Run(route+mode, func(t *testing.T) {
 				t.Parallel()
 				h := newFixture(t, o, letters, func(c *auth.Config) { c.WebAuthn.UserVerification = auth.UserVerificationDiscouraged })
@@ -250,7 +250,7 @@ func TestEverySignInAsksForTheSecondFactor(t *testing.T) {
 // LG-02: with the user's cookies another site ends no enrolment by beginning one, though that is a GET.
 func TestOtherOriginsBeginNoEnrolment(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{AllowedOrigins: []string{"https://spa.test"}})
+	s := newSite(t, httpadapter.Options{AllowedOrigins: []string{"https://spa.test"}})
 	s.signUp(t)
 	enrol := func(headers ...string) (*http.Response, string) {
 		return s.visit(t, "GET", "/auth/mfa/totp/generate", "", headers...)
@@ -280,11 +280,11 @@ func TestOtherOriginsBeginNoEnrolment(t *testing.T) {
 // MF-18: what is off is off for those who begin. Who has a second factor is still asked for it, and can end it.
 func TestWhereSecondFactorsAreOff(t *testing.T) {
 	t.Parallel()
-	on := newFixture(t, httpadapter.Config{}, open)
+	on := newFixture(t, httpadapter.Options{}, open)
 	ada, eve := on.engine.SignUp(t, "ada@example.com"), on.engine.SignUp(t, "eve@example.com")
 	secret := on.engine.EnrolTOTP(t, ada)
 	e := authtest.NewWithStore(t, on.engine.Store, open, func(c *auth.Config) { c.Now, c.MFA = on.engine.Clock.Now, nil })
-	off := newHandler(t, e.Engine, httpadapter.Config{})
+	off := newHandler(t, e.Engine, httpadapter.Options{})
 	for _, q := range []struct{ method, path, body string }{
 		{"GET", "/mfa/totp/generate", ""},
 		{"POST", "/mfa/totp/generate", `{"code":"123456"}`},
@@ -302,7 +302,7 @@ func TestWhereSecondFactorsAreOff(t *testing.T) {
 // What is a user's is nobody's, whatever else is wrong with a request.
 func TestNobodyHasNoSecondFactorAndNoTokens(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	for _, route := range []string{
 		"GET /mfa", "GET /mfa/totp/generate", "POST /mfa/totp/generate", "POST /mfa/recovery-codes", "POST /user/mfa",
 		"POST /pat", "GET /pat", "DELETE /pat/x", "GET /elevate", "POST /elevate/totp", "POST /elevate/password",

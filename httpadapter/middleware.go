@@ -27,10 +27,10 @@ func PrincipalFrom(ctx context.Context) (*auth.Principal, bool) {
 // RequireUser is middleware for the service's own routes: next is called for requests of signed-in users, anonymous ones
 // included, and finds in the request's context the principal ([PrincipalFrom]) and the client ([auth.WithClient]).
 // Others get the error body with 401 unauthenticated-user and a challenge (RFC 6750 §3), or what
-// [CookieConfig.SignedOut] answers.
+// [CookieOptions.SignedOut] answers.
 //
 // A user is signed in by the bearer token of the Authorization header and, in cookie mode, by cookies; see
-// [CookieConfig] for the rules that then hold. In cookie mode responses say Cache-Control: no-store unless next says
+// [CookieOptions] for the rules that then hold. In cookie mode responses say Cache-Control: no-store unless next says
 // otherwise, because a shared cache cannot tell one user's page from another's.
 func (h *Handler) RequireUser(next http.Handler) http.Handler {
 	return h.require(next, func(context.Context, *auth.Principal) error { return nil })

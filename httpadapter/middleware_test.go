@@ -21,7 +21,7 @@ var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 func TestRequireUserLetsInWhoeverIsSignedIn(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	protected := h.RequireUser(whoami)
 	w := do(t, protected, "POST", "/own", "", bearer(session)...)
@@ -58,7 +58,7 @@ func TestPrincipalFromNowhereIsNobody(t *testing.T) {
 
 func TestRequireRole(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Roles.Allowed = []string{"me", "editor"} })
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Roles.Allowed = []string{"me", "editor"} })
 	in := want200[auth.SignInResult](t, do(t, h, "POST", "/signup/email-password",
 		`{"email":"ada@example.com","password":"plum-tractor-eleven","options":{"allowedRoles":["user","editor"]}}`))
 	for role, status := range map[string]int{"user": 200, "editor": 200, "me": 403, "admin": 403, "": 403, "Editor": 403} {
@@ -80,8 +80,8 @@ func TestRequireRole(t *testing.T) {
 // A program with two realms must not take a user of one for a user of the other, however the middleware is nested.
 func TestRealmsAreKeptApart(t *testing.T) {
 	t.Parallel()
-	one := newFixture(t, httpadapter.Config{}, open)
-	two := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Secret = make([]byte, 32) })
+	one := newFixture(t, httpadapter.Options{}, open)
+	two := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Secret = make([]byte, 32) })
 	session := one.engine.SignUp(t, "ada@example.com")
 	w := do(t, one.RequireUser(one.RequireRole("user")(whoami)), "GET", "/", "", bearer(session)...)
 	if w.Code != http.StatusOK || w.Header().Get("User") != session.User.ID.String() {
@@ -94,7 +94,7 @@ func TestRealmsAreKeptApart(t *testing.T) {
 // What the service's handler does with the engine is done for the client of the request.
 func TestHandlersBehindRequireUserHaveTheClient(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	protected := h.RequireUser(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		p, _ := httpadapter.PrincipalFrom(r.Context())
@@ -112,7 +112,7 @@ func TestHandlersBehindRequireUserHaveTheClient(t *testing.T) {
 // A panic of the engine's is answered, one of the service's own handler is the service's.
 func TestRequireUserDoesNotCatchForTheService(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	protected := h.RequireUser(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("mine") }))
 	defer func() {
@@ -125,7 +125,7 @@ func TestRequireUserDoesNotCatchForTheService(t *testing.T) {
 
 func TestTheServicesContextIsTheRequests(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	session := h.engine.SignUp(t, "ada@example.com")
 	var ctx context.Context
 	do(t, h.RequireUser(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })), "GET", "/", "", bearer(session)...)

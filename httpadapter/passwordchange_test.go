@@ -53,7 +53,7 @@ func (f *fixture) refresh(t testing.TB, s *auth.Session) *httptest.ResponseRecor
 
 func TestAPasswordIsResetByATicket(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	ada := h.engine.SignUp(t, "ada@example.com")
 	body := setTo(newPassword, `"ticket":`+text(h.reset(t, "ADA@example.com"))+`,"currentPassword":null`)
 	wantOK(t, do(t, h, "POST", "/user/password", body))
@@ -67,7 +67,7 @@ func TestAPasswordIsResetByATicket(t *testing.T) {
 // The other way: the link signs in, and for a while nothing else is asked of who has just come by it.
 func TestAPasswordIsResetByALink(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	h.engine.SignUp(t, "ada@example.com")
 	other := h.engine.SignIn(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/user/password/reset", `{"email":"ada@example.com","options":{"redirectTo":"https://app.test/reset"}}`))
@@ -85,7 +85,7 @@ func TestAPasswordIsResetByALink(t *testing.T) {
 // PW-10, E13: a password that is refused costs no ticket, whichever layer refuses it.
 func TestARefusedPasswordKeepsTheTicket(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	h.engine.SignUp(t, "ada@example.com")
 	ticket := `"ticket":` + text(h.reset(t, "ada@example.com"))
 	for body, code := range map[string]auth.Code{
@@ -104,7 +104,7 @@ func TestARefusedPasswordKeepsTheTicket(t *testing.T) {
 
 func TestTicketsThatSetNoPassword(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	good := h.reset(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/signin/passwordless/email", `{"email":"ada@example.com"}`))
@@ -136,7 +136,7 @@ func TestTicketsThatSetNoPassword(t *testing.T) {
 // Without a ticket somebody must be signed in, and a token that is not good is no sign that nobody is.
 func TestWhoChangesAPassword(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	ada := h.engine.SignUp(t, "ada@example.com")
 	old := bearer(ada)
 	h.engine.Clock.Advance(16 * time.Minute)
@@ -168,7 +168,7 @@ func TestWhoChangesAPassword(t *testing.T) {
 // PW-08, ASVS 6.2.3: who signed in a while ago shows once more who they are, and the challenge says that they must.
 func TestTheCurrentPasswordIsAskedFor(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	s := h.engine.SignUp(t, "ada@example.com")
 	h.engine.Clock.Advance(11 * time.Minute)
 	wantStepUp(t, do(t, h, "POST", "/user/password", setTo(newPassword, ""), bearer(s)...),
@@ -184,7 +184,7 @@ func TestATicketIsNoWayAroundAStepUp(t *testing.T) {
 	for _, m := range []auth.ElevationMode{auth.ElevationRecommended, auth.ElevationRequired} {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, mode(m))
+			h := newFixture(t, httpadapter.Options{}, mode(m))
 			phone := h.page(&authtest.Authenticator{})
 			eve := h.engine.SignUp(t, "eve@example.com")
 			ada := h.engine.SignUp(t, "ada@example.com")
@@ -215,7 +215,7 @@ func TestATicketIsNoWayAroundAStepUp(t *testing.T) {
 // A change with cookies ends the other sessions and leaves that of the browser, which needs no new cookies.
 func TestAPasswordIsChangedWithCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	s.signUp(t)
 	other := s.engine.SignIn(t, "ada@example.com")
 	before := s.cookies(t)
@@ -259,7 +259,7 @@ func (s *site) refreshElsewhere(t testing.TB, session *auth.Session) *httptest.R
 func TestNoPasswordIsRepeated(t *testing.T) {
 	t.Parallel()
 	logs := authtest.NewLogs()
-	h := newFixture(t, httpadapter.Config{Logger: logs.Logger()}, letters)
+	h := newFixture(t, httpadapter.Options{Logger: logs.Logger()}, letters)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	ticket := h.reset(t, "ada@example.com")
 	const refused, current = "password123", "not-the-current-one"

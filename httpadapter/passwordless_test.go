@@ -75,7 +75,7 @@ func (f *fixture) followed(t testing.TB, w *httptest.ResponseRecorder, place, ki
 
 func TestAMagicLinkSignsUpAndIn(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	wantOK(t, do(t, h, "POST", "/signin/passwordless/email", `{"email":"Ada@Example.com","options":{"displayName":"Ada","locale":"en",`+
 		`"metadata":{"plan":"x"},"allowedRoles":["user","me"],"defaultRole":"me","redirectTo":"https://app.test/in?a=1"}}`))
 	target := h.link(t, "ada@example.com")
@@ -104,7 +104,7 @@ func TestAMagicLinkSignsUpAndIn(t *testing.T) {
 
 func TestACodeSignsUpAndIn(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	wantOK(t, do(t, h, "POST", "/signin/otp/email", `{"email":"Ada@Example.com","options":{"displayName":"Ada"}}`))
 	letter := h.engine.Mailbox.Last(t, "ada@example.com")
 	if letter.Template != "signin-otp" || letter.Link() != "" {
@@ -128,7 +128,7 @@ func TestACodeSignsUpAndIn(t *testing.T) {
 // EO-01, EO-07: a code has one spelling, and is text. What is malformed costs no try.
 func TestACodeIsTakenAsItStands(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	wantOK(t, do(t, h, "POST", "/signin/otp/email", `{"email":"ada@example.com"}`))
 	code := h.engine.Mailbox.Last(t, "ada@example.com").Ticket()
 	verify := func(otp string) *httptest.ResponseRecorder {
@@ -154,7 +154,7 @@ func TestACodeIsTakenAsItStands(t *testing.T) {
 // EO-01: the tries of a code are few, and the adapter gives no others.
 func TestWrongCodesVoidTheRightOne(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	wantOK(t, do(t, h, "POST", "/signin/otp/email", `{"email":"ada@example.com"}`))
 	code := h.engine.Mailbox.Last(t, "ada@example.com").Ticket()
 	bad := wrong(code)
@@ -167,7 +167,7 @@ func TestWrongCodesVoidTheRightOne(t *testing.T) {
 // W1, X19: a code is good for its address, and a secret of another kind is no code.
 func TestOnlyTheCodeOfTheAddressIsOne(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	h.engine.SignUp(t, "ada@example.com")
 	h.engine.SignUp(t, "eve@example.com")
 	var secrets []string
@@ -209,7 +209,7 @@ func TestConcealedRoutesTellNothing(t *testing.T) {
 			}
 			before := authtest.New(t, letters, conceal)
 			e := authtest.NewWithStore(t, before.Store, letters, conceal, amend, func(c *auth.Config) { c.Now = before.Clock.Now })
-			h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Config{}), engine: e}
+			h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Options{}), engine: e}
 			before.SignUp(t, "verified@example.com")
 			h.disable(t, before.SignUp(t, "disabled@example.com"))
 			if _, err := before.SignUpPassword(t.Context(), auth.SignUpPasswordParams{Email: "pending@example.com", Password: authtest.Password}); err != nil {
@@ -271,7 +271,7 @@ func wantSame(t testing.TB, name string, a, b *httptest.ResponseRecorder) {
 // ML-10, EO-09, PW-01: what is off says so, to everybody alike.
 func TestLettersMayBeOff(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Mail = nil })
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Mail = nil })
 	h.engine.SignUp(t, "ada@example.com")
 	for _, address := range []string{"ada@example.com", "nobody@example.com"} {
 		for path, body := range letterRoutes(address) {
@@ -291,7 +291,7 @@ func TestLettersMayBeOff(t *testing.T) {
 // RD-30: links are made of the configured URL, on every route that sends one.
 func TestNoLetterRouteBelievesTheRequest(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	hostile := []string{"X-Forwarded-Host", "evil.test", "X-Forwarded-Proto", "http", "Forwarded", "host=evil.test", "Origin", "https://evil.test", "Referer", "https://evil.test"}
 	ada := h.engine.SignUp(t, "ada@example.com")
 	if _, err := h.engine.SignUpPassword(t.Context(), auth.SignUpPasswordParams{Email: "pending@example.com", Password: authtest.Password}); err != nil {
@@ -318,7 +318,7 @@ func TestNoLetterRouteBelievesTheRequest(t *testing.T) {
 // LG-02, LG-03: with cookies, a code and a link sign in by cookies alone.
 func TestLettersSignInWithCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{}, letters)
+	s := newSite(t, httpadapter.Options{}, letters)
 	response, body := s.visit(t, "POST", "/auth/signin/otp/email", `{"email":"ada@example.com"}`)
 	if response.StatusCode != 200 || len(s.cookies(t)) != 0 {
 		t.Fatalf("%d %s, cookies %v", response.StatusCode, body, s.cookies(t))

@@ -28,7 +28,7 @@ func withPAT(token string) string { return `{"personalAccessToken":` + text(toke
 // A personal access token from its making to its end, as a client sees it.
 func TestAPersonalAccessToken(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	ada, eve := h.engine.SignUp(t, "ada@example.com"), h.engine.SignUp(t, "eve@example.com")
 	if w := do(t, h, "GET", "/pat", "", bearer(ada)...); w.Body.String() != `{"personalAccessTokens":[]}`+"\n" {
 		t.Errorf("list %s", w.Body)
@@ -93,7 +93,7 @@ func TestAPersonalAccessToken(t *testing.T) {
 // PA-06: a session that was opened with a token neither changes nor lists what the account has, and cannot step up.
 func TestASessionOfATokenIsForTheServicesOwnRoutes(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) {
 		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByPassword}
 	})
 	ada := h.engine.SignUp(t, "ada@example.com")
@@ -140,7 +140,7 @@ func TestASessionOfATokenIsForTheServicesOwnRoutes(t *testing.T) {
 // PA-04: a token lives until an instant that everybody reads alike, which comes and is not too far.
 func TestWhenATokenExpires(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	now := h.engine.Clock.Now()
 	soon := now.Add(time.Hour)
@@ -209,7 +209,7 @@ func TestWhenATokenExpires(t *testing.T) {
 
 func TestWhatIsNoToken(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.SignUp.MaxMetadata = 1024 })
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.SignUp.MaxMetadata = 1024 })
 	ada := h.engine.SignUp(t, "ada@example.com")
 	for _, more := range []string{
 		`,"scopes":[""]`, `,"scopes":["a b"]`, `,"scopes":["é"]`, `,"scopes":["` + strings.Repeat("x", 65) + `"]`,
@@ -221,7 +221,7 @@ func TestWhatIsNoToken(t *testing.T) {
 	h.disable(t, ada)
 	wantRefused(t, do(t, h, "POST", "/signin/pat", withPAT(pat.Token)), 401, auth.CodeDisabledUser) // PA-07
 
-	off := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.PAT = nil })
+	off := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.PAT = nil })
 	wantRefused(t, do(t, off, "POST", "/signin/pat", withPAT(pat.Token)), 409, auth.CodeDisabledEndpoint)
 	wantRefused(t, do(t, off, "POST", "/pat", off.until(""), bearer(off.engine.SignUp(t, "ada@example.com"))...), 409, auth.CodeDisabledEndpoint)
 }
@@ -229,7 +229,7 @@ func TestWhatIsNoToken(t *testing.T) {
 // PA-05: where a step-up is demanded, a token is not made without.
 func TestATokenNeedsAStepUp(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, mode(auth.ElevationRequired))
+	h := newFixture(t, httpadapter.Options{}, open, mode(auth.ElevationRequired))
 	phone := h.page(&authtest.Authenticator{})
 	ada := want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session
 	wantStepUp(t, phone.send(t, "POST", "/pat", h.until(""), ada), stepUp)
@@ -239,7 +239,7 @@ func TestATokenNeedsAStepUp(t *testing.T) {
 // PA-03: signing out everywhere spares the tokens, unless they are named.
 func TestSigningOutEverywhereAndTokens(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	token := h.newPAT(t, ada).Token
 	wantOK(t, do(t, h, "POST", "/signout", `{"all":true}`, bearer(ada)...))
@@ -250,7 +250,7 @@ func TestSigningOutEverywhereAndTokens(t *testing.T) {
 
 func TestATokenSignsInWithCookies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{})
+	s := newSite(t, httpadapter.Options{})
 	token := s.newPAT(t, s.engine.SignUp(t, "ada@example.com")).Token
 	response, body := s.visit(t, "POST", "/auth/signin/pat", withPAT(token))
 	wantCookieSession(t, response, body)

@@ -22,7 +22,7 @@ func (f *fixture) texted(t testing.TB, member string) string {
 
 func TestATextMessageSignsUpAndIn(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	wantOK(t, do(t, h, "POST", "/signin/passwordless/sms", `{"phoneNumber":"+41 79 123 45 67","options":{"displayName":"Ada","locale":"en",`+
 		`"metadata":{"plan":"x"},"allowedRoles":["user","me"],"defaultRole":"me","redirectTo":"https://app.test/in"}}`))
 	body := h.texted(t, "phoneNumber")
@@ -50,7 +50,7 @@ func TestATextMessageSignsUpAndIn(t *testing.T) {
 
 func TestAPhoneNumberChanges(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	s := h.engine.SignUp(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/user/phone-number/change", `{"newPhoneNumber":"`+number+`"}`, bearer(s)...))
 	if got := want200[auth.User](t, do(t, h, "GET", "/user", "", bearer(s)...)); got.PhoneNumber != "" {
@@ -64,7 +64,7 @@ func TestAPhoneNumberChanges(t *testing.T) {
 
 func TestAnAnonymousUserBecomesARegularOneByTextMessage(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	guest := h.guest(t)
 	wantOK(t, do(t, h, "POST", "/user/deanonymize/sms", `{"phoneNumber":"`+number+`","options":{"displayName":"Ada"}}`, bearer(guest)...))
 	in := want200[auth.SignInResult](t, do(t, h, "POST", "/user/deanonymize/sms/verify", h.texted(t, "phoneNumber"), bearer(guest)...))
@@ -77,7 +77,7 @@ func TestAnAnonymousUserBecomesARegularOneByTextMessage(t *testing.T) {
 
 func TestALimitSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{}, func(c *auth.Config) {
 		c.Limits = auth.LimitsConfig{TextsPerNumber: limit.Rate{Burst: 1, Per: 90 * time.Second}}
 	})
 	wantOK(t, do(t, h, "POST", "/signin/passwordless/sms", `{"phoneNumber":"`+number+`"}`))

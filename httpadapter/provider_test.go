@@ -131,12 +131,12 @@ type visitor struct {
 	jar         http.CookieJar
 }
 
-func newVisitor(t testing.TB, o httpadapter.Config, amend ...func(*auth.Config)) *visitor {
+func newVisitor(t testing.TB, o httpadapter.Options, amend ...func(*auth.Config)) *visitor {
 	t.Helper()
 	return newVisitorWithStore(t, memstore.New(), o, amend...)
 }
 
-func newVisitorWithStore(t testing.TB, s store.Store, o httpadapter.Config, amend ...func(*auth.Config)) *visitor {
+func newVisitorWithStore(t testing.TB, s store.Store, o httpadapter.Options, amend ...func(*auth.Config)) *visitor {
 	t.Helper()
 	v := &visitor{here: &somewhere{}, there: &somewhere{}}
 	e := authtest.NewWithStore(t, s, append([]func(*auth.Config){v.configure}, amend...)...)
@@ -335,7 +335,7 @@ func TestTheCookieOfAVisit(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			v := newVisitor(t, httpadapter.Config{}, c.amend)
+			v := newVisitor(t, httpadapter.Options{}, c.amend)
 			v.here.posts = c.posts
 			w := v.send(t, "GET", start, "")
 			state := stateOf(t, w)
@@ -373,7 +373,7 @@ func TestTheCookieOfAVisit(t *testing.T) {
 // Visits that a browser makes at once do not disturb each other. OA-37.
 func TestABrowserMakesSeveralVisits(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	var states []string
 	for range 16 {
 		states = append(states, v.begin(t, ""))
@@ -395,7 +395,7 @@ func TestABrowserMakesSeveralVisits(t *testing.T) {
 func TestUnfinishedVisitsAreForgotten(t *testing.T) {
 	t.Parallel()
 	for _, serverURL := range []string{"https://auth.test", "http://localhost:4000"} {
-		v := newVisitor(t, httpadapter.Config{}, func(c *auth.Config) { c.ServerURL = serverURL })
+		v := newVisitor(t, httpadapter.Options{}, func(c *auth.Config) { c.ServerURL = serverURL })
 		v.jar.SetCookies(v.at, []*http.Cookie{{Name: "session", Value: "x", Path: "/"}, {Name: "authprovider", Value: "x", Path: "/"}})
 		var states []string
 		for range 17 {
@@ -418,12 +418,12 @@ func TestAVisitOfAnotherBrowser(t *testing.T) {
 	for way, back := range ways {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
-			v := newVisitor(t, httpadapter.Config{})
+			v := newVisitor(t, httpadapter.Options{})
 			state := v.begin(t, "?redirectTo=https://other.test&state=mine")
 			cookies := v.jar.Cookies(v.at)
 			name, binding := cookies[0].Name, cookies[0].Value
 			q := v.here.agree(state, consent{who: ada})
-			other := newVisitor(t, httpadapter.Config{})
+			other := newVisitor(t, httpadapter.Options{})
 			for what, planted := range map[string]string{
 				"none":                         "",
 				"of another visit":             name + "=" + strings.Repeat("A", 26),
@@ -461,7 +461,7 @@ func TestAVisitOfAnotherBrowser(t *testing.T) {
 	}
 	t.Run("at another provider", func(t *testing.T) {
 		t.Parallel()
-		v := newVisitor(t, httpadapter.Config{})
+		v := newVisitor(t, httpadapter.Options{})
 		state := v.begin(t, "")
 		w := v.send(t, "GET", "/signin/provider/there/callback?"+v.here.agree(state, consent{who: ada}).Encode(), "")
 		wantTold(t, w, 302, authtest.ClientURL, auth.ErrInvalidState, "provider_state", state)
@@ -471,7 +471,7 @@ func TestAVisitOfAnotherBrowser(t *testing.T) {
 // What is said at the start reaches the engine and the provider.
 func TestWhatAVisitBeginsWith(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{}, func(c *auth.Config) { c.Locales.Allowed = []string{"en", "de"} })
+	v := newVisitor(t, httpadapter.Options{}, func(c *auth.Config) { c.Locales.Allowed = []string{"en", "de"} })
 	query := "?" + url.Values{
 		"allowedRoles": {"user,me"}, "defaultRole": {"me"}, "displayName": {"Ada L."}, "locale": {"de"},
 		"metadata": {`{"a":[1,null]}`}, "redirectTo": {"https://other.test/in?x=1#y"}, "state": {"a b&c"}, "unknown": {"x"},
@@ -509,7 +509,7 @@ func TestWhatAVisitBeginsWith(t *testing.T) {
 // OA-35, RD-01: what is malformed, or must not be told where it would be, is told to whoever asked.
 func TestAStartThatIsMalformed(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	for name, c := range map[string]struct {
 		path string
 		code auth.Code
@@ -594,7 +594,7 @@ func TestAStartThatFails(t *testing.T) {
 			if c.amend != nil {
 				amend = append(amend, c.amend)
 			}
-			v := newVisitor(t, httpadapter.Config{}, amend...)
+			v := newVisitor(t, httpadapter.Options{}, amend...)
 			v.here.fails = c.fails
 			path := start
 			if c.provider != "" {
@@ -616,7 +616,7 @@ func TestAStartThatFails(t *testing.T) {
 	}
 	t.Run("as documented to the letter", func(t *testing.T) {
 		t.Parallel()
-		v := newVisitor(t, httpadapter.Config{})
+		v := newVisitor(t, httpadapter.Options{})
 		w := v.send(t, "GET", "/signin/provider/apple", "")
 		wantLocation(t, w, authtest.ClientURL+"?error=disabled-endpoint&errorDescription=This+endpoint+is+disabled")
 	})
@@ -648,7 +648,7 @@ func TestHowAVisitEnds(t *testing.T) {
 		} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				t.Parallel()
-				v := newVisitor(t, httpadapter.Config{})
+				v := newVisitor(t, httpadapter.Options{})
 				if c.before != nil {
 					c.before(t, v)
 				}
@@ -773,7 +773,7 @@ func TestHowAVisitFails(t *testing.T) {
 				if c.amend != nil {
 					amend = append(amend, c.amend)
 				}
-				v := newVisitor(t, httpadapter.Config{}, amend...)
+				v := newVisitor(t, httpadapter.Options{}, amend...)
 				if c.before != nil {
 					c.before(t, v)
 				}
@@ -797,7 +797,7 @@ func TestHowAVisitFails(t *testing.T) {
 	}
 	t.Run("with a provider's novel", func(t *testing.T) { // OA-13, LG-12
 		t.Parallel()
-		v := newVisitor(t, httpadapter.Config{MaxBody: 16 << 20})
+		v := newVisitor(t, httpadapter.Options{MaxBody: 16 << 20})
 		q := url.Values{"error": {long}, "error_description": {long}, "error_uri": {long}}
 		q.Set("state", v.begin(t, ""))
 		got := sentTo(t, ways["with a form"](t, v, q), 303, authtest.ClientURL)
@@ -809,7 +809,7 @@ func TestHowAVisitFails(t *testing.T) {
 	})
 	t.Run("with a state of any kind", func(t *testing.T) { // OA-09, OA-13
 		t.Parallel()
-		v := newVisitor(t, httpadapter.Config{MaxBody: 16 << 20})
+		v := newVisitor(t, httpadapter.Options{MaxBody: 16 << 20})
 		expired := v.begin(t, "?redirectTo=https://other.test")
 		q := v.here.agree(expired, consent{who: ada})
 		v.engine.Clock.Advance(10 * time.Minute)
@@ -827,14 +827,14 @@ func TestHowAVisitFails(t *testing.T) {
 	})
 	t.Run("where the provider is off by now", func(t *testing.T) { // OA-38
 		t.Parallel()
-		on := newVisitor(t, httpadapter.Config{})
+		on := newVisitor(t, httpadapter.Options{})
 		w := on.send(t, "GET", "/signin/provider/here?redirectTo=https://other.test&state=s", "")
 		q := on.here.agree(stateOf(t, w), consent{who: ada})
-		off := newVisitorWithStore(t, on.engine.Store, httpadapter.Config{}, func(c *auth.Config) { c.Now = on.engine.Clock.Now; delete(c.Providers, "here") })
+		off := newVisitorWithStore(t, on.engine.Store, httpadapter.Options{}, func(c *auth.Config) { c.Now = on.engine.Clock.Now; delete(c.Providers, "here") })
 		off.jar = on.jar
 		wantRefused(t, off.back(t, q), 400, auth.CodeInvalidRequest) // no route any more; a documented name is one
 
-		narrow := newVisitorWithStore(t, on.engine.Store, httpadapter.Config{}, func(c *auth.Config) { c.Now, c.AllowedRedirectURLs = on.engine.Clock.Now, nil })
+		narrow := newVisitorWithStore(t, on.engine.Store, httpadapter.Options{}, func(c *auth.Config) { c.Now, c.AllowedRedirectURLs = on.engine.Clock.Now, nil })
 		narrow.jar = on.jar
 		wantTold(t, narrow.back(t, q), 302, authtest.ClientURL, auth.ErrRedirectNotAllowed, "state", "s") // OA-14
 	})
@@ -850,9 +850,9 @@ func known(t *testing.T, v *visitor) {
 func TestAVisitToADocumentedProviderThatIsOffByNow(t *testing.T) {
 	t.Parallel()
 	s := memstore.New()
-	on := newVisitorWithStore(t, s, httpadapter.Config{}, func(c *auth.Config) { c.Providers["github"] = c.Providers["here"] })
+	on := newVisitorWithStore(t, s, httpadapter.Options{}, func(c *auth.Config) { c.Providers["github"] = c.Providers["here"] })
 	state := stateOf(t, on.send(t, "GET", "/signin/provider/github?state=s&redirectTo="+url.QueryEscape(poisoned), ""))
-	off := newVisitorWithStore(t, s, httpadapter.Config{}, func(c *auth.Config) { c.Now = on.engine.Clock.Now })
+	off := newVisitorWithStore(t, s, httpadapter.Options{}, func(c *auth.Config) { c.Now = on.engine.Clock.Now })
 	off.jar = on.jar
 	w := off.send(t, "GET", "/signin/provider/github/callback?code=x&state="+state, "")
 	wantTold(t, w, 302, clean, auth.ErrDisabledEndpoint, "state", "s", "a", "b")
@@ -862,7 +862,7 @@ func TestAVisitToADocumentedProviderThatIsOffByNow(t *testing.T) {
 func TestAFaultOfTheStoreDuringAVisit(t *testing.T) {
 	t.Parallel()
 	s := &readOnly{Store: memstore.New()}
-	v := newVisitorWithStore(t, s, httpadapter.Config{})
+	v := newVisitorWithStore(t, s, httpadapter.Options{})
 	known(t, v)
 	state := v.begin(t, "?redirectTo=https://other.test&state=s")
 	binding := v.jar.Cookies(v.at)[0].Value
@@ -878,7 +878,7 @@ func TestAFaultOfTheStoreDuringAVisit(t *testing.T) {
 // OA-36, E11: a form that cannot be read is an error, and no empty answer.
 func TestAFormThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{MaxBody: 4 << 10})
+	v := newVisitor(t, httpadapter.Options{MaxBody: 4 << 10})
 	state := v.begin(t, "")
 	form := v.here.agree(state, consent{who: ada}).Encode()
 	for name, c := range map[string]struct {
@@ -926,7 +926,7 @@ func TestAFormThatCannotBeRead(t *testing.T) {
 // TK-09, OA-36: a look begins nothing, ends nothing and hands out nothing.
 func TestALookAtAVisit(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	session := v.session(t, ada)
 	state := v.begin(t, "")
 	q := v.here.agree(state, consent{who: ada})
@@ -959,7 +959,7 @@ func TestConnect(t *testing.T) {
 	}
 	t.Run("links", func(t *testing.T) {
 		t.Parallel()
-		v := newVisitor(t, httpadapter.Config{})
+		v := newVisitor(t, httpadapter.Options{})
 		session := v.engine.SignUp(t, "eve@example.com")
 		w := v.send(t, "GET", start+query(session.AccessToken), "")
 		state := stateOf(t, w)
@@ -989,12 +989,12 @@ func TestConnect(t *testing.T) {
 	})
 	t.Run("is refused where it is off", func(t *testing.T) { // W18
 		t.Parallel()
-		v := newVisitor(t, httpadapter.Config{RefuseConnect: true})
+		v := newVisitor(t, httpadapter.Options{RefuseConnect: true})
 		session := v.engine.SignUp(t, "eve@example.com")
 		wantTold(t, v.send(t, "GET", start+query(session.AccessToken), ""), 302, "https://other.test/in#f", auth.ErrInvalidRequest, "state", "s")
 		v.begin(t, "") // and nothing else is
 	})
-	stranger := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.Secret = slices.Repeat(auth.Secret{3, 1, 4, 1}, 8) })
+	stranger := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.Secret = slices.Repeat(auth.Secret{3, 1, 4, 1}, 8) })
 	for name, c := range map[string]struct {
 		amend func(*auth.Config)
 		token func(*testing.T, *visitor) string
@@ -1040,7 +1040,7 @@ func TestConnect(t *testing.T) {
 			if c.amend != nil {
 				amend = append(amend, c.amend)
 			}
-			v := newVisitor(t, httpadapter.Config{}, amend...)
+			v := newVisitor(t, httpadapter.Options{}, amend...)
 			token := c.token(t, v)
 			w := v.send(t, "GET", start+query(token), "")
 			wantTold(t, w, 302, "https://other.test/in#f", &auth.Error{Code: c.want.Code}, "state", "s")
@@ -1058,7 +1058,7 @@ func TestConnect(t *testing.T) {
 	}
 	t.Run("with a step-up", func(t *testing.T) {
 		t.Parallel()
-		v := newVisitor(t, httpadapter.Config{}, open, mode(auth.ElevationRequired))
+		v := newVisitor(t, httpadapter.Options{}, open, mode(auth.ElevationRequired))
 		phone := v.page(&authtest.Authenticator{})
 		up := phone.elevated(t, want200[auth.SignInResult](t, phone.signUp(t, "eve@example.com", "")).Session)
 		v.begin(t, query(up.AccessToken))
@@ -1068,7 +1068,7 @@ func TestConnect(t *testing.T) {
 // W18: linking begins with a bearer token and without a token in a URL.
 func TestLinkingAProvider(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	session := v.engine.SignUp(t, "eve@example.com")
 	const link = "/link/provider/here"
 	for name, c := range map[string]struct{ body, want string }{
@@ -1159,7 +1159,7 @@ func TestLinkingFromAnotherOrigin(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			v := newVisitor(t, httpadapter.Config{AllowedOrigins: c.allowed})
+			v := newVisitor(t, httpadapter.Options{AllowedOrigins: c.allowed})
 			mux := http.NewServeMux()
 			v.Mount(mux, c.mount)
 			w := do(t, mux, "OPTIONS", c.path, "", "Origin", origin, "Access-Control-Request-Method", "POST")
@@ -1174,7 +1174,7 @@ func TestLinkingFromAnotherOrigin(t *testing.T) {
 func TestAVisitSignsInWithCookies(t *testing.T) {
 	t.Parallel()
 	here := &somewhere{posts: true}
-	s := newSite(t, httpadapter.Config{}, func(c *auth.Config) { c.Providers = map[string]provider.Provider{"here": here} })
+	s := newSite(t, httpadapter.Options{}, func(c *auth.Config) { c.Providers = map[string]provider.Provider{"here": here} })
 	begin := func(more string) url.Values {
 		response, _ := s.visit(t, "GET", "/auth"+start+"?redirectTo="+url.QueryEscape(authtest.ClientURL+"/in")+more, "")
 		to, err := response.Location()
@@ -1247,8 +1247,8 @@ func TestAVisitSignsInWithCookies(t *testing.T) {
 func TestNoRealmIsCalledLikeAVisit(t *testing.T) {
 	t.Parallel()
 	for name, good := range map[string]bool{"auth": true, "auth-provide": true, "auth-providers": true, "auth-provider": false, "auth-provider-x": false} {
-		_, err := httpadapter.New(authtest.New(t).Engine, httpadapter.Config{Cookies: &httpadapter.CookieConfig{Name: name}})
-		var mistake *auth.ConfigError
+		_, err := httpadapter.New(authtest.New(t).Engine, httpadapter.Options{Cookies: &httpadapter.CookieOptions{Name: name}})
+		var mistake *httpadapter.OptionError
 		if (err == nil) != good || err != nil && (!errors.As(err, &mistake) || mistake.Field != "Cookies.Name") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -1257,7 +1257,7 @@ func TestNoRealmIsCalledLikeAVisit(t *testing.T) {
 
 func TestSigningInWithAnIDToken(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	body := func(name, token, more string) string {
 		return `{"provider":` + text(name) + `,"idToken":` + text(token) + more + `}`
 	}
@@ -1299,7 +1299,7 @@ func TestSigningInWithAnIDToken(t *testing.T) {
 
 func TestLinkingAnIDToken(t *testing.T) { // ID-13
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	eve, bob := v.engine.SignUp(t, "eve@example.com"), v.engine.SignUp(t, "bob@example.com")
 	link := func(s *auth.Session, name, token, more string) *httptest.ResponseRecorder {
 		return do(t, v, "POST", "/link/idtoken", `{"provider":`+text(name)+`,"idToken":`+text(token)+more+`}`, bearer(s)...)
@@ -1324,7 +1324,7 @@ func TestLinkingAnIDToken(t *testing.T) { // ID-13
 // An account at a provider is unlinked by the provider's id of it, which can be any text.
 func TestIdentities(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	eve, bob := v.engine.SignUp(t, "eve@example.com"), v.engine.SignUp(t, "bob@example.com")
 	subjects := []string{"1", "a/b?c=d&e#f", "../x", "a b", "%41", "ü", "+"}
 	for _, subject := range subjects {
@@ -1371,7 +1371,7 @@ func TestIdentities(t *testing.T) {
 // OA-39: tokens of a provider are handed out once, and new ones for what the user has of it.
 func TestTokensOfAProvider(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, httpadapter.Config{})
+	v := newVisitor(t, httpadapter.Options{})
 	session := v.session(t, ada)
 	get := func(s *auth.Session, name string) *httptest.ResponseRecorder {
 		return do(t, v, "GET", "/signin/provider/"+name+"/callback/tokens", "", bearer(s)...)
@@ -1414,7 +1414,7 @@ func TestTokensOfAProvider(t *testing.T) {
 	if strings.Contains(w.Body.String(), "hush") {
 		t.Errorf("body %s", w.Body)
 	}
-	forgetful := newVisitor(t, httpadapter.Config{}, func(c *auth.Config) { c.ForgetProviderTokens = true })
+	forgetful := newVisitor(t, httpadapter.Options{}, func(c *auth.Config) { c.ForgetProviderTokens = true })
 	wantRefused(t, do(t, forgetful, "GET", callback+"/tokens", "", bearer(forgetful.session(t, ada))...), 409, auth.CodeDisabledEndpoint)
 }
 
@@ -1423,7 +1423,7 @@ func TestRefreshingTheTokensThatAreKept(t *testing.T) {
 	t.Parallel()
 	const header, secret = "X-Hasura-Admin-Secret", "plum-tractor-eleven-harbour"
 	configured := auth.Secret(secret)
-	v := newVisitor(t, httpadapter.Config{}, func(c *auth.Config) { c.AdminSecret = configured })
+	v := newVisitor(t, httpadapter.Options{}, func(c *auth.Config) { c.AdminSecret = configured })
 	clear(configured) // the engine has its own
 	session := v.session(t, ada)
 	body := func(name string, id uuid.UUID) string {
@@ -1459,7 +1459,7 @@ func TestRefreshingTheTokensThatAreKept(t *testing.T) {
 	}
 	v.engine.Logs.AssertAbsent(t, secret)
 	for _, unset := range []auth.Secret{nil, {}} {
-		off := newVisitor(t, httpadapter.Config{}, func(c *auth.Config) { c.AdminSecret = unset })
+		off := newVisitor(t, httpadapter.Options{}, func(c *auth.Config) { c.AdminSecret = unset })
 		for _, headers := range [][]string{nil, {header, ""}, {header, secret}} {
 			wantRefused(t, do(t, off, "POST", "/user/provider/tokens", good, headers...), 409, auth.CodeDisabledEndpoint)
 		}
@@ -1475,7 +1475,7 @@ func FuzzStartProvider(f *testing.F) {
 	} {
 		f.Add(query)
 	}
-	v := newVisitor(f, httpadapter.Config{})
+	v := newVisitor(f, httpadapter.Options{})
 	f.Fuzz(func(t *testing.T, query string) {
 		wantAllowed(t, v, v.raw(t, "GET", start, query, "", nil), 302)
 	})
@@ -1491,7 +1491,7 @@ func FuzzFinishProvider(f *testing.F) {
 		f.Add(encoded, "https://other.test/in?error=x#y")
 		f.Add(encoded, "myapp://in?provider_error=a&a%&=")
 	}
-	v := newVisitor(f, httpadapter.Config{})
+	v := newVisitor(f, httpadapter.Options{})
 	f.Fuzz(func(t *testing.T, encoded, redirectTo string) {
 		if _, err := v.engine.RedirectTo(redirectTo); err != nil {
 			redirectTo = ""

@@ -196,7 +196,7 @@ func TestEverySecretAtEveryRoute(t *testing.T) {
 					continue
 				}
 				own++
-				h := newFixture(t, httpadapter.Config{}, letters)
+				h := newFixture(t, httpadapter.Options{}, letters)
 				address, secret := make(t, h)
 				bare := secret[strings.Index(secret, ":")+1:]
 				for j, other := range takers {
@@ -228,7 +228,7 @@ func TestEverySecretAtEveryRoute(t *testing.T) {
 // TK-16, TK-17: what is no secret is refused, in few words, however short or long it is.
 func TestWhatIsNoSecretAtAnyRoute(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	wantOK(t, do(t, h, "POST", "/signin/otp/email", `{"email":"ada@example.com"}`)) // an account with a live code, and no password
 	for _, place := range takers {
 		for _, secret := range []string{
@@ -254,7 +254,7 @@ func TestWhatIsNoSecretAtAnyRoute(t *testing.T) {
 // EO-10, EN-05: whoever presents a code that is not the right one sees one answer, whether there is a right one or not.
 func TestAWrongCodeTellsNothing(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	h.engine.SignUp(t, "never@example.com")
 	h.disable(t, h.engine.SignUp(t, "disabled@example.com"))
 	wantOK(t, do(t, h, "POST", "/signin/otp/email", `{"email":"asked@example.com"}`))
@@ -280,7 +280,7 @@ func TestAResetTellsNothingOfTheAccount(t *testing.T) {
 		t.Run(fmt.Sprintf("concealed %t", concealed), func(t *testing.T) {
 			t.Parallel()
 			conceal := func(c *auth.Config) { c.ConcealErrors = concealed }
-			before := newFixture(t, httpadapter.Config{}, letters, conceal)
+			before := newFixture(t, httpadapter.Options{}, letters, conceal)
 			signUp := func(address string) *auth.Session { return before.engine.SignUp(t, address) }
 			pending := func(address string) {
 				want200[object](t, do(t, before, "POST", "/signup/email-password", credentials(address)))
@@ -340,7 +340,7 @@ func TestAResetTellsNothingOfTheAccount(t *testing.T) {
 			e := authtest.NewWithStore(t, before.engine.Store, letters, conceal, func(c *auth.Config) {
 				c.Now, c.Email.BlockedDomains = before.engine.Clock.Now, []string{"blocked.test"}
 			})
-			h := newHandler(t, e.Engine, httpadapter.Config{})
+			h := newHandler(t, e.Engine, httpadapter.Options{})
 			var first *httptest.ResponseRecorder
 			for _, a := range accounts {
 				w := do(t, h, "POST", "/user/password/reset", `{"email":`+text(a.address)+`,"options":{"redirectTo":"https://app.test/reset"}}`)
@@ -393,7 +393,7 @@ func TestWhatAnAnonymousUserMayDo(t *testing.T) {
 		"POST /signout":          `{"all":true}`, "DELETE /user": "",
 	}
 	for _, amend := range []func(*auth.Config){func(*auth.Config) {}, open} {
-		h := newVisitor(t, httpadapter.Config{}, letters, amend)
+		h := newVisitor(t, httpadapter.Options{}, letters, amend)
 		guest := h.guest(t)
 		for route, body := range forbidden {
 			method, path, _ := strings.Cut(route, " ")
@@ -423,7 +423,7 @@ func TestWhatAnAnonymousUserMayDo(t *testing.T) {
 // AN-03: nothing that a guest says of themselves makes them more than a guest.
 func TestAGuestIsAGuest(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	for _, member := range []string{
 		`"roles":["admin"]`, `"allowedRoles":["user"]`, `"defaultRole":"user"`, `"options":{"allowedRoles":["user"]}`, `"options":{}`,
 		`"email":"ada@example.com"`, `"isAnonymous":false`, `"is_anonymous":false`, `"emailVerified":true`, `"id":"x"`,
@@ -441,7 +441,7 @@ func TestAGuestIsAGuest(t *testing.T) {
 // of the other's.
 func TestALinkOfSomebodyElse(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, httpadapter.Config{}, func(c *auth.Config) { c.Email.AllowUnverified = false })
+	s := newSite(t, httpadapter.Options{}, func(c *auth.Config) { c.Email.AllowUnverified = false })
 	eve := s.engine.SignUp(t, "eve@example.com")
 	want200[object](t, do(t, s.fixture, "POST", "/signup/email-password", credentials("ada@example.com")))
 	response, body := s.visit(t, "POST", "/auth/signin/email-password", credentials("eve@example.com"))

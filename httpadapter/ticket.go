@@ -33,7 +33,7 @@ func (h *Handler) verifyTicket(w http.ResponseWriter, r *http.Request) error {
 
 var crossOrigin = http.NewCrossOriginProtection()
 
-// verifyPostedTicket answers the form of the page that [Config.ConfirmLinks] puts before a link.
+// verifyPostedTicket answers the form of the page that [Options.ConfirmLinks] puts before a link.
 func (h *Handler) verifyPostedTicket(w http.ResponseWriter, r *http.Request) error {
 	if crossOrigin.Check(r) != nil {
 		return errCrossOrigin // the page is ours

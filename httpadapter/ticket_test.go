@@ -50,7 +50,7 @@ func TestLinksOfEveryKind(t *testing.T) {
 	for _, l := range links {
 		// prepared is a fixture in whose mailbox there is a link, and its ticket.
 		prepared := func(t *testing.T, amend ...func(*auth.Config)) (*fixture, string) {
-			h := newFixture(t, httpadapter.Config{}, append([]func(*auth.Config){letters}, amend...)...)
+			h := newFixture(t, httpadapter.Options{}, append([]func(*auth.Config){letters}, amend...)...)
 			l.cause(t, h)
 			return h, h.engine.Mailbox.Last(t, l.to).Ticket()
 		}
@@ -142,7 +142,7 @@ func TestLinksOfEveryKind(t *testing.T) {
 			})
 			t.Run("leaves no trace of another's failure", func(t *testing.T) { // TK-18, W6
 				t.Parallel()
-				h := newFixture(t, httpadapter.Config{}, letters)
+				h := newFixture(t, httpadapter.Options{}, letters)
 				for _, place := range []string{"https://evil.test/?error=x", "", "https://app.test/?a=b"} {
 					do(t, h, "GET", verify(l.kind+":x", place, ""), "")
 				}
@@ -180,7 +180,7 @@ func TestLinksOfEveryKind(t *testing.T) {
 				t.Parallel()
 				s := &readOnly{Store: memstore.New()}
 				e := authtest.NewWithStore(t, s, letters)
-				h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Config{}), engine: e}
+				h := &fixture{Handler: newHandler(t, e.Engine, httpadapter.Options{}), engine: e}
 				l.cause(t, h)
 				ticket := e.Mailbox.Last(t, l.to).Ticket()
 				s.full.Store(true)
@@ -219,7 +219,7 @@ func wantLocation(t testing.TB, w *httptest.ResponseRecorder, want string) {
 // TK-01, TK-16, TK-17: what is no ticket of a link is told where the browser is sent, in few words, however long it was.
 func TestWhatIsNoTicketOfALink(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, letters)
+	h := newFixture(t, httpadapter.Options{}, letters)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	wantOK(t, do(t, h, "POST", "/signin/otp/email", `{"email":"ada@example.com"}`))
 	code := h.engine.Mailbox.Last(t, "ada@example.com").Ticket()
@@ -242,11 +242,11 @@ func TestWhatIsNoTicketOfALink(t *testing.T) {
 // ML-10: a link of what has been turned off since is refused where it leads, and is good when that is on again.
 func TestALinkOfWhatIsOff(t *testing.T) {
 	t.Parallel()
-	on := newFixture(t, httpadapter.Config{}, letters)
+	on := newFixture(t, httpadapter.Options{}, letters)
 	wantOK(t, do(t, on, "POST", "/signin/passwordless/email", `{"email":"ada@example.com"}`))
 	off := authtest.NewWithStore(t, on.engine.Store, func(c *auth.Config) { c.Now = on.engine.Clock.Now })
 	target := on.link(t, "ada@example.com")
-	w := do(t, newHandler(t, off.Engine, httpadapter.Config{}), "GET", target, "")
+	w := do(t, newHandler(t, off.Engine, httpadapter.Options{}), "GET", target, "")
 	wantLocation(t, w, authtest.ClientURL+"?error=disabled-endpoint&errorDescription=This+endpoint+is+disabled")
 	on.followed(t, do(t, on, "GET", target, ""), authtest.ClientURL, "passwordlessEmail")
 }
@@ -261,7 +261,7 @@ func FuzzWithParams(f *testing.F) {
 	} {
 		f.Add(target, "value & more")
 	}
-	engine := newFixture(f, httpadapter.Config{}).engine
+	engine := newFixture(f, httpadapter.Options{}).engine
 	f.Fuzz(func(t *testing.T, wish, value string) {
 		target, err := engine.RedirectTo(wish)
 		if err != nil {
@@ -300,7 +300,7 @@ func TestACodeInPlaceOfARefreshToken(t *testing.T) {
 	for _, path := range []string{"/signup/email-password", "/signin/passwordless/email", "/user/password/reset", "/user/email/send-verification-email", "/user/deanonymize"} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, letters)
+			h := newFixture(t, httpadapter.Options{}, letters)
 			var more string
 			var headers []string
 			switch path {

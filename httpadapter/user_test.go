@@ -10,7 +10,7 @@ import (
 
 func TestAnAccountIsExportedAndDeleted(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	ada := h.engine.SignUp(t, "ada@example.com")
 	got := want200[auth.AccountData](t, do(t, h, "GET", "/user/export", "", bearer(ada)...))
 	if got.User.ID != ada.User.ID || len(got.Sessions) != 1 || !got.HasPassword {

@@ -105,7 +105,7 @@ func take(t testing.TB, o object, name, pattern string) string {
 // WA-12: an address that is named is that of the key's user.
 func TestTheAddressOfASignIn(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	phone := h.page(&authtest.Authenticator{})
 	want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", ""))
 	h.engine.SignUp(t, "eve@example.com")
@@ -135,7 +135,7 @@ func TestTheAddressOfASignIn(t *testing.T) {
 // The options are what browsers take, bare: with all the members that are documented and no others.
 func TestOptionsAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	key := authtest.NewSecurityKey()
 	key.NoUserVerification = false
 	plugged := h.page(key)
@@ -212,7 +212,7 @@ func TestOptionsAreTheDocumentedOnes(t *testing.T) {
 // WA-27: the answer does not tell whether there is such a user.
 func TestOptionsOfAnUnknownAddressLookLikeOthers(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	h.engine.SignUp(t, "ada@example.com") // without a key
 	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
 		var got object
@@ -240,7 +240,7 @@ func TestCeremonies(t *testing.T) {
 	for _, prefix := range []string{"", "/v1", "/a/b"} {
 		t.Run("below "+prefix, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, open)
+			h := newFixture(t, httpadapter.Options{}, open)
 			phone := &page{h.below(prefix), prefix, &authtest.Authenticator{}}
 
 			// Sign up, and in again without saying who one is.
@@ -304,7 +304,7 @@ func TestCeremonies(t *testing.T) {
 // Where addresses are verified, a passkey opens no session before that.
 func TestASignUpWithAPasskeyAwaitsItsProof(t *testing.T) { // WA-28
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{})
+	h := newFixture(t, httpadapter.Options{})
 	phone := h.page(&authtest.Authenticator{})
 	w := phone.signUp(t, "ada@example.com", "")
 	want200[object](t, w)
@@ -335,7 +335,7 @@ func TestTheNicknameOfASignUp(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			phone := newFixture(t, httpadapter.Config{}, open).page(&authtest.Authenticator{})
+			phone := newFixture(t, httpadapter.Options{}, open).page(&authtest.Authenticator{})
 			s := want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", c.members)).Session
 			list := want200[auth.SecurityKeys](t, phone.send(t, "GET", "/user/webauthn/keys", "", s))
 			if list.Keys[0].Nickname != c.want {
@@ -348,7 +348,7 @@ func TestTheNicknameOfASignUp(t *testing.T) {
 // A key without a name is answered without one.
 func TestTheAnswerToANewKey(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	ada := h.engine.SignUp(t, "ada@example.com")
 	for _, c := range []struct {
 		members string
@@ -369,7 +369,7 @@ func TestTheAnswerToANewKey(t *testing.T) {
 // What the sign-up ends with is added to what it began with, and replaces it member by member.
 func TestTheOptionsOfASignUpAreTakenTogether(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	key := &authtest.Authenticator{}
 	begun := h.page(key).options(t, "/signup/webauthn",
 		`{"email":"ada@example.com","options":{"displayName":"Ada","metadata":{"a":1},"allowedRoles":["me"],"defaultRole":"me","locale":"en"}}`, nil)
@@ -383,7 +383,7 @@ func TestTheOptionsOfASignUpAreTakenTogether(t *testing.T) {
 // UR-13.
 func TestNullCountsAsAbsentInCeremonies(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	phone := h.page(&authtest.Authenticator{})
 	noOptions := `"options":{"allowedRoles":null,"defaultRole":null,"displayName":null,"locale":null,"metadata":null,"redirectTo":null,"nickname":null}`
 	phone.options(t, "/signup/webauthn", `{"email":"ada@example.com","options":null}`, nil)
@@ -398,7 +398,7 @@ func TestNullCountsAsAbsentInCeremonies(t *testing.T) {
 // The credential is an object of the client's: what it has besides what is signed is no error, unless it is ambiguous.
 func TestCredentialsComeAsBrowsersMakeThem(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	phone := h.page(&authtest.Authenticator{})
 	want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", ""))
 	for _, c := range []struct {
@@ -445,7 +445,7 @@ func results(value string) func(string) string {
 // WA-03, WA-04: a challenge is good for one answer, of its own kind.
 func TestAChallengeIsGoodOnce(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	phone := h.page(&authtest.Authenticator{})
 	s := want200[auth.SignInResult](t, phone.signUp(t, "ada@example.com", "")).Session
 
@@ -482,7 +482,7 @@ var ceremonies = []struct {
 
 func TestPasskeysMayBeOff(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open, func(c *auth.Config) { c.WebAuthn = nil })
+	h := newFixture(t, httpadapter.Options{}, open, func(c *auth.Config) { c.WebAuthn = nil })
 	ada := h.engine.SignUp(t, "ada@example.com")
 	for _, rt := range ceremonies {
 		wantRefused(t, h.page(nil).send(t, rt.method, rt.path, rt.body, ada), 409, auth.CodeDisabledEndpoint)
@@ -492,7 +492,7 @@ func TestPasskeysMayBeOff(t *testing.T) {
 
 func TestNobodyHasNoKeys(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	for _, rt := range ceremonies {
 		if !rt.user {
 			continue
@@ -509,7 +509,7 @@ func TestNobodyHasNoKeys(t *testing.T) {
 
 func TestGuestsNeitherAddKeysNorStepUp(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	in, err := h.engine.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
 	if err != nil {
 		t.Fatal(err)
@@ -535,7 +535,7 @@ func TestGuestsNeitherAddKeysNorStepUp(t *testing.T) {
 // UR-09: another user's key is no key.
 func TestKeysAreTheirOwnersAlone(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, open)
+	h := newFixture(t, httpadapter.Options{}, open)
 	phone := h.page(&authtest.Authenticator{})
 	ada := h.engine.SignUp(t, "ada@example.com")
 	key := want200[added](t, phone.add(t, ada, "")).ID
@@ -580,7 +580,7 @@ func TestRemovingAKeyMaySignOthersOut(t *testing.T) {
 	} {
 		t.Run(c.query, func(t *testing.T) {
 			t.Parallel()
-			h := newFixture(t, httpadapter.Config{}, open)
+			h := newFixture(t, httpadapter.Options{}, open)
 			phone := h.page(&authtest.Authenticator{})
 			other := h.engine.SignUp(t, "ada@example.com")
 			ada := h.engine.SignIn(t, "ada@example.com")
@@ -607,7 +607,7 @@ func TestRemovingAKeyMaySignOthersOut(t *testing.T) {
 // The document that browsers look for at the root of the host, whatever the prefix of the routes.
 func TestRelatedOrigins(t *testing.T) {
 	t.Parallel()
-	h := newFixture(t, httpadapter.Config{}, func(c *auth.Config) {
+	h := newFixture(t, httpadapter.Options{}, func(c *auth.Config) {
 		c.WebAuthn.Origins = []string{"https://example.org", "android:apk-key-hash:x"}
 	})
 	mux := http.NewServeMux()

@@ -19,11 +19,11 @@ import (
 func Benchmark(b *testing.B) {
 	for _, with := range []struct {
 		name    string
-		options *otelauth.Config
+		options *otelauth.Options
 	}{
 		{"none", nil},
-		{"noop", &otelauth.Config{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()}},
-		{"sdk", &otelauth.Config{
+		{"noop", &otelauth.Options{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()}},
+		{"sdk", &otelauth.Options{
 			TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
 			MeterProvider:  metric.NewMeterProvider(metric.WithReader(metric.NewManualReader())),
 		}},

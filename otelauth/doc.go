@@ -1,7 +1,7 @@
 // Package otelauth shows what an engine does to OpenTelemetry: a span for each call of the engine and of its store, and
 // metrics. It uses the API of OpenTelemetry alone; which SDK and which exporter there are is the service's to say.
 //
-//	telemetry, err := otelauth.New(otelauth.Config{DBSystem: "postgresql"})
+//	telemetry, err := otelauth.New(otelauth.Options{DBSystem: "postgresql"})
 //	…
 //	engine, err := telemetry.NewEngine(db, config) // in place of auth.New
 //
@@ -26,8 +26,8 @@
 //	auth.limit.bucket    the name of a budget: "letters-address"
 //	auth.event.type      the type of an [auth.Event]
 //	auth.outbox.state    "due", "waiting" or "dead"
-//	auth.realm           Config.Realm
-//	db.system.name       Config.DBSystem; of spans and metrics of the store
+//	auth.realm           Options.Realm
+//	db.system.name       Options.DBSystem; of spans and metrics of the store
 //
 // All of them come from small closed sets. Neither a span nor a metric has an id, an address of any kind, a secret, or the
 // text of an error, which may quote a row: who signed in is for [auth.EventSink], and why the store failed for
@@ -48,5 +48,5 @@
 //
 // Of sign-ins those count that came to be judged. One that asks for a second factor counts with the outcome
 // "second-factor-asked", and again when that has been given. What is refused before, as a body that is no request, is in
-// auth.operation.duration. With auth.Config.ConcealErrors that has the codes that callers get, and auth.sign_ins the true ones.
+// auth.operation.duration. With Config.ConcealErrors that has the codes that callers get, and auth.sign_ins the true ones.
 package otelauth

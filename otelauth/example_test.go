@@ -23,7 +23,7 @@ func Example() {
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
 	metrics := metric.NewMeterProvider(metric.WithReader(reader))
 
-	telemetry, err := otelauth.New(otelauth.Config{TracerProvider: traces, MeterProvider: metrics})
+	telemetry, err := otelauth.New(otelauth.Options{TracerProvider: traces, MeterProvider: metrics})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -30,7 +30,7 @@ func TestEveryMethodOfTheEngineIsASpan(t *testing.T) {
 			continue
 		}
 		seen++
-		w := newWatch(t, otelauth.Config{})
+		w := newWatch(t, otelauth.Options{})
 		e := w.engine(t, memstore.New())
 		args := []reflect.Value{reflect.ValueOf(e.Engine), reflect.ValueOf(t.Context())}
 		for i := 2; i < f.NumIn() && !(f.IsVariadic() && i == f.NumIn()-1); i++ {
@@ -66,7 +66,7 @@ func TestEveryMethodOfTheEngineIsASpan(t *testing.T) {
 // A call of the store is below its method, and that below what the service was doing.
 func TestSpansAreNested(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	var inHook trace.SpanContext
 	e := w.engine(t, memstore.New(), func(c *auth.Config) {
 		c.Hooks.UserCreated = func(ctx context.Context, _ *auth.User) error {
@@ -182,7 +182,7 @@ func TestHowAMethodEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWatch(t, otelauth.Config{})
+			w := newWatch(t, otelauth.Options{})
 			e := w.engine(t, storetest.Break(memstore.New(), test.faults...))
 			ctx := test.ctx
 			if ctx == nil {
@@ -210,7 +210,7 @@ func TestHowAMethodEnds(t *testing.T) {
 
 func TestRealmAndDatabaseAreAttributesOfAll(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{Realm: "staff", DBSystem: "sqlite"})
+	w := newWatch(t, otelauth.Options{Realm: "staff", DBSystem: "sqlite"})
 	e := w.engine(t, memstore.New())
 	if err := e.Health(t.Context()); err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func (w *watch) wantPoints(t *testing.T, name string, want map[string]float64) {
 
 func TestSignInsAreCountedByMethodAndOutcome(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	e := w.engine(t, memstore.New(), func(c *auth.Config) { c.ConcealErrors = true })
 	ada := e.SignUp(t, "ada@example.com") // comes in by the link
 	for email, password := range map[string]string{"ada@example.com": "wrong-tractor-eleven", "bob@example.com": authtest.Password} {
@@ -81,7 +81,7 @@ func enrolTOTP(t *testing.T, e *authtest.Engine, who *auth.Principal) string {
 
 func TestRefreshesAndTheftsAreCounted(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	e := w.engine(t, memstore.New())
 	s := e.SignUp(t, "ada@example.com")
 	for range 2 { // the second within the grace period
@@ -104,7 +104,7 @@ func TestRefreshesAndTheftsAreCounted(t *testing.T) {
 // A budget that is exhausted counts once a minute, as its event does, however many calls it refuses.
 func TestHitsOfLimitsAreCounted(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	e := w.engine(t, memstore.New(), func(c *auth.Config) {
 		c.MagicLink = &auth.MagicLinkConfig{}
 		c.Limits = auth.LimitsConfig{LettersPerAddress: limit.Rate{Burst: 2, Per: time.Hour}}
@@ -124,7 +124,7 @@ func TestHitsOfLimitsAreCounted(t *testing.T) {
 // SI-14: what a full queue does to sign-ins is to be seen.
 func TestWaitsOfPasswordsAreMeasured(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	e := w.engine(t, memstore.New())
 	e.SignUp(t, "ada@example.com")
 	w.HashWaited(t.Context(), 3*time.Second, nil)
@@ -152,7 +152,7 @@ func (f sendFunc) Send(ctx context.Context, m mail.Message) error { return f(ctx
 
 func TestTheOutboxIsMeasured(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{Realm: "staff"})
+	w := newWatch(t, otelauth.Options{Realm: "staff"})
 	e := w.engine(t, memstore.New(), func(c *auth.Config) {
 		c.Mail = sendFunc(func(context.Context, mail.Message) error { return errors.New("421 not now") })
 	})
@@ -198,7 +198,7 @@ func TestAnOutboxThatCannotBeCounted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWatch(t, otelauth.Config{})
+				w := newWatch(t, otelauth.Options{})
 				e := w.engine(t, storetest.Break(memstore.New(), storetest.Fault{Method: "Outbox", Do: do}))
 				if _, err := w.Watch(e.Engine); err != nil {
 					t.Fatal(err)
@@ -232,7 +232,7 @@ func TestNewEngineWatchesAll(t *testing.T) {
 	for name, c := range map[string]auth.Config{
 		"events of the service's": config(nil, events), "a logger": config(logs.Logger(), nil), "neither": config(nil, nil),
 	} {
-		w := newWatch(t, otelauth.Config{})
+		w := newWatch(t, otelauth.Options{})
 		e, err := w.NewEngine(memstore.New(), c)
 		if err != nil {
 			t.Fatal(err)
@@ -253,12 +253,12 @@ func TestNewEngineWatchesAll(t *testing.T) {
 		t.Error("the event is not in the log")
 	}
 
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	c := config(nil, nil)
 	if _, err := w.NewEngine(nil, c); err == nil || !strings.Contains(err.Error(), "the store is nil") {
 		t.Errorf("without a store: %v", err)
 	}
-	c.Observer = newWatch(t, otelauth.Config{})
+	c.Observer = newWatch(t, otelauth.Options{})
 	if _, err := w.NewEngine(memstore.New(), c); err == nil {
 		t.Error("another observer was replaced")
 	}
@@ -272,7 +272,7 @@ func TestEveryCodeIsALabel(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]float64{}
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	ast.Inspect(f, func(n ast.Node) bool {
 		v, ok := n.(*ast.ValueSpec)
 		if !ok || len(v.Values) != 1 {
@@ -298,7 +298,7 @@ func TestEveryCodeIsALabel(t *testing.T) {
 // The tables of the documentation have all metrics, with their units, and no other.
 func TestTheTablesHaveAllMetrics(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	everything(t, w)
 	made := map[string]string{}
 	for _, scope := range w.collect(t).ScopeMetrics {

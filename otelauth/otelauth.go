@@ -17,8 +17,8 @@ import (
 // scope is the name of the instrumentation scope.
 const scope = "github.com/ostiary/auth/otelauth"
 
-// Config says where telemetry goes. The zero value sends it to the global providers.
-type Config struct {
+// Options say where telemetry goes. The zero value sends it to the global providers.
+type Options struct {
 	// TracerProvider makes the spans. The default is the global one, also if that is set later.
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes the metrics. The default is the global one, also if that is set later.
@@ -55,27 +55,27 @@ var (
 )
 
 // New returns the telemetry of one engine. [Telemetry.NewEngine] puts it to use; who needs another order does the same with
-// [Telemetry.Store], auth.Config.Observer, auth.Config.Events and [Telemetry.Watch].
+// [Telemetry.Store], Config.Observer, Config.Events and [Telemetry.Watch].
 //
 // It fails where the MeterProvider refuses an instrument, as one does that has another of the same name.
-func New(c Config) (*Telemetry, error) {
-	if c.TracerProvider == nil {
-		c.TracerProvider = otel.GetTracerProvider()
+func New(o Options) (*Telemetry, error) {
+	if o.TracerProvider == nil {
+		o.TracerProvider = otel.GetTracerProvider()
 	}
-	if c.MeterProvider == nil {
-		c.MeterProvider = otel.GetMeterProvider()
+	if o.MeterProvider == nil {
+		o.MeterProvider = otel.GetMeterProvider()
 	}
 	var always, ofStore []attribute.KeyValue
-	if c.Realm != "" {
-		always = append(always, attribute.String("auth.realm", c.Realm))
+	if o.Realm != "" {
+		always = append(always, attribute.String("auth.realm", o.Realm))
 		ofStore = append(ofStore, always...)
 	}
-	if c.DBSystem != "" {
-		ofStore = append(ofStore, semconv.DBSystemNameKey.String(c.DBSystem))
+	if o.DBSystem != "" {
+		ofStore = append(ofStore, semconv.DBSystemNameKey.String(o.DBSystem))
 	}
-	t := &Telemetry{tracer: c.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))}
+	t := &Telemetry{tracer: o.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))}
 	var err error
-	if t.instruments, err = newInstruments(c.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL))); err != nil {
+	if t.instruments, err = newInstruments(o.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL))); err != nil {
 		return nil, fmt.Errorf("otelauth: %w", err)
 	}
 	t.remember(always, ofStore)
@@ -88,7 +88,7 @@ func New(c Config) (*Telemetry, error) {
 // Its errors are those of [auth.New]; and one where c.Observer is set, which it would replace.
 func (t *Telemetry) NewEngine(s store.Store, c auth.Config) (*auth.Engine, error) {
 	if c.Observer != nil {
-		return nil, errors.New("otelauth: auth.Config.Observer is set already")
+		return nil, errors.New("otelauth: Config.Observer is set already")
 	}
 	c.Observer = t
 	switch {

@@ -20,7 +20,7 @@ import (
 func TestManyCallsAtOnceAreAllSeen(t *testing.T) {
 	t.Parallel()
 	const crowd = 50
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	e := w.engine(t, memstore.New())
 	if _, err := w.Watch(e.Engine); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestTelemetryAllocations(t *testing.T) {
 			}
 		})
 	}
-	telemetry, err := otelauth.New(otelauth.Config{
+	telemetry, err := otelauth.New(otelauth.Options{
 		TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
 	})
 	if err != nil {

@@ -194,7 +194,7 @@ func everything(t *testing.T, w *watch) (secrets []string) {
 // spans, labels of metrics, exemplars.
 func TestNoSecretIsInTelemetry(t *testing.T) {
 	t.Parallel()
-	w := newWatch(t, otelauth.Config{})
+	w := newWatch(t, otelauth.Options{})
 	secrets := everything(t, w)
 	if len(secrets) < 40 {
 		t.Fatalf("only %d secrets", len(secrets))

@@ -30,7 +30,7 @@ func TestAWatchedStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store {
 		t.Parallel()
-		return newWatch(t, otelauth.Config{}).Store(memstore.New())
+		return newWatch(t, otelauth.Options{}).Store(memstore.New())
 	})
 }
 
@@ -40,7 +40,7 @@ func TestEveryMethodOfTheStoreIsASpan(t *testing.T) {
 	ctxType := reflect.TypeFor[context.Context]()
 	for m := range reflect.TypeFor[store.Store]().Methods() {
 		for _, way := range []string{"returns", "panics"} {
-			w := newWatch(t, otelauth.Config{})
+			w := newWatch(t, otelauth.Options{})
 			inner := storetest.Break(memstore.New())
 			if way == "panics" {
 				inner = storetest.Break(memstore.New(), storetest.Fault{Do: func(context.Context) { panic("broken") }})
@@ -99,7 +99,7 @@ func TestHowACallOfTheStoreEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWatch(t, otelauth.Config{})
+			w := newWatch(t, otelauth.Options{})
 			n := store.NewUser{User: store.User{ID: uuid.New()}}
 			var s store.Store = storetest.Break(memstore.New(), storetest.Fault{Err: test.err})
 			if name == "the hook's" {
@@ -121,7 +121,7 @@ func TestHowACallOfTheStoreEnds(t *testing.T) {
 
 func TestNoStoreIsNoStore(t *testing.T) {
 	t.Parallel()
-	if s := newWatch(t, otelauth.Config{}).Store(nil); s != nil {
+	if s := newWatch(t, otelauth.Options{}).Store(nil); s != nil {
 		t.Errorf("got a %T", s)
 	}
 }

@@ -28,7 +28,7 @@ type watch struct {
 	tracer trace.Tracer
 }
 
-func newWatch(t testing.TB, o otelauth.Config) *watch {
+func newWatch(t testing.TB, o otelauth.Options) *watch {
 	t.Helper()
 	w := &watch{spans: tracetest.NewInMemoryExporter(), reader: metric.NewManualReader()}
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans))

@@ -24,7 +24,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	routes, err := httpadapter.New(engine, httpadapter.Config{})
+	routes, err := httpadapter.New(engine, httpadapter.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func Example() {
 	defer server.Close()
 
 	// Here.
-	v, err := verify.New(server.URL+"/v1/.well-known/jwks.json", verify.Config{})
+	v, err := verify.New(server.URL+"/v1/.well-known/jwks.json", verify.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -55,7 +55,7 @@ type service struct {
 	v *verify.Verifier
 }
 
-func newService(t *testing.T, amend ...func(*verify.Config)) *service {
+func newService(t *testing.T, amend ...func(*verify.Options)) *service {
 	t.Helper()
 	e := authtest.New(t, func(c *auth.Config) { c.AccessTokens.Lifetime = 24 * time.Hour })
 	p := &endpoint{inner: routes(t, e)}
@@ -130,7 +130,7 @@ func TestHowLongTheKeySetIsKept(t *testing.T) {
 		"what a cache has left":    {http.Header{"Cache-Control": {"max-age=600"}, "Age": {"300"}}, 5 * time.Minute},
 		"what a cache should have": {http.Header{"Cache-Control": {"max-age=600"}, "Age": {"6000"}}, time.Minute},
 	} {
-		s := newService(t, func(o *verify.Config) { o.MaxStale = -1 })
+		s := newService(t, func(o *verify.Options) { o.MaxStale = -1 })
 		set, err := s.KeySet(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -227,7 +227,7 @@ func TestKeysWhileTheServerIsDown(t *testing.T) {
 	}{"by default": {0, time.Hour}, "for longer": {5 * time.Hour, 5 * time.Hour}, "not at all": {-1, 0}, "not at all, said in hours": {-5 * time.Hour, 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newService(t, func(o *verify.Config) { o.MaxStale = c.maxStale })
+			s := newService(t, func(o *verify.Options) { o.MaxStale = c.maxStale })
 			token := s.token(t)
 			s.wants(t, "first", token, nil)
 			s.asks(t, "first", 1)

@@ -2,7 +2,7 @@
 // engine's key set and nothing else: no secret, no database, no call for each token. Besides the standard library it brings
 // golang-jwt into a program, and neither the engine nor what that depends on.
 //
-//	v, err := verify.New("https://api.example.com/v1/.well-known/jwks.json", verify.Config{})
+//	v, err := verify.New("https://api.example.com/v1/.well-known/jwks.json", verify.Options{})
 //	…
 //	mux.Handle("GET /notes", v.Require(notes)) // verify.FromContext says who is asking
 //
@@ -17,7 +17,7 @@
 // not in the set has it fetched at once, at most every 10 seconds, however many such tokens come: with the engine's rotation of
 // keys, which publishes a key before it signs, that is for emergencies.
 //
-// While the server does not answer the keys stay as they were, for [Config.MaxStale] after the set should have been fetched
+// While the server does not answer the keys stay as they were, for [Options.MaxStale] after the set should have been fetched
 // again. A key that has been taken out of the set is accepted for no longer than the set is kept, and MaxStale longer if the
 // server is kept from saying so.
 //
@@ -49,8 +49,8 @@ var (
 // clockSkew is how far ahead of this clock that of the issuer may be.
 const clockSkew = time.Minute
 
-// Config is for [New]. The zero value is for an engine with the default configuration.
-type Config struct {
+// Options are for [New]. The zero value is for an engine with the default configuration.
+type Options struct {
 	// Issuer is what "iss" must be: AccessTokens.Issuer of the engine. The default is the engine's, "hasura-auth".
 	Issuer string
 	// Audience, if set, are the values of which "aud" must have one. Set it where one key set is for several services that must
@@ -80,20 +80,20 @@ type Verifier struct {
 
 // New returns a Verifier for the key set at a URL, which it does not ask yet. The URL is an https one, or http on this very
 // machine: whoever can change the answer on its way could sign tokens.
-func New(jwksURL string, c Config) (*Verifier, error) {
+func New(jwksURL string, o Options) (*Verifier, error) {
 	if err := outbound.CheckURL(jwksURL); err != nil {
 		return nil, fmt.Errorf("verify: the URL of the key set %w", err)
 	}
-	if slices.Contains(c.Audience, "") {
+	if slices.Contains(o.Audience, "") {
 		return nil, errors.New("verify: Audience has an empty entry")
 	}
 	switch {
-	case c.MaxStale == 0:
-		c.MaxStale = time.Hour
-	case c.MaxStale > 24*time.Hour:
-		return nil, fmt.Errorf("verify: MaxStale is %v, more than 24 hours", c.MaxStale)
+	case o.MaxStale == 0:
+		o.MaxStale = time.Hour
+	case o.MaxStale > 24*time.Hour:
+		return nil, fmt.Errorf("verify: MaxStale is %v, more than 24 hours", o.MaxStale)
 	}
-	v := &Verifier{now: c.Now, issuer: c.Issuer, audience: slices.Clone(c.Audience), namespace: c.ClaimsNamespace}
+	v := &Verifier{now: o.Now, issuer: o.Issuer, audience: slices.Clone(o.Audience), namespace: o.ClaimsNamespace}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -103,7 +103,7 @@ func New(jwksURL string, c Config) (*Verifier, error) {
 	if v.namespace == "" {
 		v.namespace = "https://hasura.io/jwt/claims"
 	}
-	v.keys = newKeys(jwksURL, c.HTTPClient, max(c.MaxStale, 0))
+	v.keys = newKeys(jwksURL, o.HTTPClient, max(o.MaxStale, 0))
 	return v, nil
 }
 

@@ -44,7 +44,7 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 // routes are those of an engine.
 func routes(t testing.TB, e *authtest.Engine) http.Handler {
 	t.Helper()
-	h, err := httpadapter.New(e.Engine, httpadapter.Config{})
+	h, err := httpadapter.New(e.Engine, httpadapter.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +53,9 @@ func routes(t testing.TB, e *authtest.Engine) http.Handler {
 	return mux
 }
 
-func newVerifier(t testing.TB, h http.Handler, now func() time.Time, amend ...func(*verify.Config)) *verify.Verifier {
+func newVerifier(t testing.TB, h http.Handler, now func() time.Time, amend ...func(*verify.Options)) *verify.Verifier {
 	t.Helper()
-	o := verify.Config{HTTPClient: &http.Client{Transport: direct{h}}, Now: now}
+	o := verify.Options{HTTPClient: &http.Client{Transport: direct{h}}, Now: now}
 	for _, f := range amend {
 		f(&o)
 	}
@@ -113,7 +113,7 @@ func TestVerifySaysWhatTheEngineSays(t *testing.T) {
 				c.AccessTokens.Issuer, c.AccessTokens.ClaimsNamespace = "me", "claims"
 				c.Hooks.Claims = hooked
 			})
-			v := newVerifier(t, routes(t, e), e.Clock.Now, func(o *verify.Config) {
+			v := newVerifier(t, routes(t, e), e.Clock.Now, func(o *verify.Options) {
 				o.Issuer, o.ClaimsNamespace, o.Audience = "me", "claims", []string{"api"}
 			})
 			session := e.SignUp(t, "ada@example.com")
@@ -135,11 +135,11 @@ func TestVerifySaysWhatTheEngineSays(t *testing.T) {
 			if !c.HasRole("user") || c.HasRole("admin") {
 				t.Error("HasRole")
 			}
-			for other, amend := range map[string]func(*verify.Config){
-				"another issuer": func(o *verify.Config) { o.Issuer = "you" }, "another audience": func(o *verify.Config) { o.Audience = []string{"admin"} },
-				"another namespace": func(o *verify.Config) { o.ClaimsNamespace = "" },
+			for other, amend := range map[string]func(*verify.Options){
+				"another issuer": func(o *verify.Options) { o.Issuer = "you" }, "another audience": func(o *verify.Options) { o.Audience = []string{"admin"} },
+				"another namespace": func(o *verify.Options) { o.ClaimsNamespace = "" },
 			} {
-				v := newVerifier(t, routes(t, e), e.Clock.Now, func(o *verify.Config) { o.Issuer, o.ClaimsNamespace = "me", "claims" }, amend)
+				v := newVerifier(t, routes(t, e), e.Clock.Now, func(o *verify.Options) { o.Issuer, o.ClaimsNamespace = "me", "claims" }, amend)
 				if _, err := v.Verify(t.Context(), session.AccessToken); !errors.Is(err, verify.ErrInvalidToken) {
 					t.Errorf("%s: %v", other, err)
 				}
@@ -295,16 +295,16 @@ func TestURLsAndOptionsThatAreRefused(t *testing.T) {
 		"", "/jwks.json", "http://auth.example/jwks.json", "ftp://auth.example", "https://", "https://user:secret@auth.example/jwks.json",
 		"http://169.254.169.254/jwks.json", "https://169.254.169.254/", "https://auth.example/jwks.json#x", "file:///etc/passwd",
 	} {
-		if _, err := verify.New(url, verify.Config{}); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := verify.New(url, verify.Options{}); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
 	for _, url := range []string{"https://auth.example/jwks.json", "http://localhost:8080/jwks.json", "http://127.0.0.1:8080/jwks.json", "http://[::1]/jwks.json"} {
-		if _, err := verify.New(url, verify.Config{}); err != nil {
+		if _, err := verify.New(url, verify.Options{}); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	for _, o := range []verify.Config{{Audience: []string{""}}, {MaxStale: 25 * time.Hour}} {
+	for _, o := range []verify.Options{{Audience: []string{""}}, {MaxStale: 25 * time.Hour}} {
 		if _, err := verify.New(keySetURL, o); err == nil {
 			t.Errorf("%+v", o)
 		}

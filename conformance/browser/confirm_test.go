@@ -22,7 +22,7 @@ import (
 // confirming serves an engine that puts a page before links, and an app at another origin to which links lead. The way to
 // the app goes by a third origin, which sends everybody on: what a page's policy says of forms would hold there too.
 func confirming(
-	t *testing.T, o httpadapter.Config, amend ...func(*auth.Config),
+	t *testing.T, o httpadapter.Options, amend ...func(*auth.Config),
 ) (e *authtest.Engine, at string, arrivals <-chan url.Values) {
 	t.Helper()
 	arrived := make(chan url.Values, 10)
@@ -92,19 +92,19 @@ func TestALinkIsConfirmed(t *testing.T) {
 		for _, c := range []struct {
 			name      string
 			scheme    string
-			options   httpadapter.Config
+			options   httpadapter.Options
 			challenge string
 			press     func(p *tab)
 			brings    string // the parameter that signs in; with cookies there is none
 		}{
-			{"a session in the light", "light", httpadapter.Config{}, "", func(p *tab) { p.press(confirmButton) }, "refreshToken"},
-			{"a code in the dark", "dark", httpadapter.Config{}, challenge, func(p *tab) {
+			{"a session in the light", "light", httpadapter.Options{}, "", func(p *tab) { p.press(confirmButton) }, "refreshToken"},
+			{"a code in the dark", "dark", httpadapter.Options{}, challenge, func(p *tab) {
 				p.do("press by the keyboard", chromedp.KeyEvent(kb.Tab))
 				p.waitUntil("the button has the focus", `document.activeElement.matches('button')`)
 				p.see("a button with the focus")
 				p.do("press by the keyboard", chromedp.KeyEvent(kb.Enter))
 			}, "code"},
-			{"cookies", "light", httpadapter.Config{Cookies: &httpadapter.CookieConfig{}}, "", func(p *tab) { p.press(confirmButton) }, ""},
+			{"cookies", "light", httpadapter.Options{Cookies: &httpadapter.CookieOptions{}}, "", func(p *tab) { p.press(confirmButton) }, ""},
 		} {
 			t.Run(v.name+", "+c.name, func(t *testing.T) {
 				e, at, arrivals := confirming(t, c.options)

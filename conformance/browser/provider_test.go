@@ -360,7 +360,7 @@ func TestAVisitEndsInASessionOfCookies(t *testing.T) {
 	browser(t)
 	idp := fakeidp.New(t)
 	ada := idp.Account(fakeidp.Account{Subject: "ada", Email: email, EmailVerified: true})
-	_, at, arrivals := confirming(t, httpadapter.Config{Cookies: &httpadapter.CookieConfig{}}, func(c *auth.Config) { register(t, c, idp, false) })
+	_, at, arrivals := confirming(t, httpadapter.Options{Cookies: &httpadapter.CookieOptions{}}, func(c *auth.Config) { register(t, c, idp, false) })
 	p := open(t, viewports[0], at+"/signin/provider/dev")
 	p.press(account(ada.Subject))
 	if q := p.arrive(arrivals); len(q) > 0 {

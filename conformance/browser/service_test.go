@@ -37,7 +37,7 @@ func serve(t *testing.T, scheme string, amend func(*auth.Config)) (*authtest.Eng
 		c.Elevation.Mode = auth.ElevationRecommended
 		c.Now = time.Now
 	}, amend)
-	adapter, err := httpadapter.New(engine.Engine, httpadapter.Config{})
+	adapter, err := httpadapter.New(engine.Engine, httpadapter.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

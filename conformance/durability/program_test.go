@@ -113,7 +113,7 @@ func newServer(s store.Store, c auth.Config) (*auth.Engine, http.Handler, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	handler, err := httpadapter.New(engine, httpadapter.Config{Logger: c.Logger})
+	handler, err := httpadapter.New(engine, httpadapter.Options{Logger: c.Logger})
 	return engine, handler, err
 }
 

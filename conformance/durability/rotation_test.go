@@ -137,7 +137,7 @@ func (r *rotation) newVerifier(t *testing.T) *verify.Verifier {
 	var turn atomic.Int64
 	var muxes [2]*http.ServeMux
 	for i, e := range r.replicas {
-		h, err := httpadapter.New(e.Engine, httpadapter.Config{})
+		h, err := httpadapter.New(e.Engine, httpadapter.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func (r *rotation) newVerifier(t *testing.T) *verify.Verifier {
 		muxes[turn.Add(1)%2].ServeHTTP(w, req)
 	}))
 	t.Cleanup(server.Close)
-	v, err := verify.New(server.URL+"/v1/.well-known/jwks.json", verify.Config{Now: r.clock.Now})
+	v, err := verify.New(server.URL+"/v1/.well-known/jwks.json", verify.Options{Now: r.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

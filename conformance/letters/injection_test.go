@@ -443,7 +443,7 @@ func (d *desk) realm(t *testing.T, config func(*auth.Config)) *realm {
 		}
 	})
 	// Whoever calls is a trusted proxy, so that what the headers of one say is read.
-	h, err := httpadapter.New(r.Engine.Engine, httpadapter.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	h, err := httpadapter.New(r.Engine.Engine, httpadapter.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	if err != nil {
 		t.Fatal(err)
 	}

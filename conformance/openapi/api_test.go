@@ -40,7 +40,7 @@ type realm struct {
 // setup is how a realm differs from the default.
 type setup struct {
 	config  func(*auth.Config)
-	options httpadapter.Config
+	options httpadapter.Options
 	tls     bool // and a cookie jar
 }
 
@@ -258,7 +258,7 @@ var (
 	checked    = setup{config: func(c *auth.Config) { c.Sessions.CheckOnVerify = true }}
 	cookieMode = setup{
 		config:  func(c *auth.Config) { c.Email.AllowUnverified = true },
-		options: httpadapter.Config{Cookies: &httpadapter.CookieConfig{}}, tls: true,
+		options: httpadapter.Options{Cookies: &httpadapter.CookieOptions{}}, tls: true,
 	}
 )
 

@@ -17,7 +17,7 @@ var concealedAndClosed = setup{config: func(c *auth.Config) {
 }}
 
 // confirmed is where a page asks before a link is followed.
-var confirmed = setup{options: httpadapter.Config{ConfirmLinks: true}}
+var confirmed = setup{options: httpadapter.Options{ConfirmLinks: true}}
 
 // asked is a body that asks for a letter with one of the options of a sign-up.
 func asked(option string) string { return `{"email":"` + email + `","options":{` + option + `}}` }

@@ -368,7 +368,7 @@ func providerAnswers(t *testing.T, newRealm func(*testing.T, setup) *realm) {
 	})
 	t.Run("with cookies no tokens are in a redirect or a body", func(t *testing.T) {
 		t.Parallel()
-		r := newRealm(t, withProvider(setup{options: httpadapter.Config{Cookies: &httpadapter.CookieConfig{}}, tls: true}))
+		r := newRealm(t, withProvider(setup{options: httpadapter.Options{Cookies: &httpadapter.CookieOptions{}}, tls: true}))
 		for _, by := range []func(string) request{get, submit} {
 			state, _ := r.leave(t, get("/signin/provider/here"))
 			got := r.send(t, by("/signin/provider/here/callback?"+url.Values{"state": {state}, "code": {ada}}.Encode()))

@@ -33,7 +33,7 @@ func service(secret auth.Secret, sender mail.Sender, notes, erase http.Handler, 
 	if err != nil {
 		return err
 	}
-	routes, err := httpadapter.New(engine, httpadapter.Config{})
+	routes, err := httpadapter.New(engine, httpadapter.Options{})
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ type watched struct {
 func watch(t *testing.T, s store.Store, amend ...func(*auth.Config)) watched {
 	t.Helper()
 	w := watched{spans: tracetest.NewInMemoryExporter(), metrics: metric.NewManualReader()}
-	telemetry, err := otelauth.New(otelauth.Config{
+	telemetry, err := otelauth.New(otelauth.Options{
 		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans)),
 		MeterProvider:  metric.NewMeterProvider(metric.WithReader(w.metrics)),
 	})

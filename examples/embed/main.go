@@ -59,7 +59,7 @@ func configure(db *database, c auth.Config) auth.Config {
 
 // newService puts the engine's routes beside the service's own and tells these who is calling.
 func newService(db *database, engine *auth.Engine) (http.Handler, error) {
-	adapter, err := httpadapter.New(engine, httpadapter.Config{})
+	adapter, err := httpadapter.New(engine, httpadapter.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -154,7 +154,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // routes are the documented ones under /v1, the service's own, and the page with its letters.
 func routes(engine *auth.Engine, letters *mailbox) (http.Handler, error) {
-	adapter, err := httpadapter.New(engine, httpadapter.Config{Logger: slog.Default()})
+	adapter, err := httpadapter.New(engine, httpadapter.Options{Logger: slog.Default()})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type settings struct {
 	store    place
 	counting counting
 	auth     auth.Config
-	http     httpadapter.Config
+	http     httpadapter.Options
 	warnings []string // for the operator
 }
 
@@ -132,7 +132,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 	// The library has its say, over a store that is thrown away: nothing is opened before everything is known to be right.
 	engine, err := auth.New(memstore.New(), s.auth)
 	noteAll(e, err)
-	s.http = httpadapter.Config{
+	s.http = httpadapter.Options{
 		TrustedProxies: trustedProxies(e),
 		AllowedOrigins: allowedOrigins(e, engine),
 		ConfirmLinks:   e.flag("AUTH_CONFIRM_LINKS", false),
@@ -340,6 +340,8 @@ func complaints(err error) []mistake {
 	case nil:
 		return nil
 	case *auth.ConfigError:
+		return lines(err.Field, err.Err)
+	case *httpadapter.OptionError:
 		return lines(err.Field, err.Err)
 	case interface{ Unwrap() []error }:
 		var all []mistake

@@ -50,7 +50,7 @@ func create(ctx context.Context, s server.Settings, base string) (*http.Server, 
 	if err != nil {
 		return nil, err
 	}
-	handler, err := httpadapter.New(engine, httpadapter.Config{})
+	handler, err := httpadapter.New(engine, httpadapter.Options{})
 	if err != nil {
 		return nil, err
 	}
