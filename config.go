@@ -577,6 +577,9 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	var err error
 	client := c.ClientURL
 	if _, err := redirect.Compile(client, nil); err != nil {
+		if client == "" {
+			err = errors.New("is required")
+		}
 		m.add("ClientURL", "%w", err)
 		client = "https://client.invalid" // to hear about the others all the same
 	}

@@ -227,49 +227,6 @@ func overtaken(err error) error {
 	return err
 }
 
-// ImportUserParams is a user who comes from elsewhere.
-type ImportUserParams struct {
-	Email         string
-	EmailVerified bool
-	// PasswordHash is an Argon2id, Argon2i, scrypt or PBKDF2 hash in PHC format (passlib's and Django's forms of PBKDF2
-	// included) or a bcrypt hash; empty for a user without a password. It is replaced by an Argon2id one at the next
-	// sign-in.
-	PasswordHash string
-	Options      SignUpOptions // RedirectTo is ignored
-	Disabled     bool
-}
-
-// ImportUser creates a user on the service's authority, without a session or a letter. Hooks run as for a sign-up.
-//
-// Errors: [ErrInvalidRequest] for an address or a hash that cannot be used, its cost being out of bounds included;
-// [ErrEmailAlreadyInUse]; and those of the options, as at [Engine.SignUpPassword].
-func (e *Engine) ImportUser(ctx context.Context, p ImportUserParams) (_ *User, err error) {
-	defer e.begin(&ctx, "ImportUser").end(&err)
-	address, err := emailaddr.Parse(p.Email)
-	if err != nil {
-		return nil, ErrInvalidRequest.saying("email is not an address").because(err)
-	}
-	if p.PasswordHash != "" {
-		if err := passhash.Validate(p.PasswordHash); err != nil {
-			return nil, ErrInvalidRequest.saying("the password hash cannot be used").because(err)
-		}
-	}
-	u, err := e.newUser(p.Options, address.Typed)
-	if err != nil {
-		return nil, err
-	}
-	u.Email, u.EmailKey, u.AvatarURL = address.Typed, address.Canonical, e.gravatar(address)
-	u.EmailVerified, u.PasswordHash, u.Disabled = p.EmailVerified, p.PasswordHash, p.Disabled
-	u.LastSeenAt = u.CreatedAt // they have been seen elsewhere
-	if u, err = e.signUp(ctx, u, "import"); err != nil {
-		return nil, err
-	}
-	if u, err = e.create(ctx, store.NewUser{User: u}, "import"); err != nil {
-		return nil, taken(err)
-	}
-	return publicUser(&u), nil
-}
-
 // newPassword applies the rules for a password that a user chooses and returns its normal form. The same rules hold
 // wherever one is chosen.
 func (e *Engine) newPassword(ctx context.Context, password string, owner emailaddr.Address) (string, error) {

@@ -217,8 +217,13 @@ func (e *Engine) signUp(ctx context.Context, u store.User, method string) (store
 
 // create writes a new user, with the service's hook inside, and tells.
 func (e *Engine) create(ctx context.Context, n store.NewUser, method string) (store.User, error) {
-	if h := e.config.Hooks.UserCreated; h != nil {
+	if h, first := e.config.Hooks.UserCreated, n.Within; h != nil {
 		n.Within = func(ctx context.Context, u store.User) error {
+			if first != nil {
+				if err := first(ctx, u); err != nil {
+					return err
+				}
+			}
 			return hook("UserCreated", func() error { return h(ctx, publicUser(&u)) })
 		}
 	}

@@ -23,14 +23,14 @@ func Example() {
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
 	metrics := metric.NewMeterProvider(metric.WithReader(reader))
 
-	telemetry, err := otelauth.New(otelauth.Options{TracerProvider: traces, MeterProvider: metrics})
+	telemetry, err := otelauth.New(otelauth.Options{TracerProvider: traces, MeterProvider: metrics, DBSystem: "postgresql"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	secret := make(auth.Secret, 32)
 	rand.Read(secret)
-	engine, err := telemetry.NewEngine(memstore.New(), auth.Config{
+	engine, err := telemetry.NewEngine(memstore.New(), auth.Config{ // in place of auth.New
 		ServerURL: "https://api.example.com/v1",
 		ClientURL: "https://example.com",
 		Secret:    secret,

@@ -109,7 +109,7 @@ type Store interface {
 	SigningKeys(ctx context.Context, now time.Time) ([]SigningKey, error)
 
 	// AddSigningKey stores a key unless one created after the instant since is there already; it reports whether it
-	// did. Replicas that rotate at the same moment so make one key.
+	// did. Replicas that rotate at the same moment so make one key. It returns [ErrConflict]{FieldID} where its id is taken.
 	AddSigningKey(ctx context.Context, k SigningKey, since time.Time) (bool, error)
 
 	// ExpireSigningKey has a signing key expire at the given instant, unless it does so earlier already: a life is never

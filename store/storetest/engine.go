@@ -103,9 +103,11 @@ var signingKeyTests = []test{
 		addKey(t, s, k, base)
 		again := k
 		again.Private, again.CreatedAt = []byte("another"), base.Add(time.Minute)
-		if added, err := s.AddSigningKey(t.Context(), again, base.Add(time.Hour)); added || err == nil {
-			t.Errorf("a second key with the same id was added: %t, %v", added, err)
+		added, err := s.AddSigningKey(t.Context(), again, base.Add(time.Hour))
+		if added {
+			t.Error("a second key with the same id was added")
 		}
+		wants(t, err, store.ErrConflict{Field: store.FieldID})
 		got, err := s.SigningKeys(t.Context(), base)
 		wants(t, err, nil)
 		equal(t, "the signing keys", got, []store.SigningKey{k})

@@ -1,0 +1,192 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
+)
+
+// importedPassword is the password of the hashes that other systems have made: see internal/passhash.
+const importedPassword = "correct horse"
+
+const djangoHash = "pbkdf2_sha256$1000$seasaltseasalt$nFEtiBJrsFKs/zt16fe0xZYOaKEZwkghPKgXrtcV9Hc="
+
+func TestAnImportedUserIsWhoTheyWere(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.MFA, c.Roles.Allowed = &auth.MFAConfig{}, []string{"user"} })
+	const secret = "JBSWY3DPEHPK3PXP"
+	born := time.Date(2019, 5, 4, 3, 2, 1, 123456789, time.UTC)
+	p := auth.ImportUserParams{
+		ID: uuid.MustParse("7a3f2f5c-7c4b-4c1d-9a58-0f1e2d3c4b5a"), CreatedAt: born,
+		Email: "Ada@Example.com", EmailVerified: true, Phone: "+41 79 123 45 67", PhoneVerified: true,
+		PasswordHash: djangoHash, TOTPSecret: "jbsw y3dp ehpk 3pxp",
+		Identities: []auth.ImportIdentity{{Provider: "github", Subject: "1", Email: "ada@github.example"}, {Provider: "google", Subject: "2"}},
+		Options: auth.SignUpOptions{
+			AllowedRoles: []string{"user", "editor"}, DefaultRole: "editor", DisplayName: "Ada <King>, Countess of Lovelace & more",
+			Locale: "en", Metadata: json.RawMessage(`{"plan":"pro"}`),
+		},
+		AvatarURL: "https://example.com/ada.png",
+	}
+	got, err := e.ImportUser(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mfa := "totp"
+	want := &auth.User{
+		ActiveMFAType: &mfa, AvatarURL: p.AvatarURL, CreatedAt: born.Truncate(time.Microsecond), DefaultRole: "editor",
+		DisplayName: p.Options.DisplayName, Email: "Ada@Example.com", EmailVerified: true, ID: p.ID, Locale: "en",
+		Metadata: p.Options.Metadata, PhoneNumber: "+41791234567", PhoneNumberVerified: true, Roles: []string{"user", "editor"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the user (-want +got):\n%s", diff)
+	}
+	for _, i := range p.Identities {
+		q := store.UserQuery{Identity: store.IdentityKey{Provider: i.Provider, Subject: i.Subject}, Now: e.Clock.Now()}
+		if a, err := e.Store.User(t.Context(), q); err != nil || a.ID != p.ID {
+			t.Errorf("%s leads to %s: %v", i.Provider, a.ID, err)
+		}
+	}
+
+	in, err := signIn(t, e, "ada@example.com", importedPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.MFA == nil {
+		t.Fatal("no second factor is asked for")
+	}
+	verified, err := e.VerifyMFA(t.Context(), auth.VerifyMFAParams{Ticket: in.MFA.Ticket, OTP: authtest.TOTPCode(t, secret, e.Clock.Now())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verified.Session.User.ID != p.ID {
+		t.Errorf("signed in as %s", verified.Session.User.ID)
+	}
+	if letters := e.Mailbox.All(); len(letters) > 0 {
+		t.Errorf("%d letters were sent", len(letters))
+	}
+}
+
+func TestAnImportedUserNeedsNoAddress(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	for _, p := range []auth.ImportUserParams{
+		{Phone: "+41791234567", EmailVerified: true},
+		{Identities: []auth.ImportIdentity{{Provider: "github", Subject: "1"}}, PhoneVerified: true},
+	} {
+		u, err := e.ImportUser(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.EmailVerified || u.PhoneNumberVerified || u.AvatarURL != "" {
+			t.Errorf("%+v, of whom nothing is verified", u)
+		}
+	}
+}
+
+func TestAnImportIsWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	full := errors.New("the disk is full")
+	var fail error
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Hooks.UserCreated = func(context.Context, *auth.User) error { return fail }
+	})
+	ada := auth.ImportUserParams{
+		ID: uuid.New(), Email: "ada@example.com", Phone: "+41791234567",
+		Identities: []auth.ImportIdentity{{Provider: "github", Subject: "1"}, {Provider: "google", Subject: "1"}},
+	}
+	if _, err := e.ImportUser(t.Context(), ada); err != nil {
+		t.Fatal(err)
+	}
+	bob := auth.ImportUserParams{
+		ID: uuid.New(), Email: "bob@example.com", Phone: "+41791234568",
+		Identities: []auth.ImportIdentity{{Provider: "github", Subject: "2"}, {Provider: "google", Subject: "2"}},
+	}
+	for name, w := range map[string]struct {
+		amend func(p *auth.ImportUserParams)
+		hook  error
+		err   error
+	}{
+		"a taken id":              {func(p *auth.ImportUserParams) { p.ID = ada.ID }, nil, auth.ErrInvalidRequest},
+		"a taken address":         {func(p *auth.ImportUserParams) { p.Email = "ADA@example.com" }, nil, auth.ErrEmailAlreadyInUse},
+		"a taken number":          {func(p *auth.ImportUserParams) { p.Phone = ada.Phone }, nil, auth.ErrInvalidRequest},
+		"the first identity":      {func(p *auth.ImportUserParams) { p.Identities[0].Subject = "1" }, nil, auth.ErrProviderAccountLinked},
+		"the second identity":     {func(p *auth.ImportUserParams) { p.Identities[1].Subject = "1" }, nil, auth.ErrProviderAccountLinked},
+		"the hook, at the end":    {func(*auth.ImportUserParams) {}, full, auth.ErrInternal},
+		"the hook of the service": {func(*auth.ImportUserParams) {}, auth.ErrSignUpDisabled, auth.ErrSignUpDisabled},
+	} {
+		p := bob
+		p.Identities = append([]auth.ImportIdentity(nil), bob.Identities...)
+		w.amend(&p)
+		fail = w.hook
+		if _, err := e.ImportUser(t.Context(), p); !errors.Is(err, w.err) {
+			t.Errorf("%s: %v, want %v", name, err, w.err)
+		}
+		if users, err := e.ListUsers(t.Context(), uuid.Nil, 10); err != nil || len(users) != 1 {
+			t.Errorf("%s: %d users, %v; want one", name, len(users), err)
+		}
+	}
+	fail = nil
+	if _, err := e.ImportUser(t.Context(), bob); err != nil {
+		t.Errorf("nothing of Bob was left behind: %v", err)
+	}
+}
+
+func TestImportsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.Roles.Allowed = []string{"user"} })
+	tomorrow := e.Clock.Now().Add(24 * time.Hour)
+	identity := func(provider, subject string) []auth.ImportIdentity {
+		return []auth.ImportIdentity{{Provider: provider, Subject: subject}}
+	}
+	for name, w := range map[string]struct {
+		p   auth.ImportUserParams
+		err error
+	}{
+		"nobody":                      {auth.ImportUserParams{}, auth.ErrInvalidRequest},
+		"no address":                  {auth.ImportUserParams{Email: "ada"}, auth.ErrInvalidRequest},
+		"no number":                   {auth.ImportUserParams{Phone: "079"}, auth.ErrInvalidRequest},
+		"somebody from the future":    {auth.ImportUserParams{Email: "ada@example.com", CreatedAt: tomorrow}, auth.ErrInvalidRequest},
+		"a secret that is not base32": {auth.ImportUserParams{Email: "ada@example.com", TOTPSecret: "0189018901890189"}, auth.ErrInvalidRequest},
+		"a secret that is too short":  {auth.ImportUserParams{Email: "ada@example.com", TOTPSecret: "JBSWY3DP"}, auth.ErrInvalidRequest},
+		"a secret that is too long":   {auth.ImportUserParams{Email: "ada@example.com", TOTPSecret: strings.Repeat("A", 8*13)}, auth.ErrInvalidRequest},
+		"a provider without a name":   {auth.ImportUserParams{Identities: identity("", "1")}, auth.ErrInvalidRequest},
+		"a provider of another form":  {auth.ImportUserParams{Identities: identity("GitHub", "1")}, auth.ErrInvalidRequest},
+		"an identity of nobody":       {auth.ImportUserParams{Identities: identity("github", "")}, auth.ErrInvalidRequest},
+		"an identity twice":           {auth.ImportUserParams{Identities: append(identity("github", "1"), identity("github", "1")...)}, auth.ErrInvalidRequest},
+		"a role with a blank":         {auth.ImportUserParams{Email: "ada@example.com", Options: auth.SignUpOptions{AllowedRoles: []string{"user", "a b"}}}, auth.ErrInvalidRequest},
+		"a default role of nobody":    {auth.ImportUserParams{Email: "ada@example.com", Options: auth.SignUpOptions{DefaultRole: "admin"}}, auth.ErrDefaultRoleNotAllowed},
+		"metadata that is no object":  {auth.ImportUserParams{Email: "ada@example.com", Options: auth.SignUpOptions{Metadata: json.RawMessage(`1`)}}, auth.ErrInvalidRequest},
+	} {
+		if _, err := e.ImportUser(t.Context(), w.p); !errors.Is(err, w.err) {
+			t.Errorf("%s: %v, want %v", name, err, w.err)
+		} else if w.p.TOTPSecret != "" && strings.Contains(err.Error(), w.p.TOTPSecret) {
+			t.Errorf("%s: the error repeats the secret: %v", name, err)
+		}
+	}
+	p := auth.ImportUserParams{PasswordHash: djangoHash, TOTPSecret: "JBSWY3DPEHPK3PXP"}
+	if text := fmt.Sprintf("%v %+v %#v %s", p, p, &p, p.LogValue()); strings.Contains(text, "nFEti") || strings.Contains(text, "JBSWY") {
+		t.Errorf("they print as %s", text)
+	}
+}
+
+// What nobody has shown to be theirs is not so because it was imported.
+func TestAnUnverifiedAddressStaysSo(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	if _, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com", PasswordHash: djangoHash}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := signIn(t, e, "ada@example.com", importedPassword)
+	wantErr(t, err, auth.ErrUnverifiedUser)
+}
