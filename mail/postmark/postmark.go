@@ -40,7 +40,7 @@ type Config struct {
 	Token string // of the server
 	From  string // an address that the account may send from, or "Name <address>"
 
-	// Stream is the message stream, of those for transactional mail; empty means [DefaultStream].
+	// Stream is the message stream, of those for transactional mail. The default is [DefaultStream].
 	Stream string
 
 	// Templates has Postmark render the letters, from templates of the account: the alias is the locale and the name of
@@ -48,8 +48,8 @@ type Config struct {
 	Templates bool
 
 	BaseURL    string        // another place than Postmark's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one Send as a whole; 0 means [DefaultTimeout]
-	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
+	Timeout    time.Duration // bounds one Send as a whole; default [DefaultTimeout]
+	HTTPClient *http.Client  // makes the requests; default one with [http.DefaultTransport]. It is copied, and follows no redirect
 }
 
 const redacted = "postmark.Config{[redacted]}"
