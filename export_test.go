@@ -29,3 +29,9 @@ func PurgeAudit(ctx context.Context, e *Engine) { e.purgeAudit(ctx) }
 func ForgeAuditHead(e *Engine, base, last AuditAnchor) []byte {
 	return e.audit.chain.encode(auditHead{base, last})
 }
+
+// Complete is a configuration with its defaults, as an engine uses it.
+func Complete(c Config) (Config, error) {
+	complete, _, err := c.withDefaults()
+	return complete, err
+}
