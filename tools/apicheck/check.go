@@ -23,6 +23,8 @@ import (
 type repository struct {
 	root      string
 	changelog string
+	temp      string            // where the worktrees are
+	worktrees map[string]string // by commit
 }
 
 // module is one of its modules: the directory, "" for the root, and the releases that HEAD descends from, the lowest first.
@@ -34,7 +36,8 @@ type module struct {
 
 // check writes what it finds of each module to w, and returns how many have a change that is not allowed.
 func check(root string, w io.Writer) (bad int, err error) {
-	r := &repository{root: root}
+	r := &repository{root: root, worktrees: map[string]string{}}
+	defer func() { err = errors.Join(err, r.close()) }()
 	text, err := os.ReadFile(filepath.Join(root, "CHANGELOG.md"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, err
@@ -182,21 +185,49 @@ func changed(changelog, version string) bool {
 	return false
 }
 
+// worktree checks a tag out, beside the working copy, and returns the directory. Tags of one commit share it, and so what is
+// compiled there.
+func (r *repository) worktree(tag string) (string, error) {
+	commit, err := r.git("rev-list", "--max-count=1", "refs/tags/"+tag)
+	if err != nil {
+		return "", err
+	}
+	commit = strings.TrimSpace(commit)
+	if dir, ok := r.worktrees[commit]; ok {
+		return dir, nil
+	}
+	if r.temp == "" {
+		if r.temp, err = os.MkdirTemp("", "apicheck"); err != nil {
+			return "", err
+		}
+	}
+	dir := filepath.Join(r.temp, commit)
+	if _, err := r.git("worktree", "add", "--quiet", "--detach", dir, commit); err != nil {
+		return "", err
+	}
+	r.worktrees[commit] = dir
+	return dir, nil
+}
+
+// close removes the worktrees.
+func (r *repository) close() error {
+	var failed []error
+	for _, dir := range r.worktrees {
+		_, err := r.git("worktree", "remove", "--force", dir)
+		failed = append(failed, err)
+	}
+	if r.temp != "" {
+		failed = append(failed, os.RemoveAll(r.temp))
+	}
+	return errors.Join(failed...)
+}
+
 // incompatible are the changes of the module since a release.
 func (r *repository) incompatible(m *module, base string) (changes []string, err error) {
-	dir, err := os.MkdirTemp("", "apicheck")
+	old, err := r.worktree(m.prefix() + base)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	old := filepath.Join(dir, "release")
-	if _, err := r.git("worktree", "add", "--quiet", "--detach", old, "refs/tags/"+m.prefix()+base); err != nil {
-		return nil, err
-	}
-	defer func() {
-		_, removed := r.git("worktree", "remove", "--force", old)
-		err = errors.Join(err, removed)
-	}()
 	before, err := load(filepath.Join(old, filepath.FromSlash(m.dir)))
 	if err != nil {
 		return nil, err
