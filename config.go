@@ -39,16 +39,16 @@ import (
 // is safe, and a capability whose section is nil is off: its methods return [ErrDisabledEndpoint].
 type Config struct {
 	// ServerURL is the public URL under which the routes are mounted, prefix included. Links in messages begin with it;
-	// nothing is ever built from a request's Host header.
+	// nothing is ever built from a request's Host header. Required.
 	ServerURL string
-	// ClientURL is where a browser is sent when a request names no other place. It is always an allowed redirect.
+	// ClientURL is where a browser is sent when a request names no other place. It is always an allowed redirect. Required.
 	ClientURL string
 	// AllowedRedirectURLs are further places that redirectTo may name. An entry allows itself and every path below it;
 	// in its host, * stands for any run of characters other than a dot: https://*.example.com.
 	AllowedRedirectURLs []string
 
 	// Secret is the root of every key that the engine derives: at least 32 random bytes, equal on all replicas.
-	// Whoever has it and the database can impersonate every user.
+	// Whoever has it and the database can impersonate every user. Required.
 	Secret Secret
 	// PreviousSecrets are tried after Secret, so that it can be replaced without signing anybody out. What was made under one
 	// and is still of use when it is removed is lost:
@@ -180,8 +180,8 @@ type PasswordConfig struct {
 	// Argon2 sets the cost of new hashes. A hash of another kind or of lower cost is replaced when its user signs in.
 	Argon2 Argon2
 	// MaxHashes is how many passwords are hashed at once; each takes Argon2.MemoryKiB. Further ones wait, at most
-	// MaxWaiting of them, and those beyond get [ErrTooManyRequests]. The defaults are the number of CPUs and 64 times
-	// that.
+	// MaxWaiting of them, and those beyond get [ErrTooManyRequests]. The defaults are GOMAXPROCS divided by Argon2.Threads
+	// and 64 times MaxHashes.
 	MaxHashes, MaxWaiting int
 
 	// ChangeWithin is how long after they signed in a user may change their password without giving the current one
@@ -189,11 +189,11 @@ type PasswordConfig struct {
 	ChangeWithin time.Duration
 }
 
-// Argon2 are the cost parameters of Argon2id (RFC 9106). Zero values are the defaults: 19 MiB, 2 passes, 1 lane.
+// Argon2 are the cost parameters of Argon2id (RFC 9106).
 type Argon2 struct {
-	MemoryKiB uint32
-	Time      uint32
-	Threads   uint8
+	MemoryKiB uint32 // memory of one hash, in KiB; default 19456 (19 MiB)
+	Time      uint32 // passes over the memory; default 2
+	Threads   uint8  // lanes, which are computed in parallel; default 1
 }
 
 // BreachChecker knows passwords that have become public.
@@ -220,23 +220,25 @@ type WebAuthnConfig struct {
 	// Timeout is how long a client is told to wait for its user. The default is one minute. See also
 	// TicketsConfig.WebAuthn.
 	Timeout time.Duration
-	// UserVerification is asked for when a key is created and when it signs in. The default is preferred. A sign-in in
-	// which the authenticator verified its user counts as two factors.
+	// UserVerification is asked for when a key is created and when it signs in. The default is
+	// [UserVerificationPreferred]. A sign-in in which the authenticator verified its user counts as two factors.
 	UserVerification UserVerification
-	// ResidentKey is "preferred" (the default), "required" or "discouraged": whether a new key can sign in without an
-	// e-mail address.
+	// ResidentKey says whether a new key is to be one that can sign in without an e-mail address: "preferred", "required" or
+	// "discouraged". The default is "preferred".
 	ResidentKey string
-	// Attachment is "platform" or "cross-platform" if new keys must be of that kind. The default is either.
+	// Attachment is "platform" or "cross-platform" if new keys must be of that kind. Empty, they are of either.
 	Attachment string
-	// Attestation is "none" (the default), "indirect", "direct" or "enterprise". Whatever is asked for, a statement that
-	// comes must be valid. Without Metadata it proves nothing about its maker, and with "none" not even its format is
-	// kept.
+	// Attestation is what is asked for when a key is created: "none", "indirect", "direct" or "enterprise". The default is
+	// "none". Whatever is asked for, a statement that comes must be valid. Without Metadata it proves nothing about its maker,
+	// and with "none" not even its format is kept.
 	Attestation string
 	// Hints tell a client which kinds of key to offer first: "security-key", "client-device", "hybrid".
 	Hints []string
-	// CreateExtensions and GetExtensions are the client extension inputs of the options. The default asks, at creation,
-	// whether the key is discoverable (credProps).
-	CreateExtensions, GetExtensions map[string]any
+	// CreateExtensions are the client extension inputs when a key is created. The default is credProps alone, which asks
+	// whether the key is discoverable.
+	CreateExtensions map[string]any
+	// GetExtensions are the client extension inputs when a key signs in or steps up. The default is none.
+	GetExtensions map[string]any
 
 	// AllowRollback accepts a signature counter that did not grow. The default refuses it: there may be two copies of the
 	// key. Both emit [EventSignCountRollback] (WebAuthn L3 §7.2 step 22).
@@ -265,14 +267,15 @@ const (
 // ElevationConfig says when a user must step up: prove once more that they are there, with a security key or a code of their
 // authenticator app for example, before they do what cannot be undone. See [Engine.Elevate].
 type ElevationConfig struct {
+	// Mode says of whom a step-up is demanded. The default is [ElevationDisabled].
 	Mode ElevationMode
-	// Methods are the ways to step up. The default is ElevateByWebAuthn and ElevateByTOTP. The others are weaker: a user who
+	// Methods are the ways to step up. The default is [ElevateByWebAuthn] and [ElevateByTOTP]. The others are weaker: a user who
 	// has one of these two cannot use them.
 	Methods []ElevationMethod
-	// UserVerification is asked for when a user steps up with a security key. The default is required: whoever has
-	// found a key cannot step up with it (NIST SP 800-63B-4 §2.2). With preferred a touch is enough.
+	// UserVerification is asked for when a user steps up with a security key. The default is [UserVerificationRequired]:
+	// whoever has found a key cannot step up with it (NIST SP 800-63B-4 §2.2). With preferred a touch is enough.
 	UserVerification UserVerification
-	// FirstKeyWithin, unless zero, is how long after they signed in a user who has no security key yet may add one. The
+	// FirstKeyWithin, unless 0, is how long after they signed in a user who has no security key yet may add one. The
 	// default is as long as the session lives, as documented: whoever has stolen an access token of a user without a
 	// key can give them one. The owner of a verified address gets a letter.
 	FirstKeyWithin time.Duration
@@ -283,7 +286,7 @@ type ElevationMode string
 
 // The modes of elevation. Adding a first security key never needs a step-up.
 const (
-	ElevationDisabled    ElevationMode = "disabled"    // the default: of nobody
+	ElevationDisabled    ElevationMode = "disabled"    // of nobody
 	ElevationRecommended ElevationMode = "recommended" // of users with a security key or a second factor
 	ElevationRequired    ElevationMode = "required"    // of everybody
 )
@@ -328,7 +331,7 @@ type SMSConfig struct {
 type MFAConfig struct {
 	// Issuer is what the app shows. The default is "auth".
 	Issuer string
-	// Policy says after which first factors the second is asked for. The default is MFAAlways.
+	// Policy says after which first factors the second is asked for. The default is [MFAAlways].
 	Policy MFAPolicy
 }
 
@@ -390,15 +393,18 @@ type RolesConfig struct {
 
 // LocalesConfig says in which languages users are written to.
 type LocalesConfig struct {
-	Default string   // "en" if empty
-	Allowed []string // Default is always among them
+	Default string   // the language of a user who asks for no other that is allowed; default "en"
+	Allowed []string // the languages that users may have: ISO 639 codes of two or three letters. Default is always among them
 }
 
 // GravatarConfig gives users without a picture one from gravatar.com. The URL holds the MD5 of the e-mail address, from
 // which the address can be guessed by anyone who sees it.
 type GravatarConfig struct {
-	Default string // blank (the default), identicon, monsterid, wavatar, retro, robohash, mp or 404
-	Rating  string // g (the default), pg, r or x
+	// Default is the picture of who has none there: "blank", "identicon", "monsterid", "wavatar", "retro", "robohash", "mp" or
+	// "404". The default is "blank".
+	Default string
+	// Rating is the strictest rating that every picture must meet: "g", "pg", "r" or "x". The default is "g".
+	Rating string
 }
 
 // SessionsConfig says how long sessions live.
@@ -464,7 +470,7 @@ type RotationConfig struct {
 	// adapter allows for five minutes. The default is an hour, or Every if that is shorter; the minimum is 10 minutes, the
 	// maximum Every.
 	Lead time.Duration
-	// Algorithm of new keys is EdDSA (Ed25519), the default, ES256 or RS256 (of 2048 bits).
+	// Algorithm of new keys: "EdDSA" (Ed25519), "ES256" or "RS256" (of 2048 bits). The default is "EdDSA".
 	Algorithm string
 }
 
@@ -498,7 +504,7 @@ type LimitsConfig struct {
 	// that of package redislimit. RequestsPerClient is counted in each process in any case: it is there to protect that.
 	Limiter limit.Limiter
 	// FailOpen are the budgets that hold nobody back while Limiter cannot count; what another one counts is then refused,
-	// with [ErrInternal]. The default are requests, letters, sign-ups and challenges: codes and passwords cannot be guessed,
+	// with [ErrInternal]. The default is requests, letters, sign-ups and challenges: codes and passwords cannot be guessed,
 	// nor text messages be sent at somebody's expense. To go on with those, count meanwhile in each process, by
 	// [limit.WithFallback].
 	FailOpen []Budget
@@ -520,7 +526,7 @@ type LimitsConfig struct {
 	// TextsPerNumber and TextsPerNumberLong bound the text messages to one number. The defaults are 5 per hour and 15 per day.
 	TextsPerNumber, TextsPerNumberLong limit.Rate
 	// TextsPerCountry bounds the text messages to the numbers of one country code (ITU-T E.164), and Texts those to all. The
-	// defaults are 500 and 1000 per hour; who has fewer users than that wants less, because text messages are money.
+	// defaults are 500 per hour and 1000 per hour; who has fewer users than that wants less, because text messages are money.
 	TextsPerCountry, Texts limit.Rate
 	// UnansweredTexts bounds the text messages to one country code whose codes nobody enters. One that is entered makes up for
 	// four: where fewer are, what sends them is not people, and no more are sent. The default is 50 per hour.

@@ -43,3 +43,9 @@ func RetryAfter(h http.Header, now time.Time) time.Duration { return retryAfter(
 func SealKey(e *Engine, id string, content []byte) []byte {
 	return e.box.Seal(sealedKey, []byte(id), content)
 }
+
+// Complete is a configuration with its defaults, as an engine uses it.
+func Complete(c Config) (Config, error) {
+	complete, _, err := c.withDefaults()
+	return complete, err
+}

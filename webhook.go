@@ -43,17 +43,17 @@ type WebhookConfig struct {
 	// Name is what the endpoint is called, in the outbox, in logs and in events: at most 32 lower-case letters, digits,
 	// hyphens and underscores. What waits for a name goes to the URL that the name has then. What waits for one that is in
 	// the configuration no more is given up an hour after it was written, and so outlasts a change of the configuration
-	// that has not reached all replicas.
+	// that has not reached all replicas. Required.
 	Name string
 	// URL is https, or http to this very host for tests. Unlike in logs and errors, it may stand in it that nobody else
-	// knows: it is shown to nobody.
+	// knows: it is shown to nobody. Required.
 	URL string
 	// Secrets sign, each by itself: "whsec_" and the base64 of 24 to 64 random bytes, as from
 	//
 	//	echo "whsec_$(openssl rand -base64 32)"
 	//
 	// More than one, at most four, is for replacing it: add the new one before the old, give it to the receiver, and take
-	// away the old.
+	// away the old. Required.
 	Secrets []Secret
 	// Events are the types that the endpoint is told of; nil for all.
 	Events []EventType

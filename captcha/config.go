@@ -37,7 +37,7 @@ const defaultMinScore = 0.5
 
 // TurnstileConfig is a widget of Cloudflare Turnstile.
 type TurnstileConfig struct {
-	Secret Secret // the widget's secret key
+	Secret Secret // the widget's secret key. Required.
 
 	// Hostnames are the hosts of the pages that may ask, without scheme and port. An answer for another is refused. The
 	// default leaves it to the service, which knows the widget's hosts.
@@ -45,8 +45,8 @@ type TurnstileConfig struct {
 	// Action, unless empty, is what the widget in the page must have been rendered with.
 	Action string
 
-	// Endpoint is another place than Cloudflare's own, such as a proxy: https, or http to this very host, without user, query
-	// and fragment.
+	// Endpoint is another place to ask, such as a proxy: https, or http to this very host, without user, query and fragment.
+	// The default is Cloudflare's own.
 	Endpoint string
 	// HTTPClient is what requests are made with: its transport decides about proxies and trusted certificates. Of the rest
 	// only a Timeout below 10 seconds counts. The default demands TLS 1.2.
@@ -63,14 +63,14 @@ func NewTurnstile(c TurnstileConfig) (*Service, error) {
 
 // HCaptchaConfig is a site of hCaptcha.
 type HCaptchaConfig struct {
-	Secret Secret // of the account
+	Secret Secret // of the account. Required.
 
 	// SiteKey, unless empty, is the site whose answers are taken: one secret is for all sites of an account.
 	SiteKey string
 	// Hostnames are as in [TurnstileConfig].
 	Hostnames []string
 
-	Endpoint   string       // as in [TurnstileConfig]; the default is hCaptcha's own
+	Endpoint   string       // as in [TurnstileConfig]; default hCaptcha's own
 	HTTPClient *http.Client // as in [TurnstileConfig]
 }
 
@@ -84,7 +84,7 @@ func NewHCaptcha(c HCaptchaConfig) (*Service, error) {
 
 // ReCAPTCHAConfig is a key of Google reCAPTCHA, v2 or v3.
 type ReCAPTCHAConfig struct {
-	Secret Secret // the key's secret
+	Secret Secret // of the key. Required.
 
 	// MinScore is the least score of an answer that has one, as all of v3 have and none of v2 has: from 0 to 1, where 1 is
 	// very likely a person. The default is 0.5, with which Google suggests to begin. v3 calls every answer good, whatever its score. Where MinScore is
@@ -95,7 +95,7 @@ type ReCAPTCHAConfig struct {
 	// Hostnames are as in [TurnstileConfig]. An answer from an Android app has no host, and is refused where this is set.
 	Hostnames []string
 
-	Endpoint   string       // as in [TurnstileConfig]; the default is Google's own
+	Endpoint   string       // as in [TurnstileConfig]; default Google's own
 	HTTPClient *http.Client // as in [TurnstileConfig]
 }
 

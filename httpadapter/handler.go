@@ -30,8 +30,8 @@ type Options struct {
 	// TrustedProxies are the addresses of the proxies in front of the service. The client's address, which limits,
 	// events and session lists use, is that of the peer unless the peer is one of these.
 	TrustedProxies []netip.Prefix
-	// ProxyHeader is the header to which the trusted proxies add: "X-Forwarded-For", the default, or "Forwarded"
-	// (RFC 7239). The other one is never read.
+	// ProxyHeader is the header to which the trusted proxies add: "X-Forwarded-For" or "Forwarded" (RFC 7239). The other one is
+	// never read. The default is "X-Forwarded-For".
 	ProxyHeader string
 
 	// MaxBody bounds request bodies, in bytes: from 1 KiB to 16 MiB. The default is 64 KiB.

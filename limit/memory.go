@@ -18,11 +18,11 @@ const defaultMaxEntries = 100_000
 
 // MemoryConfig configures a [Memory]. Its zero value works.
 type MemoryConfig struct {
-	// MaxEntries is how many buckets are kept at most, of those that are not full; 0 means 100,000. An entry
-	// takes up to 170 bytes.
+	// MaxEntries is how many buckets are kept at most, of those that are not full. The default is 100000.
+	// An entry takes up to 170 bytes.
 	MaxEntries int
 
-	// Now is the clock; nil means [time.Now]. It must be safe for concurrent use and must not call the Memory.
+	// Now is the clock. The default is [time.Now]. It must be safe for concurrent use and must not call the Memory.
 	Now func() time.Time
 }
 

@@ -51,13 +51,14 @@ const clockSkew = time.Minute
 
 // Options are for [New]. The zero value is for an engine with the default configuration.
 type Options struct {
-	// Issuer is what "iss" must be: AccessTokens.Issuer of the engine. The default is the engine's, "hasura-auth".
+	// Issuer is what "iss" must be: AccessTokens.Issuer of the engine. The default is
+	// "hasura-auth", as that of the engine.
 	Issuer string
 	// Audience, if set, are the values of which "aud" must have one. Set it where one key set is for several services that must
 	// not accept each other's tokens.
 	Audience []string
-	// ClaimsNamespace is the claim with the roles: AccessTokens.ClaimsNamespace of the engine. The default is the engine's,
-	// "https://hasura.io/jwt/claims".
+	// ClaimsNamespace is the claim with the roles: AccessTokens.ClaimsNamespace of the engine. The default is
+	// "https://hasura.io/jwt/claims", as that of the engine.
 	ClaimsNamespace string
 	// MaxStale is for how long the keys are used that should have been fetched again and cannot be. The default is an hour,
 	// the maximum 24 hours; a negative value is none.
@@ -65,7 +66,7 @@ type Options struct {
 	// HTTPClient fetches the keys. Whatever it is, an answer has 5 seconds and 1 MiB, and redirects are refused. The default
 	// takes proxies from the environment.
 	HTTPClient *http.Client
-	// Now is the clock. The default is time.Now.
+	// Now is the clock. The default is [time.Now].
 	Now func() time.Time
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/ostiary/auth/store/memstore"
 )
 
-// service is the code of README.md, to the letter. Somebody visits what it has made.
+// service has the second code of README.md, to the letter. Somebody visits what it has made.
 func service(secret auth.Secret, sender mail.Sender, notes, erase http.Handler, visit func(http.Handler)) error {
 	engine, err := auth.New(memstore.New(), auth.Config{
 		ServerURL: "https://api.example.com/v1",
@@ -44,6 +44,25 @@ func service(secret auth.Secret, sender mail.Sender, notes, erase http.Handler, 
 	mux.Handle("DELETE /notes", recent(erase))
 
 	visit(mux)
+	return nil
+}
+
+// minimal is the first code of README.md, to the letter.
+func minimal(secret auth.Secret, sender mail.Sender, mux *http.ServeMux, notes http.Handler) error {
+	engine, err := auth.New(memstore.New(), auth.Config{
+		ServerURL: "https://api.example.com/v1", ClientURL: "https://example.com",
+		Secret: secret, Mail: sender, Password: &auth.PasswordConfig{},
+	})
+	if err != nil {
+		return err
+	}
+	routes, err := httpadapter.New(engine, httpadapter.Options{})
+	if err != nil {
+		return err
+	}
+	routes.Mount(mux, "/v1")                            // POST /v1/signup/email-password, …
+	mux.Handle("GET /notes", routes.RequireUser(notes)) // your own, for signed-in users
+
 	return nil
 }
 
@@ -103,6 +122,45 @@ func (p *page) ceremony(path string, body any, answer func(options any, lies ...
 		p.session = *in.Session
 	}
 	return status
+}
+
+func Example_minimal() {
+	secret := make(auth.Secret, 32)
+	rand.Read(secret) //nolint:errcheck // never fails
+	sent := &letters{}
+	notes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := httpadapter.PrincipalFrom(r.Context())
+		fmt.Fprint(w, p.UserID)
+	})
+	mux := http.NewServeMux()
+	if err := minimal(secret, sent, mux, notes); err != nil {
+		fmt.Println(err)
+		return
+	}
+	p := &page{service: mux}
+	fmt.Println(p.call("GET", "/notes", nil, nil))
+	ada := map[string]any{"email": "ada@example.com", "password": "correct horse battery staple"}
+	status, _ := p.call("POST", "/v1/signup/email-password", ada, nil)
+	fmt.Println("sign up:", status)
+	link, err := url.Parse(sent.link)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	status, _ = p.call("GET", link.RequestURI(), nil, nil)
+	fmt.Println("follow the link:", status)
+	var in auth.SignInResult
+	status, _ = p.call("POST", "/v1/signin/email-password", ada, &in)
+	fmt.Println("sign in:", status)
+	p.session = *in.Session
+	status, owner := p.call("GET", "/notes", nil, nil)
+	fmt.Println(status, "the user's own notes:", owner == p.session.User.ID.String())
+	// Output:
+	// 401 {"status":401,"error":"unauthenticated-user","message":"User is not logged in"}
+	// sign up: 200
+	// follow the link: 302
+	// sign in: 200
+	// 200 the user's own notes: true
 }
 
 func Example() {

@@ -365,49 +365,6 @@ func lines(field string, err error) []mistake {
 	return all
 }
 
-// variable returns the name in the environment of a setting in the libraries.
-func variable(field string) string {
-	for _, known := range []struct{ begins, name string }{
-		{"ServerURL", "AUTH_SERVER_URL"},
-		{"ClientURL", "AUTH_CLIENT_URL"},
-		{"AllowedRedirectURLs", "AUTH_ACCESS_CONTROL_ALLOWED_REDIRECT_URLS"},
-		{"PreviousSecrets", "AUTH_PREVIOUS_SECRETS"},
-		{"Secret", "AUTH_SECRET"},
-		{"Templates", "AUTH_EMAIL_TEMPLATES_PATH"},
-		{"Mail", "AUTH_EMAIL_SIGNIN_EMAIL_VERIFIED_REQUIRED"},
-		{"Email.AllowedAddresses", "AUTH_ACCESS_CONTROL_ALLOWED_EMAILS"},
-		{"Email.AllowedDomains", "AUTH_ACCESS_CONTROL_ALLOWED_EMAIL_DOMAINS"},
-		{"Email.BlockedAddresses", "AUTH_ACCESS_CONTROL_BLOCKED_EMAILS"},
-		{"Email.BlockedDomains", "AUTH_ACCESS_CONTROL_BLOCKED_EMAIL_DOMAINS"},
-		{"Elevation.Methods", "AUTH_ELEVATION_METHODS"},
-		{"Roles.Default", "AUTH_USER_DEFAULT_ROLE"},
-		{"Roles.Allowed", "AUTH_USER_DEFAULT_ALLOWED_ROLES"},
-		{"Locales.Default", "AUTH_LOCALE_DEFAULT"},
-		{"Locales.Allowed", "AUTH_LOCALE_ALLOWED_LOCALES"},
-		{"Gravatar.Default", "AUTH_GRAVATAR_DEFAULT"},
-		{"Gravatar.Rating", "AUTH_GRAVATAR_RATING"},
-		{"AccessTokens.CustomClaims", "AUTH_JWT_CUSTOM_CLAIMS"},
-		{"AccessTokens.Lifetime", "AUTH_ACCESS_TOKEN_EXPIRES_IN"},
-		{"AccessTokens", "HASURA_GRAPHQL_JWT_SECRET"},
-		{"Audit.Retention", "AUTH_AUDIT_RETENTION"},
-		{"WebAuthn.Origins", "AUTH_WEBAUTHN_RP_ORIGINS"},
-		{"WebAuthn", "AUTH_WEBAUTHN_RP_ID"},
-		{"Elevation.Mode", "AUTH_REQUIRE_ELEVATED_CLAIM"},
-		{"Providers", "AUTH_OIDC_PROVIDERS"}, // the names of the others are ours
-		{"IDTokens", "AUTH_OIDC_PROVIDERS"},
-		{"Webhooks[0].URL", "AUTH_WEBHOOK_URL"},
-		{"Webhooks[0].Events", "AUTH_WEBHOOK_EVENTS"},
-		{"Webhooks", "AUTH_WEBHOOK_SECRETS"},
-		{"AllowedOrigins", "AUTH_CORS_ALLOWED_ORIGINS"},
-		{"TrustedProxies", "AUTH_TRUSTED_PROXIES"},
-	} {
-		if strings.HasPrefix(field, known.begins) {
-			return known.name
-		}
-	}
-	return field
-}
-
 // newLogger returns the program's log.
 func newLogger(w io.Writer, debug, text bool) *slog.Logger {
 	options := &slog.HandlerOptions{}

@@ -471,6 +471,16 @@ func TestOptionsOutOfRangeAreRefused(t *testing.T) {
 	}
 }
 
+func TestTheBoundsThatNobodySets(t *testing.T) {
+	t.Parallel()
+	for threads, want := range map[uint8]int{1: runtime.GOMAXPROCS(0), 2: max(1, runtime.GOMAXPROCS(0)/2), 16: max(1, runtime.GOMAXPROCS(0)/16)} {
+		h := newHasher(t, Options{Params: Params{MemoryKiB: 8 * 16, Time: 1, Threads: threads}})
+		if h.slots != want || h.gate.free != want || h.gate.maxWaiting != 64*want {
+			t.Errorf("with %d threads: %d at once, %d slots, %d waiting; want %d and 64 times that", threads, h.slots, h.gate.free, h.gate.maxWaiting, want)
+		}
+	}
+}
+
 // SI-14, W34
 func TestMemoryDecidesHowManySlotsAVerifierTakes(t *testing.T) {
 	t.Parallel()

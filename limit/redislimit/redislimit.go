@@ -65,15 +65,15 @@ const (
 
 // Config configures a [Limiter]. Its zero value works. It prints without its secret, whatever the verb.
 type Config struct {
-	// Prefix begins the name of every key and sets limiters apart that share a Redis; empty means "limit". It must
-	// not contain braces.
+	// Prefix begins the name of every key and sets limiters apart that share a Redis. The default is "limit". It
+	// must not contain braces.
 	Prefix string
 
 	// Secret keys the hash of what is counted. All replicas need the same. With another one, all budgets begin anew.
 	Secret []byte
 
-	// Timeout bounds a call, with waiting for a connection, making one, and a second round trip where that is needed; 0
-	// means 100 ms. The deadline of a context counts as well if it is earlier; that a context is cancelled is
+	// Timeout bounds a call, with waiting for a connection, making one, and a second round trip where that is needed.
+	// The default is 100 ms. The deadline of a context counts as well if it is earlier; that a context is cancelled is
 	// noticed when the answer comes or Timeout has passed.
 	Timeout time.Duration
 

@@ -37,7 +37,7 @@ type Config struct {
 	Token string // of the server
 	From  string // an address that the account may send from, or "Name <address>"
 
-	// Stream is the message stream, of those for transactional mail; empty means "outbound".
+	// Stream is the message stream, of those for transactional mail. The default is "outbound".
 	Stream string
 
 	// Templates has Postmark render the letters, from templates of the account: the alias is the locale and the name of
@@ -45,8 +45,8 @@ type Config struct {
 	Templates bool
 
 	BaseURL    string        // another place than Postmark's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one Send as a whole; 0 means 30 seconds
-	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
+	Timeout    time.Duration // bounds one Send as a whole; default 30 seconds
+	HTTPClient *http.Client  // makes the requests; default one with [http.DefaultTransport]. It is copied, and follows no redirect
 }
 
 const redacted = "postmark.Config{[redacted]}"

@@ -83,33 +83,34 @@ const (
 // verb.
 type Config struct {
 	Host string  // a name or an IP address, without a port
-	Port int     // 0 is the port of TLS
-	TLS  TLSMode // by default STARTTLS, required
+	Port int     // the server's; default 587, or with ImplicitTLS 465, or with NoTLS 25
+	TLS  TLSMode // whether and how letters are encrypted on their way; default [StartTLS]
 
 	// TLSConfig is for authorities and client certificates of one's own; nil verifies Host against the system's roots. It
 	// is copied. Its ServerName defaults to Host, its MinVersion to TLS 1.2.
 	TLSConfig *tls.Config
 
-	// Username and Password authenticate the sender; without a Username nobody does. Auth chooses the method.
+	// Username and Password authenticate the sender; without a Username nobody does. Auth chooses the method; the zero value is
+	// [AuthAuto].
 	Username string
 	Password string
 	Auth     AuthMethod
 
 	From string // whom letters are from: an address, or "Name <address>"
 
-	// HELO is the name by which the sender introduces itself; the default is the domain of From. A relay that checks it
+	// HELO is the name by which the sender introduces itself. The default is the domain of From. A relay that checks it
 	// wants the name of this host.
 	HELO string
 
-	// Timeout bounds one Send as a whole, with waiting for a connection; 0 means 30 seconds. A context that ends
-	// earlier counts as well, at every stage.
+	// Timeout bounds one Send as a whole, with waiting for a connection. The default is 30 seconds. A context that
+	// ends earlier counts as well, at every stage.
 	Timeout time.Duration
 
-	// MaxConns is how many connections there may be at a time; 0 means 4. More letters wait.
+	// MaxConns is how many connections there may be at a time. The default is 4. More letters wait.
 	MaxConns int
 
-	// IdleTimeout is for how long a connection is kept for another letter; 0 means 30 seconds, a negative value
-	// closes each after one letter.
+	// IdleTimeout is for how long a connection is kept for another letter. The default is 30 seconds; a negative
+	// value closes each after one letter.
 	IdleTimeout time.Duration
 
 	// Headers are headers that repeat parts of a letter, for programs that read mail; see [DocumentedHeaders]. Besides

@@ -15,8 +15,8 @@ import (
 // Config is a registration at a provider. What is left empty is the provider's own. It prints without the secret, whatever
 // the verb.
 type Config struct {
-	ClientID     string
-	ClientSecret string
+	ClientID     string // what the service is called there. Required.
+	ClientSecret string // of the registration. Required, except by Apple.
 
 	// Scopes are asked for in place of the default ones. Empty entries do not count. Without the scopes of the default,
 	// profiles have no e-mail address, or cannot be had.

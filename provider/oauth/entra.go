@@ -19,7 +19,7 @@ import (
 type EntraConfig struct {
 	Config
 	// Tenant says whose accounts may sign in: those of one organization, by its id, a GUID; by one of its domains; or of
-	// several, by "organizations" (of all), "consumers" (personal accounts) or "common" (both), which is the default.
+	// several, by "organizations" (of all), "consumers" (personal accounts) or "common" (both). The default is "common".
 	//
 	// An id pins the tenant, and the ids of accounts are as Microsoft gives them. In every other case they are unique within a
 	// tenant only, and anybody can have one: the Subject of a profile is the id of the tenant, a slash and the id of the

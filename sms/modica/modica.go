@@ -27,11 +27,11 @@ const provider = "modica"
 // Config says whose application it is. It prints without the password, whatever the verb.
 type Config struct {
 	Username string // the name of the gateway application
-	Password string
+	Password string // its password
 
 	BaseURL    string        // another place than Modica's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one call as a whole; 0 means 10 seconds
-	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
+	Timeout    time.Duration // bounds one call as a whole; default 10 seconds
+	HTTPClient *http.Client  // makes the requests; default one with [http.DefaultTransport]. It is copied, and follows no redirect
 }
 
 const redacted = "modica.Config{[redacted]}"

@@ -50,8 +50,8 @@ type Config struct {
 	From string
 
 	BaseURL    string        // another place than Twilio's, such as a proxy; https, or http to this host
-	Timeout    time.Duration // bounds one call as a whole; 0 means 10 seconds
-	HTTPClient *http.Client  // nil means one with the default transport; it is copied, and follows no redirect
+	Timeout    time.Duration // bounds one call as a whole; default 10 seconds
+	HTTPClient *http.Client  // makes the requests; default one with [http.DefaultTransport]. It is copied, and follows no redirect
 }
 
 const redacted = "twilio.Config{[redacted]}"

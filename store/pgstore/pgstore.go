@@ -71,7 +71,7 @@ type Option func(*options)
 type options struct{ schema string }
 
 // Schema names the schema that holds the tables: one for each realm that shares a database. A name is up to 63 lower
-// case ASCII letters, digits and underscores and does not begin with a digit.
+// case ASCII letters, digits and underscores and does not begin with a digit. The default is [DefaultSchema].
 func Schema(name string) Option { return func(o *options) { o.schema = name } }
 
 var validSchema = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)

@@ -56,15 +56,15 @@ type config struct {
 	migrate     bool
 }
 
-// Prefix is what the names of all tables, indexes and triggers of the realm begin with; "auth_" unless set. It may be
+// Prefix is what the names of all tables, indexes and triggers of the realm begin with. The default is "auth_". It may be
 // empty or consist of up to 32 lower-case letters, digits and underscores, not beginning with a digit or "sqlite_".
 func Prefix(name string) Option { return func(c *config) { c.prefix = name } }
 
-// BusyTimeout is how long an operation waits for its turn to write, 10 seconds unless set.
+// BusyTimeout is how long an operation waits for its turn to write. The default is 10 seconds.
 func BusyTimeout(d time.Duration) Option { return func(c *config) { c.busy = d } }
 
-// Readers is how many connections [Open] makes for reading, at most: as many as there are CPUs, and at least 4, unless
-// set. A database in memory has none.
+// Readers is how many connections [Open] makes for reading, at most. The default is the number of CPUs, and at least 4. A
+// database in memory has none.
 func Readers(n int) Option { return func(c *config) { c.readers = n } }
 
 // SyncNormal makes [Open] flush the log to the disk now and then only, instead of at each commit (synchronous=NORMAL

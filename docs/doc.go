@@ -1,0 +1,4 @@
+// Package docs has the guides, and tests that hold them to the code.
+package docs
+
+//go:generate go run -C ../tools ./configdoc
