@@ -103,7 +103,7 @@ func TestTheDefaultsOfTheReferenceAreTrue(t *testing.T) {
 		case ok && (says != words.says || !words.is(&complete)):
 			t.Errorf("%s: the reference says %q; tested is %q, and that it is so: %v", path, says, words.says, words.is(&complete))
 		case !ok:
-			if err := isDefault(at(t, complete, path), says); err != nil {
+			if err := isDefault(fieldAt(t, complete, path), says); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
@@ -120,8 +120,8 @@ func TestTheDefaultsOfTheReferenceAreTrue(t *testing.T) {
 	}
 }
 
-// at is the field of c that path names.
-func at(t *testing.T, c auth.Config, path string) reflect.Value {
+// fieldAt is the field of c that path names.
+func fieldAt(t *testing.T, c auth.Config, path string) reflect.Value {
 	t.Helper()
 	v := reflect.ValueOf(c)
 	for name := range strings.SplitSeq(path, ".") {

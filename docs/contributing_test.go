@@ -9,14 +9,14 @@ import (
 )
 
 var (
-	quoted = regexp.MustCompile("`([^` \n]+)`")
+	codeSpan = regexp.MustCompile("`([^` \n]+)`")
 	// ofPackage is a name of a package or of a type, such as limit.Check and Engine.enter.
 	ofPackage = regexp.MustCompile(`^\*?([A-Za-z]+)\.([A-Za-z]+)$`)
 	aFile     = regexp.MustCompile(`(^|.)/|\.(go|md|yaml|lua|work)$`)
 )
 
-// sources are the Go files of the repository, by the names of their directories: those of the root by that of package auth.
-func sources(t *testing.T) map[string]string {
+// packageSources are the Go files of the repository, by the names of their directories: those of the root by that of package auth.
+func packageSources(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
@@ -51,9 +51,9 @@ func declares(source, of, name string) bool {
 func TestWhatContributorsAreToldIsThere(t *testing.T) {
 	t.Parallel()
 	text := read(t, "../CONTRIBUTING.md")
-	packages := sources(t)
+	packages := packageSources(t)
 	files, names := 0, 0
-	for _, span := range quoted.FindAllStringSubmatch(text, -1) {
+	for _, span := range codeSpan.FindAllStringSubmatch(text, -1) {
 		name := span[1]
 		if strings.ContainsAny(name, "*({…=:@") || strings.HasPrefix(name, "/") {
 			continue

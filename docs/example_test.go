@@ -15,6 +15,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/authtest/fakecaptcha"
 	"github.com/ostiary/auth/captcha"
 	"github.com/ostiary/auth/httpadapter"
 	"github.com/ostiary/auth/provider"
@@ -57,7 +58,7 @@ func Example_captcha() {
 // captcha.md
 func TestACaptchaThatTheTestSolves(t *testing.T) {
 	t.Parallel()
-	service := authtest.NewCaptcha(t)
+	service := fakecaptcha.New(t)
 	verifier, err := captcha.NewTurnstile(captcha.TurnstileConfig{
 		Secret: captcha.Secret(service.Secret()), Endpoint: service.URL(),
 	})
@@ -69,7 +70,7 @@ func TestACaptchaThatTheTestSolves(t *testing.T) {
 	if _, err := e.SignUpPassword(t.Context(), ada); !errors.Is(err, auth.ErrCaptchaFailed) {
 		t.Errorf("without an answer: %v, want %v", err, auth.ErrCaptchaFailed)
 	}
-	ctx := auth.WithCaptcha(t.Context(), service.Solve(authtest.CaptchaSolution{}))
+	ctx := auth.WithCaptcha(t.Context(), service.Solve(fakecaptcha.Solution{}))
 	if _, err := e.SignUpPassword(ctx, ada); err != nil {
 		t.Errorf("with one: %v", err)
 	}

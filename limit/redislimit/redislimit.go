@@ -73,7 +73,7 @@ type Config struct {
 	Secret []byte
 
 	// Timeout bounds a call, with waiting for a connection, making one, and a second round trip where that is needed.
-	// The default is 100 ms. The deadline of a context counts as well if it is earlier; that a context is cancelled is
+	// The default is 100 milliseconds. The deadline of a context counts as well if it is earlier; that a context is cancelled is
 	// noticed when the answer comes or Timeout has passed.
 	Timeout time.Duration
 
