@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -14,6 +15,12 @@ import (
 
 	"github.com/ostiary/auth/store"
 )
+
+// AnonymousConfig turns on anonymous users.
+type AnonymousConfig struct {
+	// MaxIdle is how long an anonymous user may be away before [Engine.Run] removes them. The default is 0: for ever.
+	MaxIdle time.Duration
+}
 
 const (
 	methodAnonymous = "anonymous"

@@ -36,6 +36,14 @@ type CaptchaConfig struct {
 	SendAddress bool
 }
 
+func (c *CaptchaConfig) withDefaults(m *mistakes) *CaptchaConfig {
+	o := *c
+	if o.Verifier == nil {
+		m.add("Captcha.Verifier", "is required")
+	}
+	return &o
+}
+
 // maxCaptcha is how long an answer is at most, in bytes, whatever the Verifier.
 const maxCaptcha = 16 << 10
 

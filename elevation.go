@@ -17,6 +17,50 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// ElevationConfig says when a user must step up: prove once more that they are there, with a security key or a code of their
+// authenticator app for example, before they do what cannot be undone. See [Engine.Elevate].
+type ElevationConfig struct {
+	// Mode says of whom a step-up is demanded. The default is [ElevationDisabled].
+	Mode ElevationMode
+	// Methods are the ways to step up. The default is [ElevateByWebAuthn] and [ElevateByTOTP]. The others are weaker: a user who
+	// has one of these two cannot use them.
+	Methods []ElevationMethod
+	// UserVerification is asked for when a user steps up with a security key. The default is [UserVerificationRequired]:
+	// whoever has found a key cannot step up with it (NIST SP 800-63B-4 §2.2). With preferred a touch is enough.
+	UserVerification UserVerification
+	// FirstKeyWithin, unless 0, is how long after they signed in a user who has no security key yet may add one. The
+	// default is as long as the session lives, as documented: whoever has stolen an access token of a user without a
+	// key can give them one. The owner of a verified address gets a letter.
+	FirstKeyWithin time.Duration
+}
+
+func (c *ElevationConfig) withDefaults(m *mistakes) {
+	def(&c.Mode, ElevationDisabled)
+	m.oneOf("Elevation.Mode", string(c.Mode), string(ElevationDisabled), string(ElevationRecommended), string(ElevationRequired))
+	if c.Methods == nil {
+		c.Methods = []ElevationMethod{ElevateByWebAuthn, ElevateByTOTP}
+	}
+	for i, method := range c.Methods {
+		if !slices.Contains(elevationMethods, method) {
+			m.add(fmt.Sprintf("Elevation.Methods[%d]", i), "there is no way to step up called %q", method)
+		}
+	}
+	c.Methods = slices.Clone(c.Methods)
+	def(&c.UserVerification, UserVerificationRequired)
+	m.userVerification("Elevation.UserVerification", c.UserVerification)
+	m.atLeast("Elevation.FirstKeyWithin", int(c.FirstKeyWithin), 0)
+}
+
+// ElevationMode says of whom a step-up is demanded.
+type ElevationMode string
+
+// The modes of elevation. Adding a first security key never needs a step-up.
+const (
+	ElevationDisabled    ElevationMode = "disabled"    // of nobody
+	ElevationRecommended ElevationMode = "recommended" // of users with a security key or a second factor
+	ElevationRequired    ElevationMode = "required"    // of everybody
+)
+
 // Protection: what a method demands of its caller beyond a live session.
 type protection int
 

@@ -7,8 +7,40 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/store"
 )
+
+// EmailConfig governs addresses, whatever the method.
+type EmailConfig struct {
+	// AllowUnverified lets users in before they have shown that their address is theirs. Anyone can then hold an
+	// account in anybody's name until the owner of the address comes.
+	AllowUnverified bool
+
+	// Allowed and blocked addresses and domains, compared in their canonical form: a blocked address is refused; an
+	// allowed one accepted; a blocked domain refused; an allowed one accepted; anything else is accepted if both
+	// allow-lists are empty. They hold for every way in, and for refreshing: an address that the lists refuse gets
+	// [ErrInvalidEmailPassword].
+	AllowedAddresses, AllowedDomains []string
+	BlockedAddresses, BlockedDomains []string
+}
+
+// compile returns the access lists, each of which is checked by itself.
+func (c *EmailConfig) compile(m *mistakes) *emailaddr.ACL {
+	m.acl("Email.AllowedAddresses", c.AllowedAddresses, nil, nil, nil)
+	m.acl("Email.AllowedDomains", nil, c.AllowedDomains, nil, nil)
+	m.acl("Email.BlockedAddresses", nil, nil, c.BlockedAddresses, nil)
+	m.acl("Email.BlockedDomains", nil, nil, nil, c.BlockedDomains)
+	lists, _ := emailaddr.CompileACL(c.AllowedAddresses, c.AllowedDomains, c.BlockedAddresses, c.BlockedDomains)
+	return lists
+}
+
+// acl checks one of the access lists by itself, so that a mistake in it has its name.
+func (m *mistakes) acl(field string, allowed, allowedDomains, blocked, blockedDomains []string) {
+	if _, err := emailaddr.CompileACL(allowed, allowedDomains, blocked, blockedDomains); err != nil {
+		m.add(field, "%w", err)
+	}
+}
 
 // SendVerificationEmailParams names an address that is yet to be proven.
 type SendVerificationEmailParams struct {

@@ -13,6 +13,76 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// LimitsConfig says how often something may happen. Who exceeds a budget gets [ErrTooManyRequests], which says when to come
+// back, whether or not there is an account. Budgets refill evenly, so that up to twice as much happens in the first Per.
+//
+// A client is an IPv4 address, or the /64 that an IPv6 address is in, and known where [WithClient] has named it, as the HTTP
+// adapter does for every request; without one, what is counted per client is not. Many people may share an address.
+//
+// Nobody elsewhere who exhausts a budget keeps the owner of an account out of it: passwords, codes and passkeys have budgets
+// of their own or none, a link in a letter that has arrived stays good, and what refills does so from the first moment on.
+type LimitsConfig struct {
+	// Off turns the limits off, for tests and for services that have their own. Guesses of codes are always counted
+	// (GuessesPerAccount and GuessesPerAccountLong): a code of six digits is no secret without.
+	Off bool
+	// Limiter counts. The default counts in this process and forgets when it ends; replicas need one in common, such as
+	// that of package redislimit. RequestsPerClient is counted in each process in any case: it is there to protect that.
+	Limiter limit.Limiter
+	// FailOpen are the budgets that hold nobody back while Limiter cannot count; what another one counts is then refused,
+	// with [ErrInternal]. The default is requests, letters, sign-ups and challenges: codes and passwords cannot be guessed,
+	// nor text messages be sent at somebody's expense. To go on with those, count meanwhile in each process, by
+	// [limit.WithFallback].
+	FailOpen []Budget
+
+	// RequestsPerClient bounds the requests to the adapter's routes, whatever comes of them; see [Engine.Admit]. The default
+	// is 100 per minute.
+	RequestsPerClient limit.Rate
+
+	// LettersPerClient bounds the letters that one client can ask for. The default is 10 per hour. LettersShared makes it one
+	// budget for all clients.
+	LettersPerClient limit.Rate
+	LettersShared    bool
+	// LettersPerAddress and LettersPerAddressLong bound the letters to one address that anybody can ask for, whatever is in
+	// them. The defaults are 10 per hour and 30 per day.
+	LettersPerAddress, LettersPerAddressLong limit.Rate
+
+	// TextsPerClient bounds the text messages that one client can ask for. The default is 10 per hour.
+	TextsPerClient limit.Rate
+	// TextsPerNumber and TextsPerNumberLong bound the text messages to one number. The defaults are 5 per hour and 15 per day.
+	TextsPerNumber, TextsPerNumberLong limit.Rate
+	// TextsPerCountry bounds the text messages to the numbers of one country code (ITU-T E.164), and Texts those to all. The
+	// defaults are 500 per hour and 1000 per hour; who has fewer users than that wants less, because text messages are money.
+	TextsPerCountry, Texts limit.Rate
+	// UnansweredTexts bounds the text messages to one country code whose codes nobody enters. One that is entered makes up for
+	// four: where fewer are, what sends them is not people, and no more are sent. The default is 50 per hour.
+	UnansweredTexts limit.Rate
+
+	// GuessesPerClient bounds what one client presents and is wrong: passwords, codes, links, personal access tokens, id
+	// tokens, passkeys and admin secrets, for whatever account. What is right does not count, nor what was not compared because
+	// something failed. Refresh and access tokens, and the ticket that sets a new password, are too long to be guessed and
+	// count as requests only. The default is 10 per 5 minutes.
+	GuessesPerClient limit.Rate
+	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; of codes of
+	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by who is signed in. A
+	// right one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run. The defaults are 10 per hour and 50
+	// per 30 days: NIST SP 800-63B-4 §3.2.2 allows 100 in a row, and so many there are at most in the first 30 days; after that,
+	// half as many in each. Who is out of guesses has to come in otherwise: by a link say, or in place of a code of the app by a
+	// recovery code, which is never counted, and ends both counts.
+	GuessesPerAccount, GuessesPerAccountLong limit.Rate
+	// PasswordsPerAccount and PasswordsPerAccountLong bound the wrong passwords for one address at sign-in, from wherever they
+	// come and whether or not it has an account. The right one ends both counts, and so does a new one. The defaults are 10
+	// per hour and 50 per 30 days, as above. Whose account is under attack comes in by anything else meanwhile, a link to reset
+	// the password included.
+	PasswordsPerAccount, PasswordsPerAccountLong limit.Rate
+
+	// SignUpsPerClient bounds the sign-ups of one client, those with an address that is taken included, and guests. The
+	// default is 10 per 5 minutes. Sign-ups by letter or text message are bounded by those.
+	SignUpsPerClient limit.Rate
+	// ChallengesPerClient bounds the sign-ins with a passkey and with an identity provider that one client begins: each has to
+	// be remembered for minutes. The default is 100 per 5 minutes.
+	ChallengesPerClient limit.Rate
+}
+
 // Budget names one of the budgets of [LimitsConfig]: events and RateLimit headers have these names.
 type Budget string
 

@@ -15,12 +15,41 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
 
 	"github.com/ostiary/auth/store"
+)
+
+// MFAConfig turns on the enrolment of a second factor: codes of an authenticator app (TOTP, RFC 6238).
+type MFAConfig struct {
+	// Issuer is what the app shows. The default is "auth".
+	Issuer string
+	// Policy says after which first factors the second is asked for. The default is [MFAAlways].
+	Policy MFAPolicy
+}
+
+func (o *MFAConfig) withDefaults(m *mistakes) *MFAConfig {
+	c := *o
+	def(&c.Issuer, "auth")
+	def(&c.Policy, MFAAlways)
+	if len(c.Issuer) > 64 || strings.ContainsFunc(c.Issuer, unicode.IsControl) {
+		m.add("MFA.Issuer", "must be at most 64 bytes, without control characters")
+	}
+	m.oneOf("MFA.Policy", string(c.Policy), string(MFAAlways), string(MFAPasswords))
+	return &c
+}
+
+// MFAPolicy says after which first factors a second one is asked for.
+type MFAPolicy string
+
+// The policies. In either case a passkey that has verified its user counts as two factors.
+const (
+	MFAAlways    MFAPolicy = "always"    // after every one
+	MFAPasswords MFAPolicy = "passwords" // after a password alone, as documented: whoever reads the user's mail comes in without
 )
 
 // MFAChallenge is what a first factor earns of a user who has a second one: a ticket for [Engine.VerifyMFA].

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/ostiary/auth/internal/breach"
@@ -16,6 +17,66 @@ import (
 	"github.com/ostiary/auth/internal/passnorm"
 	"github.com/ostiary/auth/store"
 )
+
+// PasswordConfig turns on e-mail and password.
+type PasswordConfig struct {
+	// MinLength and MaxLength bound the length in Unicode code points, after normalisation. The defaults are 8 and
+	// 128; MinLength below 8 is accepted and not advised (OWASP ASVS 5.0 6.2.1), and MaxLength is at least 64
+	// (6.2.9) and at most 1024.
+	MinLength, MaxLength int
+	// AllowCommon turns off the built-in list of the most common passwords (OWASP ASVS 5.0 6.2.4).
+	AllowCommon bool
+	// ContextWords are passwords to refuse besides: the service's name, say (OWASP ASVS 5.0 6.2.11). The user's own
+	// address always is.
+	ContextWords []string
+	// Breached, unless nil, is asked about every new password. If it fails, the password is accepted and an event of
+	// type [EventBreachCheckFailed] emitted. See [HIBP].
+	Breached BreachChecker
+
+	// Argon2 sets the cost of new hashes. A hash of another kind or of lower cost is replaced when its user signs in.
+	Argon2 Argon2
+	// MaxHashes is how many passwords are hashed at once; each takes Argon2.MemoryKiB. Further ones wait, at most
+	// MaxWaiting of them, and those beyond get [ErrTooManyRequests]. The defaults are GOMAXPROCS divided by Argon2.Threads
+	// and 64 times MaxHashes.
+	MaxHashes, MaxWaiting int
+
+	// ChangeWithin is how long after they signed in a user may change their password without giving the current one
+	// (OWASP ASVS 5.0 6.2.3). The default is 10 minutes. A step-up, and a link to reset it, will always do.
+	ChangeWithin time.Duration
+}
+
+func (p *PasswordConfig) withDefaults(m *mistakes) *PasswordConfig {
+	c := *p
+	def(&c.MinLength, 8)
+	def(&c.MaxLength, 128)
+	m.within("Password.MinLength", c.MinLength, 1, c.MaxLength)
+	m.within("Password.MaxLength", c.MaxLength, 64, 1024)
+	def(&c.Argon2.MemoryKiB, 19*1024)
+	def(&c.Argon2.Time, 2)
+	def(&c.Argon2.Threads, 1)
+	params := passhash.Params{MemoryKiB: c.Argon2.MemoryKiB, Time: c.Argon2.Time, Threads: c.Argon2.Threads}
+	if err := params.Validate(); err != nil {
+		m.add("Password.Argon2", "%w", err)
+	}
+	def(&c.ChangeWithin, 10*time.Minute)
+	m.duration("Password.ChangeWithin", c.ChangeWithin, time.Second, 24*time.Hour)
+	m.atLeast("Password.MaxHashes", c.MaxHashes, 0)
+	m.atLeast("Password.MaxWaiting", c.MaxWaiting, 0)
+	return &c
+}
+
+// Argon2 are the cost parameters of Argon2id (RFC 9106).
+type Argon2 struct {
+	MemoryKiB uint32 // memory of one hash, in KiB; default 19456 (19 MiB)
+	Time      uint32 // passes over the memory; default 2
+	Threads   uint8  // lanes, which are computed in parallel; default 1
+}
+
+// BreachChecker knows passwords that have become public.
+type BreachChecker interface {
+	// Breached reports whether the password is known to attackers.
+	Breached(ctx context.Context, password string) (bool, error)
+}
 
 const methodPassword = "password"
 

@@ -14,6 +14,27 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// MagicLinkConfig turns on signing in by a link in a letter.
+type MagicLinkConfig struct {
+	// ExistingUsers keeps links from signing anybody up: they are for users who exist.
+	ExistingUsers bool
+}
+
+// EmailOTPConfig turns on signing in by a code of six digits in a letter.
+type EmailOTPConfig struct {
+	// ExistingUsers keeps codes from signing anybody up: they are for users who exist.
+	ExistingUsers bool
+	// Tries is how many wrong codes void a code. The default is 5, the maximum 10.
+	Tries int
+}
+
+func (o *EmailOTPConfig) withDefaults(m *mistakes) *EmailOTPConfig {
+	c := *o
+	def(&c.Tries, 5)
+	m.within("EmailOTP.Tries", c.Tries, 1, 10)
+	return &c
+}
+
 const (
 	methodEmail = "email"
 	methodSMS   = "sms"

@@ -15,6 +15,23 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// PATConfig turns on personal access tokens.
+type PATConfig struct {
+	// MaxLifetime bounds the life of a new token. The default is 366 days, the maximum ten years.
+	MaxLifetime time.Duration
+	// MaxPerUser bounds the tokens of one user. The default is 50, the maximum 1000.
+	MaxPerUser int
+}
+
+func (p *PATConfig) withDefaults(m *mistakes) *PATConfig {
+	c := *p
+	def(&c.MaxLifetime, 366*24*time.Hour)
+	def(&c.MaxPerUser, 50)
+	m.duration("PAT.MaxLifetime", c.MaxLifetime, time.Minute, 10*366*24*time.Hour)
+	m.within("PAT.MaxPerUser", c.MaxPerUser, 1, 1000)
+	return &c
+}
+
 const methodPAT = "pat"
 
 // CreatePATParams is a personal access token to be.

@@ -8,9 +8,45 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ostiary/auth/internal/phone"
 	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/store"
 )
+
+// SMSConfig turns on phone numbers: signing in by a code in a text message, and having a number.
+//
+// Whoever holds a number holds what it opens, and numbers are given away, taken over and given to somebody else when they
+// are no longer paid for: NIST SP 800-63B-4 §3.1.3.3 restricts their use.
+type SMSConfig struct {
+	// Sender delivers codes that the engine makes. Verifier is a provider that makes, delivers and checks codes of its
+	// own; it is asked about numbers that somebody waits at, which takes time and so tells, whatever Config.ConcealErrors
+	// says, and its messages do not say what a code is for. Exactly one of them is required.
+	Sender   sms.Sender
+	Verifier sms.Verifier
+
+	// ParsePhone reads a number as somebody typed it and returns it in E.164, such as "+41791234567", or an error, which
+	// the client gets as [ErrInvalidRequest] without its text. The default takes anything in international form; package
+	// sms/phone knows numbering plans, and can tell which countries are served.
+	ParsePhone func(string) (string, error)
+
+	// ExistingUsers keeps codes from signing anybody up: they are for users who exist.
+	ExistingUsers bool
+	// Tries is how many wrong codes void a code. The default is 5, the maximum 10.
+	Tries int
+}
+
+func (s *SMSConfig) withDefaults(m *mistakes) *SMSConfig {
+	c := *s
+	if (c.Sender == nil) == (c.Verifier == nil) {
+		m.add("SMS", "needs either a Sender or a Verifier")
+	}
+	if c.ParsePhone == nil {
+		c.ParsePhone = phone.Parse
+	}
+	def(&c.Tries, 5)
+	m.within("SMS.Tries", c.Tries, 1, 10)
+	return &c
+}
 
 // ChangePhoneParams is a new number for the principal.
 type ChangePhoneParams struct {

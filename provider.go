@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,18 @@ import (
 	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/store"
 )
+
+var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+
+// provider checks one entry of a map of providers.
+func (m *mistakes) provider(field, name string, missing bool) {
+	switch {
+	case !providerName.MatchString(name):
+		m.add(field, "%q is not a name: at most 32 of a to z, 0 to 9, - and _, and neither of the last two first", name)
+	case missing:
+		m.add(fmt.Sprintf("%s[%q]", field, name), "is nil")
+	}
+}
 
 // amrProvider is the first factor of who has shown an account at an identity provider.
 var amrProvider = []string{"oauth"}

@@ -6,6 +6,20 @@ import (
 	"log/slog"
 )
 
+// Secret is a value that must not be seen: it prints as "[redacted]" whatever the verb, and so do structs that hold it.
+type Secret []byte
+
+// Format implements [fmt.Formatter].
+func (Secret) Format(f fmt.State, _ rune) { hide(f) }
+
+// LogValue implements [slog.LogValuer].
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps the secret out of JSON and its like.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+const redacted = "[redacted]"
+
 // What holds a secret prints as "[redacted]" whatever the verb, so that it can stand in a log by mistake. Where a type is
 // declared beside what it is for, its methods are there; those of the others are here.
 

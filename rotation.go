@@ -23,6 +23,32 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// RotationConfig is for access tokens whose keys the engine makes, keeps in the store, sealed under Config.Secret, and
+// replaces on a schedule. A key is published Lead before it signs, signs until the next one does, and stays published and
+// accepted until the last of its tokens has expired; then it is removed.
+//
+// [Engine.Run] does so, and has each replica know the keys of the others within a minute. Where no loop runs, calls do: one in
+// two minutes takes a round trip more. A token that names an unknown key has the engine look at most once in ten seconds.
+// While the store is down, the keys that are known stay good.
+//
+// The keys of AccessTokens.Keys, or those derived from Secret, sign until the first key of the store does, Lead after the first
+// call, and are accepted for a token's lifetime longer: have all replicas rotate by then. A replica that does not rotate does
+// not accept the tokens of those that do, which is also what happens to all of them when Rotate is turned off again: clients
+// have to refresh, and lose nothing else.
+//
+// A key that cannot be opened, because its secret is no longer configured or it was tampered with, is as good as absent, and
+// logged. Without any, a new one is made and signs at once.
+type RotationConfig struct {
+	// Every is how long a key signs. The default is 30 days, the minimum an hour, the maximum 366 days.
+	Every time.Duration
+	// Lead is how long a key is published before it signs: longer than anybody keeps the key set without asking again. The
+	// adapter allows for five minutes. The default is an hour, or Every if that is shorter; the minimum is 10 minutes, the
+	// maximum Every.
+	Lead time.Duration
+	// Algorithm of new keys: "EdDSA" (Ed25519), "ES256" or "RS256" (of 2048 bits). The default is "EdDSA".
+	Algorithm string
+}
+
 // rotated are the algorithms of keys that rotate.
 var rotated = []string{"EdDSA", "ES256", "RS256"}
 

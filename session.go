@@ -13,6 +13,37 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// SessionsConfig says how long sessions live.
+type SessionsConfig struct {
+	// Idle is how long a session lives without being refreshed. The default is 30 days.
+	Idle time.Duration
+	// Absolute is how long a session lives at most. The default is 180 days; it is never less than Idle.
+	Absolute time.Duration
+	// Grace is how long a refresh token that has been rotated still answers, with the same successor: for parallel
+	// tabs and lost answers. Later use is theft (RFC 9700 §4.14.2) and ends the session. The default is 10 seconds, the
+	// maximum one minute.
+	Grace time.Duration
+	// MaxPerUser bounds the live sessions of one user: the least recently used end. Those that were opened with a personal
+	// access token are counted apart, for each token. The default is 100.
+	MaxPerUser int
+	// CheckOnVerify makes [Engine.Authenticate] and [Engine.VerifyToken] ask the store whether the session still
+	// lives, so that a revoked one ends at once and not with its access token. It costs one read per call.
+	CheckOnVerify bool
+}
+
+func (c *SessionsConfig) withDefaults(m *mistakes) {
+	def(&c.Idle, 30*24*time.Hour)
+	if c.Absolute == 0 {
+		c.Absolute = max(180*24*time.Hour, c.Idle)
+	}
+	def(&c.Grace, 10*time.Second)
+	def(&c.MaxPerUser, 100)
+	m.duration("Sessions.Idle", c.Idle, time.Second, 10*365*24*time.Hour)
+	m.duration("Sessions.Absolute", c.Absolute, c.Idle, 10*365*24*time.Hour)
+	m.duration("Sessions.Grace", c.Grace, time.Millisecond, time.Minute)
+	m.atLeast("Sessions.MaxPerUser", c.MaxPerUser, 1)
+}
+
 // Session is a signed-in client, in the JSON form of the documented API.
 type Session struct {
 	AccessToken          string    `json:"accessToken"`          // a JWT

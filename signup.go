@@ -10,6 +10,16 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// SignUpConfig governs how users come into being, whatever the method.
+type SignUpConfig struct {
+	// Disabled refuses every new user with [ErrSignUpDisabled].
+	Disabled bool
+	// DisableNewUsers creates users disabled, for an operator to enable: the call returns [ErrDisabledUser].
+	DisableNewUsers bool
+	// MaxMetadata bounds the metadata that a client may send, in bytes. The default is 16 KiB.
+	MaxMetadata int
+}
+
 // newcomer is somebody who signs up with an address that they have yet to prove.
 type newcomer struct {
 	user       store.NewUser

@@ -18,6 +18,50 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
+// TicketsConfig says how long one-time secrets live.
+type TicketsConfig struct {
+	VerifyEmail   time.Duration // the link in the letter that verifies an address; default 7 days
+	MagicLink     time.Duration // a link that signs in; default 1 hour
+	PasswordReset time.Duration // a link to set a new password; default 1 hour
+	EmailChange   time.Duration // the link in the letter to a new address; default 1 hour
+	EmailOTP      time.Duration // a code in a letter; default 10 minutes
+	SMSOTP        time.Duration // a code in a text message; default 5 minutes, and 10 with a Verifier
+	MFA           time.Duration // what a first factor earns of who has a second; default 5 minutes
+	Code          time.Duration // what a client with a code challenge gets in a redirect; default 5 minutes
+	ProviderState time.Duration // a visit to an identity provider; default 10 minutes
+	WebAuthn      time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes
+}
+
+// withDefaults completes t. Where c, as it was asked for, says how long to wait, that is the default.
+func (t *TicketsConfig) withDefaults(m *mistakes, c *Config) {
+	codeInText, challenge := 5*time.Minute, 5*time.Minute
+	if c.SMS != nil && c.SMS.Verifier != nil {
+		codeInText = 10 * time.Minute
+	}
+	if c.WebAuthn != nil && c.WebAuthn.Timeout != 0 {
+		challenge = c.WebAuthn.Timeout
+	}
+	for _, l := range []struct {
+		field              string
+		life               *time.Duration
+		usual, least, most time.Duration
+	}{
+		{"VerifyEmail", &t.VerifyEmail, 7 * 24 * time.Hour, time.Minute, 30 * 24 * time.Hour},
+		{"MagicLink", &t.MagicLink, time.Hour, time.Minute, 24 * time.Hour},
+		{"PasswordReset", &t.PasswordReset, time.Hour, time.Minute, 24 * time.Hour},
+		{"EmailChange", &t.EmailChange, time.Hour, time.Minute, 24 * time.Hour},
+		{"EmailOTP", &t.EmailOTP, 10 * time.Minute, time.Minute, time.Hour},
+		{"SMSOTP", &t.SMSOTP, codeInText, time.Minute, time.Hour},
+		{"MFA", &t.MFA, 5 * time.Minute, time.Minute, time.Hour},
+		{"Code", &t.Code, 5 * time.Minute, time.Minute, 10 * time.Minute},
+		{"ProviderState", &t.ProviderState, 10 * time.Minute, time.Minute, time.Hour},
+		{"WebAuthn", &t.WebAuthn, challenge, time.Second, time.Hour},
+	} {
+		def(l.life, l.usual)
+		m.duration("Tickets."+l.field, *l.life, l.least, l.most)
+	}
+}
+
 // The kinds of tickets. The kind is the prefix of the secret that the user gets, part of its hash, and part of every
 // look-up: a secret of one kind is worth nothing anywhere else.
 const (

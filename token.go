@@ -15,8 +15,56 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ostiary/auth/internal/accesstoken"
+	"github.com/ostiary/auth/internal/claimpath"
 	"github.com/ostiary/auth/store"
 )
+
+// AccessTokensConfig says what is in an access token and who signs it.
+type AccessTokensConfig struct {
+	// Lifetime of a token, which never outlives its session. The default is 15 minutes, the maximum 24 hours.
+	Lifetime time.Duration
+	// Issuer is the claim "iss". The default is "hasura-auth".
+	Issuer string
+	// Audience is the claim "aud". If set, a token must name one of these to be accepted.
+	Audience []string
+	// ClaimsNamespace is the claim that holds the role claims. The default is "https://hasura.io/jwt/claims".
+	ClaimsNamespace string
+	// Keys sign and verify. The default is one Ed25519 key derived from Secret, with those of PreviousSecrets retired.
+	// See also [ParseHasuraJWTSecret] and [Engine.SetKeys].
+	Keys Keys
+	// Rotate has the engine make its keys itself, one after the other. The default is off: Keys sign until they are changed.
+	Rotate *RotationConfig
+	// CustomClaims maps the names of claims to paths in the user's record, such as "metadata.plan" or "email"; see
+	// [Engine.Refresh] for when they are read. A claim that decides on access must not come from metadata that the user
+	// can write at sign-up.
+	CustomClaims map[string]string
+	// CustomClaimsDefaults are the values of claims whose path leads nowhere.
+	CustomClaimsDefaults map[string]any
+}
+
+// withDefaults completes c and compiles its custom claims.
+func (c *AccessTokensConfig) withDefaults(m *mistakes) *claimpath.Set {
+	def(&c.Lifetime, 15*time.Minute)
+	m.duration("AccessTokens.Lifetime", c.Lifetime, time.Second, 24*time.Hour)
+	def(&c.Issuer, "hasura-auth")
+	def(&c.ClaimsNamespace, "https://hasura.io/jwt/claims")
+	if slices.Contains(c.Audience, "") {
+		m.add("AccessTokens.Audience", "has an empty entry")
+	}
+	if slices.Contains(registeredClaims, c.ClaimsNamespace) {
+		m.add("AccessTokens.ClaimsNamespace", "%q is a registered claim", c.ClaimsNamespace)
+	}
+	if c.Rotate != nil {
+		rotate := *c.Rotate
+		rotate.withDefaults(m)
+		c.Rotate = &rotate
+	}
+	claims, err := compileClaims(c.CustomClaims, c.CustomClaimsDefaults)
+	if err != nil {
+		m.add("AccessTokens.CustomClaims", "%w", err)
+	}
+	return claims
+}
 
 // The claims of an access token outside the namespace.
 var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "amr", "acr", "scope", claimElevatedBy}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -21,6 +22,75 @@ import (
 	"github.com/ostiary/auth/internal/strictjson"
 	"github.com/ostiary/auth/store"
 )
+
+// RolesConfig says which roles users get.
+type RolesConfig struct {
+	// Default is the role of a user who asks for no other. The default is "user".
+	Default string
+	// Allowed are the roles that a user gets, and may ask for a part of, at sign-up. Default is always among them. The
+	// default is "me".
+	Allowed []string
+}
+
+// LocalesConfig says in which languages users are written to.
+type LocalesConfig struct {
+	Default string   // the language of a user who asks for no other that is allowed; default "en"
+	Allowed []string // the languages that users may have: ISO 639 codes of two or three letters. Default is always among them
+}
+
+// GravatarConfig gives users without a picture one from gravatar.com. The URL holds the MD5 of the e-mail address, from
+// which the address can be guessed by anyone who sees it.
+type GravatarConfig struct {
+	// Default is the picture of who has none there: "blank", "identicon", "monsterid", "wavatar", "retro", "robohash", "mp" or
+	// "404". The default is "blank".
+	Default string
+	// Rating is the strictest rating that every picture must meet: "g", "pg", "r" or "x". The default is "g".
+	Rating string
+}
+
+func (c *RolesConfig) withDefaults(m *mistakes) {
+	def(&c.Default, "user")
+	if c.Allowed == nil {
+		c.Allowed = []string{"me"}
+	}
+	m.each("Roles", c.Default, c.Allowed, isRole, "is empty or has blanks")
+	c.Allowed = with(c.Allowed, c.Default)
+}
+
+func (c *LocalesConfig) withDefaults(m *mistakes) {
+	def(&c.Default, "en")
+	m.each("Locales", c.Default, c.Allowed, isLocale, "is not two or three lower-case letters")
+	c.Allowed = with(c.Allowed, c.Default)
+}
+
+func (g *GravatarConfig) withDefaults(m *mistakes) *GravatarConfig {
+	c := *g
+	def(&c.Default, "blank")
+	def(&c.Rating, "g")
+	m.oneOf("Gravatar.Default", c.Default, "blank", "identicon", "monsterid", "wavatar", "retro", "robohash", "mp", "404")
+	m.oneOf("Gravatar.Rating", c.Rating, "g", "pg", "r", "x")
+	return &c
+}
+
+// each checks the default and every entry of a list.
+func (m *mistakes) each(section, first string, list []string, ok func(string) bool, wrong string) {
+	if !ok(first) {
+		m.add(section+".Default", "%q %s", first, wrong)
+	}
+	for i, v := range list {
+		if !ok(v) {
+			m.add(fmt.Sprintf("%s.Allowed[%d]", section, i), "%q %s", v, wrong)
+		}
+	}
+}
+
+func isRole(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
+}
+
+func isLocale(s string) bool {
+	return (len(s) == 2 || len(s) == 3) && !strings.ContainsFunc(s, func(r rune) bool { return r < 'a' || r > 'z' })
+}
 
 // User is an account as its owner sees it, in the JSON form of the documented API.
 type User struct {

@@ -8,14 +8,173 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
+	"strings"
+	"time"
 
+	"github.com/go-webauthn/webauthn/metadata"
 	"github.com/google/uuid"
 
 	"github.com/ostiary/auth/internal/ceremony"
 	"github.com/ostiary/auth/internal/emailaddr"
+	"github.com/ostiary/auth/internal/redirect"
 	"github.com/ostiary/auth/store"
 )
+
+// WebAuthnConfig turns on passkeys and other security keys.
+type WebAuthnConfig struct {
+	// RPID is the relying party's id: the domain that credentials are bound to, for ever. It must be the host of every
+	// page that uses them or a registrable parent of it. The default is the host of ClientURL.
+	RPID string
+	// RPName is what people are shown. The default is RPID.
+	RPName string
+	// Origins are the pages and apps that may use credentials, besides the origin of ClientURL: "https://app.example.com",
+	// "android:apk-key-hash:…". They are compared as they stand (WebAuthn L3 §13.4.9). Web origins of another domain than
+	// RPID are related origins; see [Engine.RelatedOrigins].
+	Origins []string
+	// TopOrigins are the pages that may embed one of Origins in a frame and use credentials there. The default is none:
+	// what comes out of a frame of another origin is refused.
+	TopOrigins []string
+
+	// Timeout is how long a client is told to wait for its user. The default is one minute. See also
+	// TicketsConfig.WebAuthn.
+	Timeout time.Duration
+	// UserVerification is asked for when a key is created and when it signs in. The default is
+	// [UserVerificationPreferred]. A sign-in in which the authenticator verified its user counts as two factors.
+	UserVerification UserVerification
+	// ResidentKey says whether a new key is to be one that can sign in without an e-mail address: "preferred", "required" or
+	// "discouraged". The default is "preferred".
+	ResidentKey string
+	// Attachment is "platform" or "cross-platform" if new keys must be of that kind. Empty, they are of either.
+	Attachment string
+	// Attestation is what is asked for when a key is created: "none", "indirect", "direct" or "enterprise". The default is
+	// "none". Whatever is asked for, a statement that comes must be valid. Without Metadata it proves nothing about its maker,
+	// and with "none" not even its format is kept.
+	Attestation string
+	// Hints tell a client which kinds of key to offer first: "security-key", "client-device", "hybrid".
+	Hints []string
+	// CreateExtensions are the client extension inputs when a key is created. The default is credProps alone, which asks
+	// whether the key is discoverable.
+	CreateExtensions map[string]any
+	// GetExtensions are the client extension inputs when a key signs in or steps up. The default is none.
+	GetExtensions map[string]any
+
+	// AllowRollback accepts a signature counter that did not grow. The default refuses it: there may be two copies of the
+	// key. Both emit [EventSignCountRollback] (WebAuthn L3 §7.2 step 22).
+	AllowRollback bool
+	// AllowedAAGUIDs, unless empty, are the only models of authenticator whose keys can be added; DeniedAAGUIDs are
+	// those that cannot. Without attestation and Metadata an authenticator is free to name any model.
+	AllowedAAGUIDs, DeniedAAGUIDs []uuid.UUID
+	// Metadata, unless nil, is asked about the model of each authenticator (FIDO Metadata Service); see the providers of
+	// github.com/go-webauthn/webauthn/metadata. It needs Attestation "direct".
+	Metadata metadata.Provider
+	// MaxPerUser bounds the keys of one user, at the moment when an addition begins. The default is 50.
+	MaxPerUser int
+}
+
+// algorithms are the COSE algorithms of the keys that can be added, the most wanted first.
+var algorithms = []int64{-7, -35, -36, -257, -258, -259, -37, -38, -39, -8}
+
+// withDefaults completes w and compiles it. client is the checked ClientURL.
+func (w *WebAuthnConfig) withDefaults(m *mistakes, client string) *ceremony.RelyingParty {
+	page := origin(client)
+	def(&w.RPID, page.Hostname())
+	def(&w.RPName, w.RPID)
+	w.Origins = with(w.Origins, page.String())
+	def(&w.Timeout, time.Minute)
+	m.duration("WebAuthn.Timeout", w.Timeout, time.Second, time.Hour)
+	def(&w.UserVerification, UserVerificationPreferred)
+	m.userVerification("WebAuthn.UserVerification", w.UserVerification)
+	def(&w.ResidentKey, "preferred")
+	m.oneOf("WebAuthn.ResidentKey", w.ResidentKey, "preferred", "required", "discouraged")
+	if w.Attachment != "" {
+		m.oneOf("WebAuthn.Attachment", w.Attachment, "platform", "cross-platform")
+	}
+	def(&w.Attestation, "none")
+	m.oneOf("WebAuthn.Attestation", w.Attestation, "none", "indirect", "direct", "enterprise")
+	if w.Metadata != nil && (w.Attestation == "none" || w.Attestation == "indirect") {
+		m.add("WebAuthn.Metadata", "needs Attestation \"direct\" or \"enterprise\"")
+	}
+	if w.CreateExtensions == nil {
+		w.CreateExtensions = map[string]any{"credProps": true}
+	}
+	w.Hints, w.AllowedAAGUIDs, w.DeniedAAGUIDs = slices.Clone(w.Hints), slices.Clone(w.AllowedAAGUIDs), slices.Clone(w.DeniedAAGUIDs)
+	def(&w.MaxPerUser, 50)
+	m.within("WebAuthn.MaxPerUser", w.MaxPerUser, 1, 1000)
+	before := len(*m)
+	if err := ceremony.CheckID(w.RPID); err != nil {
+		m.add("WebAuthn.RPID", "%q: %w", w.RPID, err)
+	}
+	for i, o := range w.Origins {
+		if err := ceremony.CheckOrigin(o); err != nil {
+			m.add(fmt.Sprintf("WebAuthn.Origins[%d]", i), "%q %w", o, err)
+		}
+	}
+	for i, o := range w.TopOrigins {
+		if err := ceremony.CheckOrigin(o); err != nil || !isWebOrigin(o) {
+			m.add(fmt.Sprintf("WebAuthn.TopOrigins[%d]", i), "%q is not the origin of a page", o)
+		}
+	}
+	if len(*m) > before {
+		return nil
+	}
+	rp, err := ceremony.New(ceremony.Config{
+		ID: w.RPID, Name: w.RPName, Origins: w.Origins, TopOrigins: w.TopOrigins,
+		Algorithms: algorithms, Metadata: w.Metadata, KeepAttestation: w.Attestation != "none",
+	})
+	if err != nil {
+		m.add("WebAuthn", "%w", err)
+	}
+	return rp
+}
+
+// extensions takes client extension inputs out of the hands of who configures them.
+func (m *mistakes) extensions(field string, inputs *map[string]any) extensions {
+	text, err := json.Marshal(*inputs)
+	if err != nil {
+		m.add(field, "%w", err)
+	}
+	*inputs = maps.Clone(*inputs)
+	return text
+}
+
+func isWebOrigin(s string) bool {
+	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")
+}
+
+// origin is the origin of a page, in the one spelling that browsers use.
+func origin(page string) *url.URL {
+	rules, err := redirect.Compile(page, nil)
+	if err != nil {
+		return &url.URL{} // has been reported
+	}
+	u, err := url.Parse(rules.Default().String())
+	if err != nil {
+		return &url.URL{}
+	}
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: host}
+}
+
+// UserVerification says whether an authenticator is to verify its user, by a PIN or a fingerprint, say, or whether a
+// touch is enough.
+type UserVerification string
+
+// The values of UserVerification (WebAuthn L3 §5.8.6).
+const (
+	UserVerificationRequired    UserVerification = "required"
+	UserVerificationPreferred   UserVerification = "preferred"
+	UserVerificationDiscouraged UserVerification = "discouraged"
+)
+
+func (m *mistakes) userVerification(field string, v UserVerification) {
+	m.oneOf(field, string(v), string(UserVerificationRequired), string(UserVerificationPreferred), string(UserVerificationDiscouraged))
+}
 
 const methodWebAuthn = "webauthn"
 
@@ -26,68 +185,6 @@ func amrOfKey(userVerified bool) []string {
 		return []string{"pop", "user", "mfa"}
 	}
 	return []string{"pop", "user"}
-}
-
-// CreationOptions are what a client hands to navigator.credentials.create to make a credential, in the form that
-// PublicKeyCredential.parseCreationOptionsFromJSON takes (WebAuthn L3 §5.1.9). Binary values are base64url without
-// padding.
-type CreationOptions struct {
-	RP                     RelyingParty           `json:"rp"`
-	User                   UserEntity             `json:"user"`
-	Challenge              string                 `json:"challenge"` // 32 random bytes
-	PubKeyCredParams       []CredentialParameter  `json:"pubKeyCredParams"`
-	Timeout                int64                  `json:"timeout"` // milliseconds
-	ExcludeCredentials     []CredentialDescriptor `json:"excludeCredentials,omitempty"`
-	AuthenticatorSelection AuthenticatorSelection `json:"authenticatorSelection"`
-	Hints                  []string               `json:"hints,omitempty"`
-	Attestation            string                 `json:"attestation"`
-	Extensions             map[string]any         `json:"extensions,omitempty"`
-}
-
-// RequestOptions are what a client hands to navigator.credentials.get to use a credential, in the form that
-// PublicKeyCredential.parseRequestOptionsFromJSON takes (WebAuthn L3 §5.1.10).
-type RequestOptions struct {
-	Challenge        string                 `json:"challenge"` // 32 random bytes
-	Timeout          int64                  `json:"timeout"`   // milliseconds
-	RPID             string                 `json:"rpId"`
-	AllowCredentials []CredentialDescriptor `json:"allowCredentials,omitempty"`
-	UserVerification UserVerification       `json:"userVerification"`
-	Hints            []string               `json:"hints,omitempty"`
-	Extensions       map[string]any         `json:"extensions,omitempty"`
-}
-
-// RelyingParty is who asks for a credential.
-type RelyingParty struct {
-	Name string `json:"name"`
-	ID   string `json:"id"`
-}
-
-// UserEntity is for whom a credential is.
-type UserEntity struct {
-	Name        string `json:"name"` // the e-mail address, where there is one
-	DisplayName string `json:"displayName"`
-	ID          string `json:"id"` // the user handle: the 16 bytes of the user's id
-}
-
-// CredentialParameter is a kind of key that is accepted.
-type CredentialParameter struct {
-	Type string `json:"type"` // "public-key"
-	Alg  int64  `json:"alg"`  // COSE
-}
-
-// CredentialDescriptor names a credential.
-type CredentialDescriptor struct {
-	Type       string   `json:"type"` // "public-key"
-	ID         string   `json:"id"`
-	Transports []string `json:"transports,omitempty"`
-}
-
-// AuthenticatorSelection says which authenticators will do.
-type AuthenticatorSelection struct {
-	AuthenticatorAttachment string           `json:"authenticatorAttachment,omitempty"`
-	RequireResidentKey      bool             `json:"requireResidentKey"`
-	ResidentKey             string           `json:"residentKey"`
-	UserVerification        UserVerification `json:"userVerification"`
 }
 
 // SignUpWebAuthnParams is a new user with a passkey.
@@ -697,139 +794,4 @@ func isHandle(h []byte, key *store.SecurityKey) bool {
 	}
 	id, err := uuid.FromBytes(handle)
 	return err == nil && (string(h) == id.String() || base64.RawURLEncoding.EncodeToString(h) == id.String())
-}
-
-func (e *Engine) creationOptions(challenge string, u *store.User, exclude []store.SecurityKey) *CreationOptions {
-	c := e.config.WebAuthn
-	o := &CreationOptions{
-		RP:                 RelyingParty{Name: c.RPName, ID: c.RPID},
-		User:               userEntity(u, exclude),
-		Challenge:          challenge,
-		Timeout:            c.Timeout.Milliseconds(),
-		ExcludeCredentials: descriptors(exclude),
-		AuthenticatorSelection: AuthenticatorSelection{
-			AuthenticatorAttachment: c.Attachment,
-			RequireResidentKey:      c.ResidentKey == "required",
-			ResidentKey:             c.ResidentKey,
-			UserVerification:        c.UserVerification,
-		},
-		Hints:       slices.Clone(c.Hints),
-		Attestation: c.Attestation,
-		Extensions:  e.rules.createExtensions.inputs(),
-	}
-	for _, a := range algorithms {
-		o.PubKeyCredParams = append(o.PubKeyCredParams, CredentialParameter{publicKeyType, a})
-	}
-	return o
-}
-
-func (e *Engine) requestOptions(challenge string, offered []CredentialDescriptor, uv UserVerification) *RequestOptions {
-	c := e.config.WebAuthn
-	return &RequestOptions{
-		Challenge: challenge, Timeout: c.Timeout.Milliseconds(), RPID: c.RPID,
-		AllowCredentials: offered, UserVerification: uv, Hints: slices.Clone(c.Hints), Extensions: e.rules.getExtensions.inputs(),
-	}
-}
-
-// extensions are client extension inputs, as JSON: every caller gets inputs of their own, to add to.
-type extensions []byte
-
-func (x extensions) inputs() map[string]any {
-	var m map[string]any
-	if err := json.Unmarshal(x, &m); err != nil || len(m) == 0 {
-		return nil // it was marshalled from a map
-	}
-	return m
-}
-
-const publicKeyType = "public-key"
-
-// handleOf is the user's one handle: that of their first key, by which authenticators know them, or else their id.
-func handleOf(u *store.User, keys []store.SecurityKey) []byte {
-	if len(keys) > 0 && len(keys[0].UserHandle) > 0 {
-		return keys[0].UserHandle
-	}
-	return u.ID[:]
-}
-
-// userEntity is how an authenticator shows whose a credential is.
-func userEntity(u *store.User, keys []store.SecurityKey) UserEntity {
-	name := u.Email
-	if name == "" {
-		name = u.Phone
-	}
-	if name == "" {
-		name = u.DisplayName
-	}
-	return UserEntity{Name: name, DisplayName: u.DisplayName, ID: base64.RawURLEncoding.EncodeToString(handleOf(u, keys))}
-}
-
-func descriptors(keys []store.SecurityKey) []CredentialDescriptor {
-	list := make([]CredentialDescriptor, len(keys))
-	for i, k := range keys {
-		// In the order of the alphabet, as decoys have them.
-		transports := slices.Sorted(slices.Values(k.Transports))
-		list[i] = CredentialDescriptor{publicKeyType, base64.RawURLEncoding.EncodeToString(k.CredentialID), transports}
-	}
-	return list
-}
-
-func keyIDs(keys []store.SecurityKey) []uuid.UUID {
-	ids := make([]uuid.UUID, len(keys))
-	for i, k := range keys {
-		ids[i] = k.ID
-	}
-	return ids
-}
-
-// decoys are the keys of an address that has none: like real ones, and always the same. They come from the oldest secret,
-// so that a new one, which changes no real key, changes none of them.
-func (e *Engine) decoys(emailKey string) []CredentialDescriptor {
-	oldest := func(parts ...[]byte) []byte {
-		all := e.box.MACs("webauthn decoy", parts...)
-		return all[len(all)-1][:]
-	}
-	kinds := []struct {
-		length     int
-		transports []string
-	}{
-		{16, []string{"hybrid", "internal"}},
-		{20, []string{"hybrid", "internal"}},
-		{32, []string{"internal"}},
-		{32, []string{"hybrid", "internal"}},
-		{32, nil},
-		{48, []string{"nfc", "usb"}},
-		{64, []string{"usb"}},
-	}
-	shape := oldest([]byte(emailKey))
-	n := 1
-	if shape[0] < 64 {
-		n = 2
-	}
-	list := make([]CredentialDescriptor, n)
-	for i := range list {
-		kind := kinds[int(shape[1+i])%len(kinds)]
-		id := append(oldest([]byte(emailKey), []byte{byte(i), 0}), oldest([]byte(emailKey), []byte{byte(i), 1})...)[:kind.length]
-		body := id[:kind.length-decoyMark]
-		copy(id[len(body):], oldest([]byte("mark"), body))
-		list[i] = CredentialDescriptor{publicKeyType, base64.RawURLEncoding.EncodeToString(id), kind.transports}
-	}
-	return list
-}
-
-// decoyMark is the length of the end of a decoy's id, by which it can be told from a real one by who has the secrets.
-const decoyMark = 8
-
-// isDecoy recognises the ids that decoys makes.
-func (e *Engine) isDecoy(id []byte) bool {
-	if len(id) <= decoyMark {
-		return false
-	}
-	body, mark := id[:len(id)-decoyMark], id[len(id)-decoyMark:]
-	for _, sum := range e.box.MACs("webauthn decoy", []byte("mark"), body) {
-		if bytes.Equal(sum[:decoyMark], mark) {
-			return true
-		}
-	}
-	return false
 }
