@@ -82,17 +82,17 @@ func (e *Engine) steppedUp(a *store.Account, p *Principal) bool {
 // AccountData is all that is kept of a user, as far as it is theirs to have (GDPR article 15 and 20): no secret, and no
 // hash of one.
 type AccountData struct {
-	User                 *User                `json:"user"`
-	Sessions             []SessionDetails     `json:"sessions"`
-	SecurityKeys         []SecurityKey        `json:"securityKeys"`
-	Identities           []Identity           `json:"identities"`
-	PersonalAccessTokens []AccessTokenDetails `json:"personalAccessTokens"`
-	HasPassword          bool                 `json:"hasPassword"`
-	LastSeenAt           time.Time            `json:"lastSeenAt"`
+	User                 *User            `json:"user"`
+	Sessions             []SessionDetails `json:"sessions"`
+	SecurityKeys         []SecurityKey    `json:"securityKeys"`
+	Identities           []Identity       `json:"identities"`
+	PersonalAccessTokens []PATDetails     `json:"personalAccessTokens"`
+	HasPassword          bool             `json:"hasPassword"`
+	LastSeenAt           time.Time        `json:"lastSeenAt"`
 }
 
-// AccessTokenDetails is what its owner may see of a personal access token.
-type AccessTokenDetails struct {
+// PATDetails is what its owner may see of a personal access token.
+type PATDetails struct {
 	ID         uuid.UUID       `json:"id"`
 	Scopes     []string        `json:"scopes"`
 	Metadata   json.RawMessage `json:"metadata"`

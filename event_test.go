@@ -678,12 +678,12 @@ var eventFlows = []eventFlow{
 	{
 		name: "more letters than there may be",
 		amend: func(c *auth.Config) {
-			c.Limits.Off, c.Limits.LettersPerAddress = false, limit.Rate{Burst: 1, Per: time.Hour}
+			c.Limits.Off, c.Limits.EmailsPerAddress = false, limit.Rate{Burst: 1, Per: time.Hour}
 		},
 		run: func(s *scene) []auth.Event {
 			s.done(s.SendPasswordReset(s.t.Context(), auth.SendPasswordResetParams{Email: adaAddress}))
 			s.refused(s.SendPasswordReset(s.t.Context(), auth.SendPasswordResetParams{Email: adaAddress}), auth.ErrTooManyRequests)
-			return []auth.Event{ev(auth.EventPasswordResetAsked), ev(auth.EventLimited, because(auth.CodeTooManyRequests), detail("letters-address"))}
+			return []auth.Event{ev(auth.EventPasswordResetAsked), ev(auth.EventLimited, because(auth.CodeTooManyRequests), detail("emails-address"))}
 		},
 	},
 	{

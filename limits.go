@@ -38,24 +38,24 @@ type LimitsConfig struct {
 	// is 100 per minute.
 	RequestsPerClient limit.Rate
 
-	// LettersPerClient bounds the letters that one client can ask for. The default is 10 per hour. LettersShared makes it one
+	// EmailsPerClient bounds the letters that one client can ask for. The default is 10 per hour. EmailsShared makes it one
 	// budget for all clients.
-	LettersPerClient limit.Rate
-	LettersShared    bool
-	// LettersPerAddress and LettersPerAddressLong bound the letters to one address that anybody can ask for, whatever is in
+	EmailsPerClient limit.Rate
+	EmailsShared    bool
+	// EmailsPerAddress and EmailsPerAddressLong bound the letters to one address that anybody can ask for, whatever is in
 	// them. The defaults are 10 per hour and 30 per day.
-	LettersPerAddress, LettersPerAddressLong limit.Rate
+	EmailsPerAddress, EmailsPerAddressLong limit.Rate
 
-	// TextsPerClient bounds the text messages that one client can ask for. The default is 10 per hour.
-	TextsPerClient limit.Rate
-	// TextsPerNumber and TextsPerNumberLong bound the text messages to one number. The defaults are 5 per hour and 15 per day.
-	TextsPerNumber, TextsPerNumberLong limit.Rate
-	// TextsPerCountry bounds the text messages to the numbers of one country code (ITU-T E.164), and Texts those to all. The
+	// SMSPerClient bounds the text messages that one client can ask for. The default is 10 per hour.
+	SMSPerClient limit.Rate
+	// SMSPerNumber and SMSPerNumberLong bound the text messages to one number. The defaults are 5 per hour and 15 per day.
+	SMSPerNumber, SMSPerNumberLong limit.Rate
+	// SMSPerCountry bounds the text messages to the numbers of one country code (ITU-T E.164), and SMS those to all. The
 	// defaults are 500 per hour and 1000 per hour; who has fewer users than that wants less, because text messages are money.
-	TextsPerCountry, Texts limit.Rate
-	// UnansweredTexts bounds the text messages to one country code whose codes nobody enters. One that is entered makes up for
+	SMSPerCountry, SMS limit.Rate
+	// UnansweredSMS bounds the text messages to one country code whose codes nobody enters. One that is entered makes up for
 	// four: where fewer are, what sends them is not people, and no more are sent. The default is 50 per hour.
-	UnansweredTexts limit.Rate
+	UnansweredSMS limit.Rate
 
 	// GuessesPerClient bounds what one client presents and is wrong: passwords, codes, links, personal access tokens, id
 	// tokens, passkeys and admin secrets, for whatever account. What is right does not count, nor what was not compared because
@@ -89,15 +89,15 @@ type Budget string
 // The budgets of an engine. What each is for stands at its field in [LimitsConfig].
 const (
 	BudgetRequestsPerClient       Budget = "requests-client"
-	BudgetLettersPerClient        Budget = "letters-client"
-	BudgetLettersPerAddress       Budget = "letters-address"
-	BudgetLettersPerAddressLong   Budget = "letters-address-long"
-	BudgetTextsPerClient          Budget = "texts-client"
-	BudgetTextsPerNumber          Budget = "texts-number"
-	BudgetTextsPerNumberLong      Budget = "texts-number-long"
-	BudgetTextsPerCountry         Budget = "texts-country"
-	BudgetTexts                   Budget = "texts"
-	BudgetUnansweredTexts         Budget = "texts-unanswered"
+	BudgetEmailsPerClient         Budget = "emails-client"
+	BudgetEmailsPerAddress        Budget = "emails-address"
+	BudgetEmailsPerAddressLong    Budget = "emails-address-long"
+	BudgetSMSPerClient            Budget = "sms-client"
+	BudgetSMSPerNumber            Budget = "sms-number"
+	BudgetSMSPerNumberLong        Budget = "sms-number-long"
+	BudgetSMSPerCountry           Budget = "sms-country"
+	BudgetSMS                     Budget = "sms"
+	BudgetUnansweredSMS           Budget = "sms-unanswered"
 	BudgetGuessesPerClient        Budget = "guesses-client"
 	BudgetGuessesPerAccount       Budget = "guesses-account"
 	BudgetGuessesPerAccountLong   Budget = "guesses-account-long"
@@ -126,16 +126,16 @@ func (c *LimitsConfig) fields() [][]budgetField {
 		{
 			{BudgetRequestsPerClient, "RequestsPerClient", &c.RequestsPerClient, limit.Rate{Burst: 100, Per: time.Minute}},
 		}, {
-			{BudgetLettersPerClient, "LettersPerClient", &c.LettersPerClient, limit.Rate{Burst: 10, Per: time.Hour}},
-			{BudgetLettersPerAddress, "LettersPerAddress", &c.LettersPerAddress, limit.Rate{Burst: 10, Per: time.Hour}},
-			{BudgetLettersPerAddressLong, "LettersPerAddressLong", &c.LettersPerAddressLong, limit.Rate{Burst: 30, Per: day}},
+			{BudgetEmailsPerClient, "EmailsPerClient", &c.EmailsPerClient, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetEmailsPerAddress, "EmailsPerAddress", &c.EmailsPerAddress, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetEmailsPerAddressLong, "EmailsPerAddressLong", &c.EmailsPerAddressLong, limit.Rate{Burst: 30, Per: day}},
 		}, {
-			{BudgetTextsPerClient, "TextsPerClient", &c.TextsPerClient, limit.Rate{Burst: 10, Per: time.Hour}},
-			{BudgetTextsPerNumber, "TextsPerNumber", &c.TextsPerNumber, limit.Rate{Burst: 5, Per: time.Hour}},
-			{BudgetTextsPerNumberLong, "TextsPerNumberLong", &c.TextsPerNumberLong, limit.Rate{Burst: 15, Per: day}},
-			{BudgetTextsPerCountry, "TextsPerCountry", &c.TextsPerCountry, limit.Rate{Burst: 500, Per: time.Hour}},
-			{BudgetTexts, "Texts", &c.Texts, limit.Rate{Burst: 1000, Per: time.Hour}},
-			{BudgetUnansweredTexts, "UnansweredTexts", &c.UnansweredTexts, limit.Rate{Burst: 50, Per: time.Hour}},
+			{BudgetSMSPerClient, "SMSPerClient", &c.SMSPerClient, limit.Rate{Burst: 10, Per: time.Hour}},
+			{BudgetSMSPerNumber, "SMSPerNumber", &c.SMSPerNumber, limit.Rate{Burst: 5, Per: time.Hour}},
+			{BudgetSMSPerNumberLong, "SMSPerNumberLong", &c.SMSPerNumberLong, limit.Rate{Burst: 15, Per: day}},
+			{BudgetSMSPerCountry, "SMSPerCountry", &c.SMSPerCountry, limit.Rate{Burst: 500, Per: time.Hour}},
+			{BudgetSMS, "SMS", &c.SMS, limit.Rate{Burst: 1000, Per: time.Hour}},
+			{BudgetUnansweredSMS, "UnansweredSMS", &c.UnansweredSMS, limit.Rate{Burst: 50, Per: time.Hour}},
 		}, {
 			{BudgetGuessesPerClient, "GuessesPerClient", &c.GuessesPerClient, limit.Rate{Burst: 10, Per: 5 * time.Minute}},
 			{BudgetGuessesPerAccount, "GuessesPerAccount", &c.GuessesPerAccount, limit.Rate{Burst: 10, Per: time.Hour}},
@@ -162,12 +162,12 @@ func (c *LimitsConfig) withDefaults(m *mistakes) {
 			m.add("Limits."+f.name, "%w", err)
 		}
 	}
-	if c.UnansweredTexts.Burst < answeredFor {
-		m.add("Limits.UnansweredTexts", "the burst is %d; it must be at least %d", c.UnansweredTexts.Burst, answeredFor)
+	if c.UnansweredSMS.Burst < answeredFor {
+		m.add("Limits.UnansweredSMS", "the burst is %d; it must be at least %d", c.UnansweredSMS.Burst, answeredFor)
 	}
 	if c.FailOpen == nil {
 		c.FailOpen = []Budget{
-			BudgetRequestsPerClient, BudgetLettersPerClient, BudgetLettersPerAddress, BudgetLettersPerAddressLong,
+			BudgetRequestsPerClient, BudgetEmailsPerClient, BudgetEmailsPerAddress, BudgetEmailsPerAddressLong,
 			BudgetSignUpsPerClient, BudgetChallengesPerClient,
 		}
 	}
@@ -298,11 +298,11 @@ func (e *Engine) Admit(ctx context.Context) (_ limit.Decision, err error) {
 
 // mayWrite takes a letter to an address from its budgets.
 func (e *Engine) mayWrite(ctx context.Context, emailKey string) error {
-	client := e.takeForClient(ctx, BudgetLettersPerClient)
-	if e.config.Limits.LettersShared {
-		client = e.take(BudgetLettersPerClient, "")
+	client := e.takeForClient(ctx, BudgetEmailsPerClient)
+	if e.config.Limits.EmailsShared {
+		client = e.take(BudgetEmailsPerClient, "")
 	}
-	_, err := e.spend(ctx, client, e.take(BudgetLettersPerAddress, emailKey), e.take(BudgetLettersPerAddressLong, emailKey))
+	_, err := e.spend(ctx, client, e.take(BudgetEmailsPerAddress, emailKey), e.take(BudgetEmailsPerAddressLong, emailKey))
 	return err
 }
 
@@ -318,8 +318,8 @@ func (e *Engine) mayWriteOnSignUp(ctx context.Context, emailKey string) error {
 func (e *Engine) mayText(ctx context.Context, number string) error {
 	country := phone.CountryCode(number)
 	_, err := e.spend(
-		ctx, e.takeForClient(ctx, BudgetTextsPerClient), e.take(BudgetTextsPerNumber, number), e.take(BudgetTextsPerNumberLong, number),
-		e.take(BudgetTextsPerCountry, country), e.take(BudgetTexts, ""), e.take(BudgetUnansweredTexts, country),
+		ctx, e.takeForClient(ctx, BudgetSMSPerClient), e.take(BudgetSMSPerNumber, number), e.take(BudgetSMSPerNumberLong, number),
+		e.take(BudgetSMSPerCountry, country), e.take(BudgetSMS, ""), e.take(BudgetUnansweredSMS, country),
 	)
 	return err
 }
@@ -327,7 +327,7 @@ func (e *Engine) mayText(ctx context.Context, number string) error {
 // answered says that somebody at a number has read what was sent there. It is told when the code has been used up, so that one
 // code answers for one text.
 func (e *Engine) answered(ctx context.Context, number string) {
-	t := e.take(BudgetUnansweredTexts, phone.CountryCode(number))
+	t := e.take(BudgetUnansweredSMS, phone.CountryCode(number))
 	t.Cost = answeredFor
 	e.giveBack(ctx, t)
 }

@@ -94,15 +94,15 @@ func other(n int) int { return n }
 // budgets are all that there are.
 var budgets = []budgeted{
 	{auth.BudgetRequestsPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.RequestsPerClient }, limit.Rate{Burst: 100, Per: time.Minute}, aRequest, same, other},
-	{auth.BudgetLettersPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.LettersPerClient }, limit.Rate{Burst: 10, Per: time.Hour}, aLetter, same, other},
-	{auth.BudgetLettersPerAddress, func(c *auth.LimitsConfig) *limit.Rate { return &c.LettersPerAddress }, limit.Rate{Burst: 10, Per: time.Hour}, aLetter, other, same},
-	{auth.BudgetLettersPerAddressLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.LettersPerAddressLong }, limit.Rate{Burst: 30, Per: 24 * time.Hour}, aLetter, other, same},
-	{auth.BudgetTextsPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.TextsPerClient }, limit.Rate{Burst: 10, Per: time.Hour}, aTextAnywhere, same, other},
-	{auth.BudgetTextsPerNumber, func(c *auth.LimitsConfig) *limit.Rate { return &c.TextsPerNumber }, limit.Rate{Burst: 5, Per: time.Hour}, aText, other, same},
-	{auth.BudgetTextsPerNumberLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.TextsPerNumberLong }, limit.Rate{Burst: 15, Per: 24 * time.Hour}, aText, other, same},
-	{auth.BudgetTextsPerCountry, func(c *auth.LimitsConfig) *limit.Rate { return &c.TextsPerCountry }, limit.Rate{Burst: 500, Per: time.Hour}, aText, other, other},
-	{auth.BudgetTexts, func(c *auth.LimitsConfig) *limit.Rate { return &c.Texts }, limit.Rate{Burst: 1000, Per: time.Hour}, aTextAnywhere, other, other},
-	{auth.BudgetUnansweredTexts, func(c *auth.LimitsConfig) *limit.Rate { return &c.UnansweredTexts }, limit.Rate{Burst: 50, Per: time.Hour}, aText, other, other},
+	{auth.BudgetEmailsPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.EmailsPerClient }, limit.Rate{Burst: 10, Per: time.Hour}, aLetter, same, other},
+	{auth.BudgetEmailsPerAddress, func(c *auth.LimitsConfig) *limit.Rate { return &c.EmailsPerAddress }, limit.Rate{Burst: 10, Per: time.Hour}, aLetter, other, same},
+	{auth.BudgetEmailsPerAddressLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.EmailsPerAddressLong }, limit.Rate{Burst: 30, Per: 24 * time.Hour}, aLetter, other, same},
+	{auth.BudgetSMSPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.SMSPerClient }, limit.Rate{Burst: 10, Per: time.Hour}, aTextAnywhere, same, other},
+	{auth.BudgetSMSPerNumber, func(c *auth.LimitsConfig) *limit.Rate { return &c.SMSPerNumber }, limit.Rate{Burst: 5, Per: time.Hour}, aText, other, same},
+	{auth.BudgetSMSPerNumberLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.SMSPerNumberLong }, limit.Rate{Burst: 15, Per: 24 * time.Hour}, aText, other, same},
+	{auth.BudgetSMSPerCountry, func(c *auth.LimitsConfig) *limit.Rate { return &c.SMSPerCountry }, limit.Rate{Burst: 500, Per: time.Hour}, aText, other, other},
+	{auth.BudgetSMS, func(c *auth.LimitsConfig) *limit.Rate { return &c.SMS }, limit.Rate{Burst: 1000, Per: time.Hour}, aTextAnywhere, other, other},
+	{auth.BudgetUnansweredSMS, func(c *auth.LimitsConfig) *limit.Rate { return &c.UnansweredSMS }, limit.Rate{Burst: 50, Per: time.Hour}, aText, other, other},
 	{auth.BudgetGuessesPerClient, func(c *auth.LimitsConfig) *limit.Rate { return &c.GuessesPerClient }, limit.Rate{Burst: 10, Per: 5 * time.Minute}, aToken, same, other},
 	{auth.BudgetGuessesPerAccount, func(c *auth.LimitsConfig) *limit.Rate { return &c.GuessesPerAccount }, limit.Rate{Burst: 10, Per: time.Hour}, aCode, other, same},
 	{auth.BudgetGuessesPerAccountLong, func(c *auth.LimitsConfig) *limit.Rate { return &c.GuessesPerAccountLong }, limit.Rate{Burst: 50, Per: 30 * 24 * time.Hour}, aCode, other, same},
@@ -257,8 +257,8 @@ func TestARefusedCallTakesFromNoBudget(t *testing.T) {
 		costly
 		client auth.Budget
 	}{
-		{aLetter, auth.BudgetLettersPerClient},
-		{aText, auth.BudgetTextsPerClient},
+		{aLetter, auth.BudgetEmailsPerClient},
+		{aText, auth.BudgetSMSPerClient},
 		{aPassword, auth.BudgetGuessesPerClient},
 		{aCode, auth.BudgetGuessesPerClient},
 	} {
@@ -351,7 +351,7 @@ func TestWhoIsAClient(t *testing.T) {
 func TestSpellingsShareABudget(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, letters, onlyLimits(limit.Rate{Burst: 5, Per: time.Hour},
-		auth.BudgetLettersPerAddress, auth.BudgetPasswordsPerAccount, auth.BudgetGuessesPerAccount, auth.BudgetTextsPerNumber))
+		auth.BudgetEmailsPerAddress, auth.BudgetPasswordsPerAccount, auth.BudgetGuessesPerAccount, auth.BudgetSMSPerNumber))
 	emails := []string{"Ada@bücher.example", "ADA@Bücher.Example", "ada@xn--bcher-kva.example", "aDa@XN--BCHER-KVA.example", "ada@bücher.example", "ADA@bücher.EXAMPLE"}
 	numbers := []string{"+41791234567", "+41 79 123 45 67", "+41 (79) 123 45 67", "+41-79-123-45-67", "+41 791234567", "+41 79 1234567"}
 	for i := range 6 {
@@ -414,17 +414,17 @@ func TestLimitsThatAreOff(t *testing.T) {
 	}
 }
 
-// With LettersShared all clients have one budget for letters, those that nobody has named included.
+// With EmailsShared all clients have one budget for letters, those that nobody has named included.
 func TestLettersShared(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t, letters, onlyLimits(limit.Rate{Burst: 10, Per: time.Hour}, auth.BudgetLettersPerClient), func(c *auth.Config) { c.Limits.LettersShared = true })
+	e := authtest.New(t, letters, onlyLimits(limit.Rate{Burst: 10, Per: time.Hour}, auth.BudgetEmailsPerClient), func(c *auth.Config) { c.Limits.EmailsShared = true })
 	for n := range 11 {
 		ctx := from(n)
 		if n%2 == 1 {
 			ctx = background
 		}
 		err := e.SendMagicLink(ctx, auth.SendMagicLinkParams{Email: fmt.Sprintf("u%d@example.com", n)})
-		if by := exceeded(err); (by == auth.BudgetLettersPerClient) != (n == 10) {
+		if by := exceeded(err); (by == auth.BudgetEmailsPerClient) != (n == 10) {
 			t.Errorf("letter %d: %v", n+1, err)
 		}
 	}
@@ -451,7 +451,7 @@ func TestWhatFailsOpenAndWhatDoesNot(t *testing.T) {
 		takesFrom[name] = append(takesFrom[name], auth.BudgetGuessesPerClient)
 	}
 	byDefault := []auth.Budget{
-		auth.BudgetRequestsPerClient, auth.BudgetLettersPerClient, auth.BudgetLettersPerAddress, auth.BudgetLettersPerAddressLong,
+		auth.BudgetRequestsPerClient, auth.BudgetEmailsPerClient, auth.BudgetEmailsPerAddress, auth.BudgetEmailsPerAddressLong,
 		auth.BudgetSignUpsPerClient, auth.BudgetChallengesPerClient,
 	}
 	lists := map[string][2][]auth.Budget{ // what is configured, and what it means
@@ -495,8 +495,8 @@ func TestMistakesInLimits(t *testing.T) {
 		limits auth.LimitsConfig
 		want   []string
 	}{
-		"unknown budgets":     {auth.LimitsConfig{FailOpen: []auth.Budget{"letters-client", "letters", ""}}, []string{"Limits.FailOpen[1]", `"letters"`, "Limits.FailOpen[2]", `""`}},
-		"no room for answers": {auth.LimitsConfig{UnansweredTexts: limit.Rate{Burst: 3, Per: time.Hour}}, []string{"Limits.UnansweredTexts", "at least 4"}},
+		"unknown budgets":     {auth.LimitsConfig{FailOpen: []auth.Budget{"emails-client", "letters", ""}}, []string{"Limits.FailOpen[1]", `"letters"`, "Limits.FailOpen[2]", `""`}},
+		"no room for answers": {auth.LimitsConfig{UnansweredSMS: limit.Rate{Burst: 3, Per: time.Hour}}, []string{"Limits.UnansweredSMS", "at least 4"}},
 		"too fine to count":   {auth.LimitsConfig{RequestsPerClient: limit.Rate{Burst: 999_983, Per: 31 * 24 * time.Hour}}, []string{"Limits.RequestsPerClient"}},
 	} {
 		c := validConfig()
@@ -560,13 +560,13 @@ func TestAnExhaustedBudgetIsToldOnceAMinute(t *testing.T) {
 				}
 				e.Clock.Advance(time.Minute)
 			}
-			if b.budget == auth.BudgetTexts {
+			if b.budget == auth.BudgetSMS {
 				return // there is but one
 			}
 			_ = b.take(e, 7)
 			for range 8 { // somebody else's, in the same minute
 				_ = aNeighbour(b.costly).call(e, 77, 0)
-				if b.budget == auth.BudgetTextsPerClient {
+				if b.budget == auth.BudgetSMSPerClient {
 					_ = b.call(e, 77, 8)
 				}
 			}
@@ -640,7 +640,7 @@ func TestWhoLeavesGetsBackWhatWasTaken(t *testing.T) {
 // Where addresses are not verified a sign-up sends no letter, and takes none from anybody's budget.
 func TestASignUpWithoutALetterTakesNone(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t, onlyLimits(limit.Rate{Burst: 1, Per: time.Hour}, auth.BudgetLettersPerClient), func(c *auth.Config) { c.Email.AllowUnverified = true })
+	e := authtest.New(t, onlyLimits(limit.Rate{Burst: 1, Per: time.Hour}, auth.BudgetEmailsPerClient), func(c *auth.Config) { c.Email.AllowUnverified = true })
 	for n := range 3 {
 		if _, err := e.SignUpPassword(from(0), auth.SignUpPasswordParams{Email: fmt.Sprintf("u%d@example.com", n), Password: authtest.Password}); err != nil {
 			t.Errorf("sign-up %d: %v", n+1, err)

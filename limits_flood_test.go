@@ -175,8 +175,8 @@ func TestOneClientAtManyAccounts(t *testing.T) {
 	}{
 		{aPassword, 1000, 10, auth.BudgetGuessesPerClient},
 		{aCode, 1000, 10, auth.BudgetGuessesPerClient},
-		{aText, 50, 10, auth.BudgetTextsPerClient},
-		{aLetter, 1000, 10, auth.BudgetLettersPerClient},
+		{aText, 50, 10, auth.BudgetSMSPerClient},
+		{aLetter, 1000, 10, auth.BudgetEmailsPerClient},
 	} {
 		e := authtest.New(t, letters, limited)
 		passed := 0

@@ -499,7 +499,7 @@ func TestNobodyKeepsTheOwnerOut(t *testing.T) {
 func TestTextsThatNobodyAnswersStop(t *testing.T) {
 	t.Parallel()
 	amend := func(c *auth.Config) {
-		c.Limits = auth.LimitsConfig{TextsPerCountry: limit.Rate{Burst: 100_000, Per: time.Hour}, Texts: limit.Rate{Burst: 100_000, Per: time.Hour}}
+		c.Limits = auth.LimitsConfig{SMSPerCountry: limit.Rate{Burst: 100_000, Per: time.Hour}, SMS: limit.Rate{Burst: 100_000, Per: time.Hour}}
 	}
 	send := func(e *authtest.Engine, country, n int) error {
 		return e.SendSMSOTP(from(n), auth.SendSMSOTPParams{PhoneNumber: fmt.Sprintf("+%d20123%05d", country, n)})
@@ -512,7 +512,7 @@ func TestTextsThatNobodyAnswersStop(t *testing.T) {
 			switch err := send(e, 371, n); exceeded(err) {
 			case "":
 				sent++
-			case auth.BudgetUnansweredTexts:
+			case auth.BudgetUnansweredSMS:
 			default:
 				t.Fatal(err)
 			}
@@ -597,7 +597,7 @@ func TestTextsThatNobodyAnswersStop(t *testing.T) {
 // Every way to enter a texted code answers for the text.
 func TestEveryAnswerCounts(t *testing.T) {
 	t.Parallel()
-	few := onlyLimits(limit.Rate{Burst: 4, Per: 1000 * time.Hour}, auth.BudgetUnansweredTexts)
+	few := onlyLimits(limit.Rate{Burst: 4, Per: 1000 * time.Hour}, auth.BudgetUnansweredSMS)
 	for _, x := range textings() {
 		e := authtest.New(t, few)
 		for n := range 10 {

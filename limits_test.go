@@ -33,7 +33,7 @@ func TestGuessesAreCountedForTheAccount(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		t.Run(fmt.Sprintf("known %t", known), func(t *testing.T) {
 			t.Parallel()
-			e := authtest.New(t, letters, limited, func(c *auth.Config) { c.Limits.LettersPerAddress = limit.Rate{Burst: 1000, Per: time.Hour} })
+			e := authtest.New(t, letters, limited, func(c *auth.Config) { c.Limits.EmailsPerAddress = limit.Rate{Burst: 1000, Per: time.Hour} })
 			if known {
 				e.SignUp(t, "ada@example.com")
 			}
@@ -95,7 +95,7 @@ func TestGuessesAreCountedForTheAccount(t *testing.T) {
 func TestARightCodeEndsTheCount(t *testing.T) {
 	t.Parallel()
 	for _, x := range textings()[:2] {
-		e := authtest.New(t, limited, func(c *auth.Config) { c.Limits.TextsPerNumber = limit.Rate{Burst: 1000, Per: time.Hour} })
+		e := authtest.New(t, limited, func(c *auth.Config) { c.Limits.SMSPerNumber = limit.Rate{Burst: 1000, Per: time.Hour} })
 		p := x.who(t, e, "ada")
 		for i := range 12 {
 			number := adaPhone
@@ -122,7 +122,7 @@ func TestTextedGuessesAreCountedForTheNumber(t *testing.T) {
 	for _, x := range textings() {
 		for _, provider := range []bool{false, true} {
 			e := withProvider(t, provider, limited, func(c *auth.Config) {
-				c.Limits.TextsPerNumber = limit.Rate{Burst: 1000, Per: time.Hour}
+				c.Limits.SMSPerNumber = limit.Rate{Burst: 1000, Per: time.Hour}
 				c.SMS.Tries = 10
 			})
 			p := x.who(t, e, "ada")
@@ -310,10 +310,10 @@ func TestGuessesAreCountedWhereLimitsAreOff(t *testing.T) {
 func TestLimitsConfig(t *testing.T) {
 	t.Parallel()
 	c := validConfig()
-	c.Limits.LettersPerAddress = limit.Rate{Burst: -1, Per: time.Hour}
+	c.Limits.EmailsPerAddress = limit.Rate{Burst: -1, Per: time.Hour}
 	c.Limits.GuessesPerAccountLong = limit.Rate{Burst: 1}
 	_, err := auth.New(nil, c)
-	for _, field := range []string{"Limits.LettersPerAddress", "Limits.GuessesPerAccountLong"} {
+	for _, field := range []string{"Limits.EmailsPerAddress", "Limits.GuessesPerAccountLong"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}

@@ -188,7 +188,7 @@ func (e *Engine) enterByPAT(ctx context.Context, token string) (*SignInResult, e
 // trip.
 //
 // Errors: [ErrElevationRequired] for a session of a personal access token; otherwise as at [Engine.User].
-func (e *Engine) ListPATs(ctx context.Context, principal *Principal) (_ []AccessTokenDetails, err error) {
+func (e *Engine) ListPATs(ctx context.Context, principal *Principal) (_ []PATDetails, err error) {
 	defer e.begin(&ctx, "ListPATs").end(&err)
 	defer e.refusal(ctx, principal, "ListPATs", &err)
 	a, err := e.ownAccount(ctx, principal, store.WithPATs)
@@ -198,10 +198,10 @@ func (e *Engine) ListPATs(ctx context.Context, principal *Principal) (_ []Access
 	return patDetails(a.PATs), nil
 }
 
-func patDetails(tokens []store.PAT) []AccessTokenDetails {
-	list := make([]AccessTokenDetails, len(tokens))
+func patDetails(tokens []store.PAT) []PATDetails {
+	list := make([]PATDetails, len(tokens))
 	for i, p := range tokens {
-		list[i] = AccessTokenDetails{p.ID, append([]string{}, p.Scopes...), p.Metadata, p.CreatedAt, p.ExpiresAt, p.LastUsedAt}
+		list[i] = PATDetails{p.ID, append([]string{}, p.Scopes...), p.Metadata, p.CreatedAt, p.ExpiresAt, p.LastUsedAt}
 	}
 	return list
 }

@@ -920,7 +920,7 @@ func TestADoubtfulAddressGetsNoMoreLettersThanTheBudget(t *testing.T) {
 	t.Parallel()
 	v := newVisitor(t, func(c *auth.Config) {
 		c.ConcealErrors = true
-		c.Limits = auth.LimitsConfig{LettersPerAddress: limit.Rate{Burst: 2, Per: time.Hour}}
+		c.Limits = auth.LimitsConfig{EmailsPerAddress: limit.Rate{Burst: 2, Per: time.Hour}}
 	})
 	v.SignUp(t, "ada@example.com")
 	if _, err := signUp(t, v.Engine, "pending@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
@@ -1326,7 +1326,7 @@ func (noLimiter) Take(context.Context, ...limit.Take) (limit.Decision, error) {
 func TestAProviderSendsNoMoreLettersThanTheBudget(t *testing.T) {
 	t.Parallel()
 	v := newVisitor(t, func(c *auth.Config) {
-		c.Limits = auth.LimitsConfig{LettersPerAddress: limit.Rate{Burst: 1, Per: time.Hour}}
+		c.Limits = auth.LimitsConfig{EmailsPerAddress: limit.Rate{Burst: 1, Per: time.Hour}}
 	})
 	if _, err := v.visit(t, "here", person("1", "v@example.com", false)); err != nil {
 		t.Fatal(err)

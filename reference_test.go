@@ -56,7 +56,7 @@ var inWords = map[string]struct {
 	"Tickets.WebAuthn":         {"WebAuthn.Timeout if that is set", func(c *auth.Config) bool { return c.Tickets.WebAuthn == 5*time.Minute }},
 	"Limits.FailOpen": {"requests, letters, sign-ups and challenges", func(c *auth.Config) bool {
 		return slices.Equal(c.Limits.FailOpen, []auth.Budget{
-			auth.BudgetRequestsPerClient, auth.BudgetLettersPerClient, auth.BudgetLettersPerAddress, auth.BudgetLettersPerAddressLong,
+			auth.BudgetRequestsPerClient, auth.BudgetEmailsPerClient, auth.BudgetEmailsPerAddress, auth.BudgetEmailsPerAddressLong,
 			auth.BudgetSignUpsPerClient, auth.BudgetChallengesPerClient,
 		})
 	}},

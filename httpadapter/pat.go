@@ -63,7 +63,7 @@ func (h *Handler) listPATs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return reply(w, struct {
-		PersonalAccessTokens []auth.AccessTokenDetails `json:"personalAccessTokens"`
+		PersonalAccessTokens []auth.PATDetails `json:"personalAccessTokens"`
 	}{tokens})
 }
 

@@ -154,8 +154,8 @@ func TestWhenATokenExpires(t *testing.T) {
 	} {
 		t.Run(expiresAt, func(t *testing.T) {
 			made := want200[auth.PAT](t, do(t, h, "POST", "/pat", `{"expiresAt":`+text(expiresAt)+`}`, bearer(ada)...))
-			list := want200[map[string][]auth.AccessTokenDetails](t, do(t, h, "GET", "/pat", "", bearer(ada)...))["personalAccessTokens"]
-			i := slices.IndexFunc(list, func(d auth.AccessTokenDetails) bool { return d.ID == made.ID })
+			list := want200[map[string][]auth.PATDetails](t, do(t, h, "GET", "/pat", "", bearer(ada)...))["personalAccessTokens"]
+			i := slices.IndexFunc(list, func(d auth.PATDetails) bool { return d.ID == made.ID })
 			if i < 0 || !list[i].ExpiresAt.Equal(want) || list[i].ExpiresAt.Location() != time.UTC {
 				t.Errorf("tokens %+v, want %s until %v", list, made.ID, want)
 			}

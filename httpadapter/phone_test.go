@@ -78,7 +78,7 @@ func TestAnAnonymousUserBecomesARegularOneByTextMessage(t *testing.T) {
 func TestALimitSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	h := newFixture(t, httpadapter.Options{}, func(c *auth.Config) {
-		c.Limits = auth.LimitsConfig{TextsPerNumber: limit.Rate{Burst: 1, Per: 90 * time.Second}}
+		c.Limits = auth.LimitsConfig{SMSPerNumber: limit.Rate{Burst: 1, Per: 90 * time.Second}}
 	})
 	wantOK(t, do(t, h, "POST", "/signin/passwordless/sms", `{"phoneNumber":"`+number+`"}`))
 	h.engine.Clock.Advance(100 * time.Millisecond)

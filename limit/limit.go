@@ -5,8 +5,8 @@
 // from all of them or from none:
 //
 //	d, err := limiter.Take(ctx,
-//		limit.Take{Bucket: "letters-client", Key: client, Rate: limit.Rate{Burst: 20, Per: time.Hour}},
-//		limit.Take{Bucket: "letters-recipient", Key: address, Rate: limit.Rate{Burst: 3, Per: 10 * time.Minute}},
+//		limit.Take{Bucket: "emails-client", Key: client, Rate: limit.Rate{Burst: 20, Per: time.Hour}},
+//		limit.Take{Bucket: "emails-recipient", Key: address, Rate: limit.Rate{Burst: 3, Per: 10 * time.Minute}},
 //	)
 //	if err != nil {
 //		return err // not counted, so not allowed

@@ -23,7 +23,7 @@
 //	                     "unmet" (a condition of the change), "refused" (by the hook UserCreated), "canceled" or "error"
 //	error.type           with the status Error alone: "timeout", "panic" or "_OTHER"
 //	auth.sign_in.method  the first factor: "password", "webauthn", "provider:github"
-//	auth.limit.bucket    the name of a budget: "letters-address"
+//	auth.limit.bucket    the name of a budget: "emails-address"
 //	auth.event.type      the type of an [auth.Event]
 //	auth.outbox.state    "due", "waiting" or "dead"
 //	auth.realm           Options.Realm

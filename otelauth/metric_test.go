@@ -107,7 +107,7 @@ func TestHitsOfLimitsAreCounted(t *testing.T) {
 	w := newWatch(t, otelauth.Options{})
 	e := w.engine(t, memstore.New(), func(c *auth.Config) {
 		c.MagicLink = &auth.MagicLinkConfig{}
-		c.Limits = auth.LimitsConfig{LettersPerAddress: limit.Rate{Burst: 2, Per: time.Hour}}
+		c.Limits = auth.LimitsConfig{EmailsPerAddress: limit.Rate{Burst: 2, Per: time.Hour}}
 	})
 	for i := range 5 {
 		err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com"})
@@ -115,10 +115,10 @@ func TestHitsOfLimitsAreCounted(t *testing.T) {
 			t.Errorf("letter %d: %v", i, err)
 		}
 	}
-	w.wantPoints(t, "auth.limit.hits", map[string]float64{"letters-address": 1})
+	w.wantPoints(t, "auth.limit.hits", map[string]float64{"emails-address": 1})
 	e.Clock.Advance(time.Minute)
 	wantErr(t, e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com"}), auth.ErrTooManyRequests)
-	w.wantPoints(t, "auth.limit.hits", map[string]float64{"letters-address": 2})
+	w.wantPoints(t, "auth.limit.hits", map[string]float64{"emails-address": 2})
 }
 
 // SI-14: what a full queue does to sign-ins is to be seen.

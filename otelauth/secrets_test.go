@@ -185,7 +185,7 @@ func everything(t *testing.T, w *watch) (secrets []string) {
 		t.Error("no panic")
 	}()
 	w.Emit(ctx, auth.Event{Type: auth.EventSignInFailed, Method: "ada@example.com", Code: "203.0.113.77", Detail: "ada@example.com"})
-	w.Emit(ctx, auth.Event{Type: auth.EventLimited, Detail: "letters-address:ada@example.com"})
+	w.Emit(ctx, auth.Event{Type: auth.EventLimited, Detail: "emails-address:ada@example.com"})
 	w.Emit(ctx, auth.Event{Type: auth.EventType(stray), Detail: "ada@example.com"})
 	return secrets
 }

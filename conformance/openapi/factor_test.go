@@ -524,7 +524,7 @@ func factorAnswers(t *testing.T, newRealm func(*testing.T, setup) *realm) {
 		once := limit.Rate{Burst: 1, Per: time.Hour}
 		limited := newRealm(t, setup{config: func(c *auth.Config) {
 			byCode.config(c)
-			c.Limits = auth.LimitsConfig{GuessesPerAccount: once, LettersPerAddress: once, TextsPerNumber: once}
+			c.Limits = auth.LimitsConfig{GuessesPerAccount: once, EmailsPerAddress: once, SMSPerNumber: once}
 		}})
 		withAddress, withNumber := limited.signUp(t), limited.withNumber(t)
 		for _, q := range []request{

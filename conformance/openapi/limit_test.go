@@ -12,8 +12,8 @@ var once = limit.Rate{Burst: 1, Per: time.Hour}
 
 // Where one of each is enough.
 var (
-	oneLetter = setup{config: func(c *auth.Config) { c.Limits = auth.LimitsConfig{LettersPerAddress: once} }}
-	oneText   = setup{config: func(c *auth.Config) { c.Limits = auth.LimitsConfig{TextsPerNumber: once} }}
+	oneLetter = setup{config: func(c *auth.Config) { c.Limits = auth.LimitsConfig{EmailsPerAddress: once} }}
+	oneText   = setup{config: func(c *auth.Config) { c.Limits = auth.LimitsConfig{SMSPerNumber: once} }}
 	oneGuess  = setup{config: func(c *auth.Config) { c.Limits = auth.LimitsConfig{GuessesPerAccount: once} }}
 	// In the long run.
 	oneGuessEver = setup{config: func(c *auth.Config) { c.Limits = auth.LimitsConfig{GuessesPerAccountLong: once} }}
@@ -36,7 +36,7 @@ var limitCalls = []call{
 	}, 429, auth.CodeTooManyRequests},
 	{"a second link to sign in is refused", oneLetter, again(200, of(post("/signin/passwordless/email", to(email)))), 429, auth.CodeTooManyRequests},
 	{"a second link to sign in is refused where errors are concealed", setup{config: func(c *auth.Config) {
-		c.ConcealErrors, c.SignUp.Disabled, c.Limits = true, true, auth.LimitsConfig{LettersPerAddress: once}
+		c.ConcealErrors, c.SignUp.Disabled, c.Limits = true, true, auth.LimitsConfig{EmailsPerAddress: once}
 	}}, again(200, of(post("/signin/passwordless/email", to(stranger)))), 429, auth.CodeTooManyRequests},
 	{"a second code by letter is refused", oneLetter, again(200, of(post("/signin/otp/email", to(email)))), 429, auth.CodeTooManyRequests},
 	{"a second letter to a guest is refused", oneLetter, func(t *testing.T, r *realm) request {

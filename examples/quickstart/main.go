@@ -125,7 +125,7 @@ func config(url string, secret auth.Secret, sender mail.Sender) auth.Config {
 		Elevation: auth.ElevationConfig{Mode: auth.ElevationRecommended},
 		// Whoever tries this out is one client, in all their roles.
 		Limits: auth.LimitsConfig{
-			RequestsPerClient: often, LettersPerClient: often, GuessesPerClient: often, SignUpsPerClient: often, ChallengesPerClient: often,
+			RequestsPerClient: often, EmailsPerClient: often, GuessesPerClient: often, SignUpsPerClient: often, ChallengesPerClient: often,
 		},
 		Mail:   sender,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),

@@ -20,9 +20,9 @@ func limits(e *environment) auth.LimitsConfig {
 	return auth.LimitsConfig{
 		Off:               !e.flag("AUTH_RATE_LIMIT_ENABLE", true),
 		RequestsPerClient: rate(e, "GLOBAL", 100, time.Minute),
-		LettersPerClient:  rate(e, "EMAIL", 10, time.Hour),
-		LettersShared:     e.flag("AUTH_RATE_LIMIT_EMAIL_IS_GLOBAL", false),
-		TextsPerClient:    rate(e, "SMS", 10, time.Hour),
+		EmailsPerClient:   rate(e, "EMAIL", 10, time.Hour),
+		EmailsShared:      e.flag("AUTH_RATE_LIMIT_EMAIL_IS_GLOBAL", false),
+		SMSPerClient:      rate(e, "SMS", 10, time.Hour),
 		GuessesPerClient:  rate(e, "BRUTE_FORCE", 10, 5*time.Minute),
 		SignUpsPerClient:  rate(e, "SIGNUPS", 10, 5*time.Minute),
 	}

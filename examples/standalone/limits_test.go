@@ -24,7 +24,7 @@ func TestDocumentedLimits(t *testing.T) {
 		want auth.LimitsConfig
 	}{
 		"nothing is set": {nil, auth.LimitsConfig{
-			RequestsPerClient: of(100, time.Minute), LettersPerClient: of(10, time.Hour), TextsPerClient: of(10, time.Hour),
+			RequestsPerClient: of(100, time.Minute), EmailsPerClient: of(10, time.Hour), SMSPerClient: of(10, time.Hour),
 			GuessesPerClient: of(10, 5*time.Minute), SignUpsPerClient: of(10, 5*time.Minute),
 		}},
 		"all is set": {
@@ -37,8 +37,8 @@ func TestDocumentedLimits(t *testing.T) {
 				"AUTH_RATE_LIMIT_SIGNUPS_BURST": "9", "AUTH_RATE_LIMIT_SIGNUPS_INTERVAL": " 10s ",
 			},
 			auth.LimitsConfig{
-				Off: true, LettersShared: true,
-				RequestsPerClient: of(1, 2*time.Second), LettersPerClient: of(3, 4*time.Minute), TextsPerClient: of(5, 6*time.Hour),
+				Off: true, EmailsShared: true,
+				RequestsPerClient: of(1, 2*time.Second), EmailsPerClient: of(3, 4*time.Minute), SMSPerClient: of(5, 6*time.Hour),
 				GuessesPerClient: of(7, 90*time.Minute), SignUpsPerClient: of(9, 10*time.Second),
 			},
 		},

@@ -27,9 +27,9 @@ func newEngine(t *testing.T, s store.Store, l limit.Limiter) *authtest.Engine {
 		c.EmailOTP = &auth.EmailOTPConfig{}
 		c.Password.MaxWaiting = 1000
 		c.Limits = auth.LimitsConfig{
-			Limiter:          l,
-			LettersPerClient: many, LettersPerAddress: few, LettersPerAddressLong: many,
-			TextsPerClient: many, TextsPerNumber: few, TextsPerNumberLong: many,
+			Limiter:         l,
+			EmailsPerClient: many, EmailsPerAddress: few, EmailsPerAddressLong: many,
+			SMSPerClient: many, SMSPerNumber: few, SMSPerNumberLong: many,
 			GuessesPerClient: many, GuessesPerAccount: few, GuessesPerAccountLong: many,
 			PasswordsPerAccount: few, PasswordsPerAccountLong: many,
 			SignUpsPerClient: few,

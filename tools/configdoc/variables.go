@@ -51,8 +51,8 @@ func readVariables(root string, known map[string]bool) ([]variable, error) {
 	return found, nil
 }
 
-// fieldOf is the field of this document that a path leads to or into: Limits.TextsPerClient.Burst is in
-// Limits.TextsPerClient.
+// fieldOf is the field of this document that a path leads to or into: Limits.SMSPerClient.Burst is in
+// Limits.SMSPerClient.
 func fieldOf(path string, known map[string]bool) string {
 	for path != "" && !known[path] {
 		path = path[:max(strings.LastIndexByte(path, '.'), 0)]
