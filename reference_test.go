@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -69,7 +70,7 @@ var inWords = map[string]struct {
 	// What their comments say in sentences of their own.
 	"Now":    {"time.Now", func(c *auth.Config) bool { return c.Now != nil && time.Since(c.Now()).Abs() < time.Minute }},
 	"Events": {"nil", func(c *auth.Config) bool { return c.Events != nil }},
-	"Logger": {"nil", func(c *auth.Config) bool { return !c.Logger.Enabled(nil, 100) }}, //nolint:staticcheck // no context is looked at
+	"Logger": {"nil", func(c *auth.Config) bool { return !c.Logger.Enabled(context.Background(), 100) }},
 	"HTTPClient": {"nil", func(c *auth.Config) bool {
 		return c.HTTPClient.Transport != nil && c.HTTPClient.Timeout == 10*time.Second
 	}},

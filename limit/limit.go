@@ -71,8 +71,8 @@ var (
 // Whoever takes all they can get has Burst × (1 + t/Per) in a time t: Burst again after the first Per. The budget is kept as
 // time until it is full again: if a bucket's Rate changes, who has to wait still has to, at most for the new Per.
 type Rate struct {
-	Burst int           // at least 1
-	Per   time.Duration // at least a microsecond; fractions of one are dropped
+	Burst int           // at least 1. Required.
+	Per   time.Duration // at least a microsecond; fractions of one are dropped. Required.
 }
 
 // maxUnits bounds what a bucket counts to, so that twice as much is a whole number in a float64, which is what Redis

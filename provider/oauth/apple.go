@@ -31,13 +31,13 @@ const (
 // rest for each request, and no ProfileURL.
 type AppleConfig struct {
 	Config
-	TeamID string // of the developer account
-	KeyID  string // of PrivateKey
+	TeamID string // the id of the developer account. Required.
+	KeyID  string // the id of PrivateKey. Required.
 	// PrivateKey is the key for Sign in with Apple, a P-256 key: the .p8 file as it came from Apple, with line breaks or with
-	// \n in their place, or the base64 of it.
+	// \n in their place, or the base64 of it. Required.
 	PrivateKey string
 
-	Issuer  string // if not Apple's own; it is also the audience of the client secret
+	Issuer  string // of id tokens, if not Apple's own; it is also the audience of the client secret
 	JWKSURL string // as the other URLs of Config
 }
 

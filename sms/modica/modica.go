@@ -26,8 +26,8 @@ const provider = "modica"
 
 // Config says whose application it is. It prints without the password, whatever the verb.
 type Config struct {
-	Username string // the name of the gateway application
-	Password string // its password
+	Username string // the name of the gateway application. Required.
+	Password string // its password. Required.
 
 	BaseURL    string        // another place than Modica's, such as a proxy; https, or http to this host
 	Timeout    time.Duration // bounds one call as a whole; default 10 seconds

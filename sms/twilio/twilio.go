@@ -37,9 +37,9 @@ const provider = "twilio"
 
 // Config says whose account it is and what to send with. It prints without the token, whatever the verb.
 type Config struct {
-	AccountSID string // "AC" and 32 hexadecimal digits
+	AccountSID string // "AC" and 32 hexadecimal digits. Required.
 	KeySID     string // "SK" and 32 hexadecimal digits, of an API key; empty to use the account's own token
-	Token      string // the secret of the API key, or the token of the account
+	Token      string // the secret of the API key, or the token of the account. Required.
 
 	// Service is the messaging service that sends ("MG" and 32 hexadecimal digits) or, for a [Verifier], the one that
 	// verifies ("VA" and 32 hexadecimal digits).

@@ -8,11 +8,11 @@ type section struct {
 	options      []string // functions that return an option
 }
 
-// main_ is the struct whose tree of fields gives the others of its package their paths: Config.Sessions.Idle is Sessions.Idle,
+// mainStruct is the struct whose tree of fields gives the others of its package their paths: Config.Sessions.Idle is Sessions.Idle,
 // as in the errors of auth.New.
 const (
-	main_   = "Config"
-	mainDir = "."
+	mainStruct = "Config"
+	mainDir    = "."
 )
 
 var contents = []section{
@@ -22,7 +22,7 @@ var contents = []section{
 			"`Sessions.Idle` is a `*auth.ConfigError` whose `Field` is `Sessions.Idle`, and all mistakes are reported at once.",
 		dir: mainDir,
 		structs: []string{
-			main_, "PasswordConfig", "Argon2", "WebAuthnConfig", "MagicLinkConfig", "EmailOTPConfig", "SMSConfig", "MFAConfig", "PATConfig",
+			mainStruct, "PasswordConfig", "Argon2", "WebAuthnConfig", "MagicLinkConfig", "EmailOTPConfig", "SMSConfig", "MFAConfig", "PATConfig",
 			"AnonymousConfig", "SignUpConfig", "EmailConfig", "RolesConfig", "LocalesConfig", "GravatarConfig", "SessionsConfig",
 			"AccessTokensConfig", "RotationConfig", "ElevationConfig", "TicketsConfig", "LimitsConfig", "CaptchaConfig", "Hooks",
 			"WebhookConfig", "AuditConfig",

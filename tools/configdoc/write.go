@@ -70,7 +70,7 @@ func readAll(root string) ([]*chapter, error) {
 		}
 		c := &chapter{section: s, pkg: p}
 		listed := map[string]bool{}
-		paths := map[string]string{main_: ""}
+		paths := map[string]string{mainStruct: ""}
 		for _, name := range s.structs {
 			listed[name] = true
 			title, at := p.name+"."+name, p.name+"."+name
