@@ -160,7 +160,9 @@ func (c Config) withDefaults() (Config, *rules, error) {
 
 	m.url("ServerURL", c.ServerURL)
 	c.ServerURL = strings.TrimRight(c.ServerURL, "/")
+	c.AllowedRedirectURLs = slices.Clone(c.AllowedRedirectURLs)
 	client := r.compileRedirects(&m, &c)
+	c.Secret, c.PreviousSecrets, c.AdminSecret = slices.Clone(c.Secret), slices.Clone(c.PreviousSecrets), slices.Clone(c.AdminSecret)
 	c.checkSecrets(&m)
 
 	if c.Password != nil {
@@ -199,7 +201,6 @@ func (c Config) withDefaults() (Config, *rules, error) {
 	for name, v := range c.IDTokens {
 		m.provider("IDTokens", name, v == nil)
 	}
-	c.AdminSecret = slices.Clone(c.AdminSecret)
 
 	def(&c.SignUp.MaxMetadata, 16<<10)
 	m.within("SignUp.MaxMetadata", c.SignUp.MaxMetadata, 1, 1<<20)

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,44 @@ func TestNewCopiesItsConfig(t *testing.T) {
 	}
 	if got := in.Session.User.Roles; got[1] != "editor" {
 		t.Errorf("roles %v", got)
+	}
+}
+
+// The same for every list and map there is.
+func TestNewCopiesEveryList(t *testing.T) {
+	t.Parallel()
+	given := auth.Config{
+		Password: &auth.PasswordConfig{}, WebAuthn: &auth.WebAuthnConfig{}, AccessTokens: auth.AccessTokensConfig{Rotate: &auth.RotationConfig{}},
+		Captcha: &auth.CaptchaConfig{}, Audit: &auth.AuditConfig{},
+	}
+	lists := map[string]uintptr{}
+	var walk func(path string, v reflect.Value, visit func(path string, v reflect.Value))
+	walk = func(path string, v reflect.Value, visit func(path string, v reflect.Value)) {
+		v = reflect.Indirect(v)
+		for i, f := range reflect.VisibleFields(v.Type()) {
+			switch field := v.Field(i); {
+			case f.Type.Kind() == reflect.Slice, f.Type.Kind() == reflect.Map:
+				visit(path+f.Name, field)
+			case reflect.Indirect(field).Kind() == reflect.Struct && f.Type.PkgPath() == v.Type().PkgPath(), f.Type.Kind() == reflect.Pointer && !field.IsNil():
+				walk(path+f.Name+".", field, visit)
+			}
+		}
+	}
+	walk("", reflect.ValueOf(&given), func(path string, v reflect.Value) {
+		if v.Kind() == reflect.Slice {
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		} else {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		lists[path] = v.Pointer()
+	})
+	complete, _ := auth.Complete(given) // most of it is wrong
+	walk("", reflect.ValueOf(&complete), func(path string, v reflect.Value) {
+		if v.Pointer() == lists[path] && lists[path] != 0 {
+			t.Errorf("%s is the caller's", path)
+		}
+	})
+	if len(lists) < 20 {
+		t.Errorf("only %d lists were found", len(lists))
 	}
 }

@@ -48,7 +48,7 @@ func (c *ElevationConfig) withDefaults(m *mistakes) {
 	c.Methods = slices.Clone(c.Methods)
 	def(&c.UserVerification, UserVerificationRequired)
 	m.userVerification("Elevation.UserVerification", c.UserVerification)
-	m.atLeast("Elevation.FirstKeyWithin", int(c.FirstKeyWithin), 0)
+	m.duration("Elevation.FirstKeyWithin", c.FirstKeyWithin, 0, 10*365*24*time.Hour)
 }
 
 // ElevationMode says of whom a step-up is demanded.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -27,6 +28,9 @@ type EmailConfig struct {
 
 // compile returns the access lists, each of which is checked by itself.
 func (c *EmailConfig) compile(m *mistakes) *emailaddr.ACL {
+	for _, list := range []*[]string{&c.AllowedAddresses, &c.AllowedDomains, &c.BlockedAddresses, &c.BlockedDomains} {
+		*list = slices.Clone(*list)
+	}
 	m.acl("Email.AllowedAddresses", c.AllowedAddresses, nil, nil, nil)
 	m.acl("Email.AllowedDomains", nil, c.AllowedDomains, nil, nil)
 	m.acl("Email.BlockedAddresses", nil, nil, c.BlockedAddresses, nil)

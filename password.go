@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -62,6 +63,7 @@ func (p *PasswordConfig) withDefaults(m *mistakes) *PasswordConfig {
 	m.duration("Password.ChangeWithin", c.ChangeWithin, time.Second, 24*time.Hour)
 	m.atLeast("Password.MaxHashes", c.MaxHashes, 0)
 	m.atLeast("Password.MaxWaiting", c.MaxWaiting, 0)
+	c.ContextWords = slices.Clone(c.ContextWords)
 	return &c
 }
 

@@ -16,14 +16,14 @@ import (
 
 // MagicLinkConfig turns on signing in by a link in a letter.
 type MagicLinkConfig struct {
-	// ExistingUsers keeps links from signing anybody up: they are for users who exist.
-	ExistingUsers bool
+	// ExistingUsersOnly keeps links from signing anybody up: they are for users who exist.
+	ExistingUsersOnly bool
 }
 
 // EmailOTPConfig turns on signing in by a code of six digits in a letter.
 type EmailOTPConfig struct {
-	// ExistingUsers keeps codes from signing anybody up: they are for users who exist.
-	ExistingUsers bool
+	// ExistingUsersOnly keeps codes from signing anybody up: they are for users who exist.
+	ExistingUsersOnly bool
 	// Tries is how many wrong codes void a code. The default is 5, the maximum 10.
 	Tries int
 }
@@ -55,7 +55,7 @@ type SendMagicLinkParams struct {
 }
 
 // SendMagicLink sends a letter with a link that signs its reader in; see [Engine.VerifyTicket]. A later one voids it. Who
-// has no account gets one, unless sign-ups are off or Config.MagicLink.ExistingUsers is set. It costs two round trips, and
+// has no account gets one, unless sign-ups are off or Config.MagicLink.ExistingUsersOnly is set. It costs two round trips, and
 // one more for the letter.
 //
 // It is not told who exists but is disabled, and gets no letter. With Config.ConcealErrors, nor is it told who could not
@@ -74,7 +74,7 @@ func (e *Engine) SendMagicLink(ctx context.Context, p SendMagicLinkParams) (err 
 	if err := checkChallenge(p.CodeChallenge); err != nil {
 		return err
 	}
-	return e.invite(ctx, p.Email, p.Options, c.ExistingUsers, func(u *store.User, redirectTo string) (posted, error) {
+	return e.invite(ctx, p.Email, p.Options, c.ExistingUsersOnly, func(u *store.User, redirectTo string) (posted, error) {
 		return e.post(ctx, linkMagic, u, redirectTo, p.CodeChallenge)
 	})
 }
@@ -94,7 +94,7 @@ func (e *Engine) SendEmailOTP(ctx context.Context, p SendEmailOTPParams) (err er
 	if c == nil {
 		return ErrDisabledEndpoint
 	}
-	return e.invite(ctx, p.Email, p.Options, c.ExistingUsers, func(u *store.User, redirectTo string) (posted, error) {
+	return e.invite(ctx, p.Email, p.Options, c.ExistingUsersOnly, func(u *store.User, redirectTo string) (posted, error) {
 		return e.mailCode(ctx, kindEmailOTP, "signin-otp", u, c.Tries, addressTicket{EmailKey: u.EmailKey},
 			map[string]string{"redirectTo": redirectTo})
 	})
@@ -146,7 +146,7 @@ type SendSMSOTPParams struct {
 }
 
 // SendSMSOTP sends a text message with a code for [Engine.VerifySMSOTP]. A later one voids it. Who has no account gets one,
-// unless sign-ups are off or Config.SMS.ExistingUsers is set. It costs two round trips, and one more for the message.
+// unless sign-ups are off or Config.SMS.ExistingUsersOnly is set. It costs two round trips, and one more for the message.
 //
 // The message is sent before the call returns, whether or not a loop runs, so that its caller hears of a failure; the code
 // is void then. With Config.ConcealErrors it is sent as letters are, and nothing is heard of it. Who exists but is disabled
@@ -183,7 +183,7 @@ func (e *Engine) SendSMSOTP(ctx context.Context, p SendSMSOTPParams) (err error)
 	}
 	u.Phone = number
 	return e.inviteTo(ctx, invitation{
-		guest: u, who: store.UserQuery{Phone: number}, unique: store.FieldPhone, method: methodSMS, existing: c.ExistingUsers,
+		guest: u, who: store.UserQuery{Phone: number}, unique: store.FieldPhone, method: methodSMS, existing: c.ExistingUsersOnly,
 		post: func(u *store.User) (posted, error) {
 			return e.postCode(ctx, kindSMSOTP, "signin-passwordless-sms", u.ID, number, u.Locale, struct{}{})
 		},

@@ -604,7 +604,7 @@ func TestLettersThatAreOff(t *testing.T) {
 		}
 	}
 	existing := authtest.New(t, func(c *auth.Config) {
-		c.MagicLink, c.EmailOTP = &auth.MagicLinkConfig{ExistingUsers: true}, &auth.EmailOTPConfig{ExistingUsers: true}
+		c.MagicLink, c.EmailOTP = &auth.MagicLinkConfig{ExistingUsersOnly: true}, &auth.EmailOTPConfig{ExistingUsersOnly: true}
 	})
 	newUsersOff := authtest.New(t, letters, func(c *auth.Config) { c.SignUp.DisableNewUsers = true })
 	for _, m := range mailings[:2] {

@@ -29,8 +29,8 @@ type SMSConfig struct {
 	// sms/phone knows numbering plans, and can tell which countries are served.
 	ParsePhone func(string) (string, error)
 
-	// ExistingUsers keeps codes from signing anybody up: they are for users who exist.
-	ExistingUsers bool
+	// ExistingUsersOnly keeps codes from signing anybody up: they are for users who exist.
+	ExistingUsersOnly bool
 	// Tries is how many wrong codes void a code. The default is 5, the maximum 10.
 	Tries int
 }

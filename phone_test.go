@@ -392,7 +392,7 @@ func TestWhatIsToldToWhoAsksForACode(t *testing.T) {
 		conceal := func(c *auth.Config) { c.ConcealErrors = concealed }
 		e := authtest.New(t, conceal)
 		closed := replica(t, e, conceal, func(c *auth.Config) { c.SignUp.Disabled = true })
-		existing := replica(t, e, conceal, func(c *auth.Config) { c.SMS.ExistingUsers = true })
+		existing := replica(t, e, conceal, func(c *auth.Config) { c.SMS.ExistingUsersOnly = true })
 		signUpByPhone(t, e, adaPhone)
 		bob := signUpByPhone(t, e, bobPhone)
 		code := textings()[0].code(t, e, nil, bobPhone)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,8 @@ type AccessTokensConfig struct {
 
 // withDefaults completes c and compiles its custom claims.
 func (c *AccessTokensConfig) withDefaults(m *mistakes) *claimpath.Set {
+	c.Audience, c.CustomClaims, c.CustomClaimsDefaults = slices.Clone(c.Audience), maps.Clone(c.CustomClaims), maps.Clone(c.CustomClaimsDefaults)
+	c.Keys.Next, c.Keys.Retired, c.Keys.Active.Secret = slices.Clone(c.Keys.Next), slices.Clone(c.Keys.Retired), slices.Clone(c.Keys.Active.Secret)
 	def(&c.Lifetime, 15*time.Minute)
 	m.duration("AccessTokens.Lifetime", c.Lifetime, time.Second, 24*time.Hour)
 	def(&c.Issuer, "hasura-auth")

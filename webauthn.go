@@ -82,7 +82,7 @@ func (w *WebAuthnConfig) withDefaults(m *mistakes, client string) *ceremony.Rely
 	page := origin(client)
 	def(&w.RPID, page.Hostname())
 	def(&w.RPName, w.RPID)
-	w.Origins = with(w.Origins, page.String())
+	w.Origins, w.TopOrigins = with(w.Origins, page.String()), slices.Clone(w.TopOrigins)
 	def(&w.Timeout, time.Minute)
 	m.duration("WebAuthn.Timeout", w.Timeout, time.Second, time.Hour)
 	def(&w.UserVerification, UserVerificationPreferred)

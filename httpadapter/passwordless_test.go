@@ -198,7 +198,7 @@ func TestConcealedRoutesTellNothing(t *testing.T) {
 	t.Parallel()
 	for name, amend := range map[string]func(*auth.Config){
 		"open to all":             func(*auth.Config) {},
-		"for users who exist":     func(c *auth.Config) { c.MagicLink.ExistingUsers, c.EmailOTP.ExistingUsers = true, true },
+		"for users who exist":     func(c *auth.Config) { c.MagicLink.ExistingUsersOnly, c.EmailOTP.ExistingUsersOnly = true, true },
 		"closed":                  func(c *auth.Config) { c.SignUp.Disabled = true },
 		"with new users disabled": func(c *auth.Config) { c.SignUp.DisableNewUsers = true },
 	} {

@@ -49,7 +49,7 @@ func (r *realm) withNumber(t *testing.T) *auth.Session {
 // Configurations that make a route of text messages refuse.
 var (
 	noTexts      = setup{config: func(c *auth.Config) { c.SMS = nil }}
-	existingOnly = setup{config: func(c *auth.Config) { c.SMS.ExistingUsers = true }}
+	existingOnly = setup{config: func(c *auth.Config) { c.SMS.ExistingUsersOnly = true }}
 	// The provider makes the codes and checks them.
 	foreignCodes = setup{config: func(c *auth.Config) { c.SMS.Verifier, c.SMS.Sender = c.SMS.Sender.(sms.Verifier), nil }}
 )
