@@ -6,8 +6,8 @@
 //		Hostnames: []string{"app.example.com"},
 //	})
 //
-// The engine asks where [github.com/ostiary/auth.CaptchaConfig] says. A captcha makes abuse dearer and no more: there are
-// people, and programs, who solve them for money. It stands beside limits, not in their place.
+// The engine asks where [github.com/ostiary/auth.CaptchaConfig] says. A captcha makes abuse more expensive, and no
+// more than that: there are people, and programs, who solve them for money. It stands beside limits, not in their place.
 package captcha
 
 import (
