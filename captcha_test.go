@@ -27,7 +27,7 @@ import (
 func turnstile(t *testing.T, service *fakecaptcha.Service) *auth.CaptchaConfig {
 	t.Helper()
 	v, err := captcha.NewTurnstile(captcha.TurnstileConfig{
-		Secret: captcha.Secret(service.Secret()), Hostnames: []string{"app.test"}, Action: "auth", Endpoint: service.URL(),
+		Secret: service.Secret(), Hostnames: []string{"app.test"}, Action: "auth", Endpoint: service.URL(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
-// Package authtest gives a service's tests an authentication engine that they hold in their hand: its clock stands
-// still until a test moves it, its letters lie in a [Mailbox] and its text messages on a [Phone], what happened is in
-// [Events] and what it logged in [Logs].
+// Package authtest gives the tests of a service an authentication engine that they control: its clock stands still until a
+// test moves it, its letters arrive in a [Mailbox] and its text messages on a [Phone], its events are in [Events], and what
+// it logs is in [Logs].
 //
 //	func TestProfile(t *testing.T) {
 //		e := authtest.New(t, func(c *auth.Config) {

@@ -2,12 +2,12 @@
 // reCAPTCHA.
 //
 //	verifier, err := captcha.NewTurnstile(captcha.TurnstileConfig{
-//		Secret:    captcha.Secret(os.Getenv("TURNSTILE_SECRET")),
+//		Secret:    os.Getenv("TURNSTILE_SECRET"),
 //		Hostnames: []string{"app.example.com"},
 //	})
 //
-// The engine asks where [github.com/ostiary/auth.CaptchaConfig] says. A captcha makes abuse dearer and no more: there are
-// people, and programs, who solve them for money. It stands beside limits, not in their place.
+// The engine asks where [github.com/ostiary/auth.CaptchaConfig] says. A captcha makes abuse more expensive, and no
+// more than that: there are people, and programs, who solve them for money. It stands beside limits, not in their place.
 package captcha
 
 import (
@@ -74,17 +74,5 @@ func (r *Refusal) Error() string {
 
 // Is reports whether target is [ErrRefused].
 func (r *Refusal) Is(target error) bool { return target == ErrRefused }
-
-// Secret is what proves to a service who asks. It prints as "[redacted]" whatever the verb, and so do structs that hold it.
-type Secret string
-
-// Format implements [fmt.Formatter].
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue implements [slog.LogValuer].
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText keeps the secret out of JSON and its like.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 const redacted = "[redacted]"

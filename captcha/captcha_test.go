@@ -33,7 +33,7 @@ const siteKey = "10000000-ffff-ffff-ffff-000000000001"
 // verifiers are one of each kind, over one service.
 func verifiers(t *testing.T, service *fakecaptcha.Service) map[string]captcha.Verifier {
 	t.Helper()
-	secret := captcha.Secret(service.Secret())
+	secret := service.Secret()
 	hostnames := []string{"App.test"}
 	v := map[string]captcha.Verifier{}
 	for name, made := range map[string]func() (*captcha.Service, error){
@@ -119,7 +119,7 @@ func TestAnAnswerIsGoodOnceAndForOneThing(t *testing.T) {
 func TestWhatIsNotDemanded(t *testing.T) {
 	t.Parallel()
 	service := fakecaptcha.New(t)
-	secret := captcha.Secret(service.Secret())
+	secret := service.Secret()
 	lax, err := captcha.NewTurnstile(captcha.TurnstileConfig{Secret: secret, Endpoint: service.URL()})
 	if err != nil {
 		t.Fatal(err)
@@ -478,7 +478,7 @@ func TestNothingPrintsItsSecrets(t *testing.T) {
 	}
 	logs := authtest.NewLogs()
 	for _, x := range []any{
-		c, &c, c.Secret, v,
+		c, &c, v,
 		struct{ v *captcha.Service }{v},
 		struct{ V captcha.Verifier }{v},
 		captcha.HCaptchaConfig{Secret: secret},

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -35,9 +37,9 @@ const (
 // defaultMinScore is the one that Google suggests to begin with.
 const defaultMinScore = 0.5
 
-// TurnstileConfig is a widget of Cloudflare Turnstile.
+// TurnstileConfig is a widget of Cloudflare Turnstile. It prints without the secret, whatever the verb.
 type TurnstileConfig struct {
-	Secret Secret // the widget's secret key. Required.
+	Secret string // the widget's secret key. Required.
 
 	// Hostnames are the hosts of the pages that may ask, without scheme and port. An answer for another is refused. The
 	// default leaves it to the service, which knows the widget's hosts.
@@ -53,6 +55,15 @@ type TurnstileConfig struct {
 	HTTPClient *http.Client
 }
 
+// Format implements [fmt.Formatter].
+func (TurnstileConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue implements [slog.LogValuer].
+func (TurnstileConfig) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps the secret out of JSON and its like.
+func (TurnstileConfig) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // NewTurnstile returns a verifier for answers of Turnstile, which have at most 2048 bytes, or every mistake in c.
 func NewTurnstile(c TurnstileConfig) (*Service, error) {
 	return newService(Service{
@@ -61,9 +72,9 @@ func NewTurnstile(c TurnstileConfig) (*Service, error) {
 	}, c.HTTPClient)
 }
 
-// HCaptchaConfig is a site of hCaptcha.
+// HCaptchaConfig is a site of hCaptcha. It prints without the secret, whatever the verb.
 type HCaptchaConfig struct {
-	Secret Secret // of the account. Required.
+	Secret string // of the account. Required.
 
 	// SiteKey, unless empty, is the site whose answers are taken: one secret is for all sites of an account.
 	SiteKey string
@@ -74,6 +85,15 @@ type HCaptchaConfig struct {
 	HTTPClient *http.Client // as in [TurnstileConfig]
 }
 
+// Format implements [fmt.Formatter].
+func (HCaptchaConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue implements [slog.LogValuer].
+func (HCaptchaConfig) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps the secret out of JSON and its like.
+func (HCaptchaConfig) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // NewHCaptcha returns a verifier for answers of hCaptcha, of at most 8 KiB, or every mistake in c.
 func NewHCaptcha(c HCaptchaConfig) (*Service, error) {
 	return newService(Service{
@@ -82,13 +102,13 @@ func NewHCaptcha(c HCaptchaConfig) (*Service, error) {
 	}, c.HTTPClient)
 }
 
-// ReCAPTCHAConfig is a key of Google reCAPTCHA, v2 or v3.
+// ReCAPTCHAConfig is a key of Google reCAPTCHA, v2 or v3. It prints without the secret, whatever the verb.
 type ReCAPTCHAConfig struct {
-	Secret Secret // of the key. Required.
+	Secret string // of the key. Required.
 
 	// MinScore is the least score of an answer that has one, as all of v3 have and none of v2 has: from 0 to 1, where 1 is
-	// very likely a person. The default is 0.5, with which Google suggests to begin. v3 calls every answer good, whatever its score. Where MinScore is
-	// set, an answer without a score is an error.
+	// very likely a person. The default is 0.5, with which Google suggests to begin. v3 calls every answer good, whatever its
+	// score. Where MinScore is set, an answer without a score is an error.
 	MinScore float64
 	// Action, unless empty, is what the page must have named when it asked. Only v3 has actions.
 	Action string
@@ -98,6 +118,15 @@ type ReCAPTCHAConfig struct {
 	Endpoint   string       // as in [TurnstileConfig]; default Google's own
 	HTTPClient *http.Client // as in [TurnstileConfig]
 }
+
+// Format implements [fmt.Formatter].
+func (ReCAPTCHAConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue implements [slog.LogValuer].
+func (ReCAPTCHAConfig) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps the secret out of JSON and its like.
+func (ReCAPTCHAConfig) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // NewReCAPTCHA returns a verifier for answers of reCAPTCHA, of at most 8 KiB, or every mistake in c.
 func NewReCAPTCHA(c ReCAPTCHAConfig) (*Service, error) {
@@ -113,7 +142,7 @@ func newService(s Service, client *http.Client) (*Service, error) {
 	wrong := func(format string, args ...any) {
 		mistakes = append(mistakes, fmt.Errorf("captcha: %s: %w", s.name, fmt.Errorf(format, args...)))
 	}
-	if *s.secret == "" || !isVisible(string(*s.secret)) {
+	if *s.secret == "" || !isVisible(*s.secret) {
 		wrong("Secret is required, and has no blanks")
 	}
 	if !isVisible(s.siteKey) {

@@ -26,7 +26,7 @@ type Service struct {
 	name     string
 	endpoint string
 	client   *http.Client
-	secret   *Secret // a pointer, which fmt does not follow
+	secret   *string // a pointer, which fmt does not follow
 	max      int     // of an answer, in bytes
 
 	siteKey   string

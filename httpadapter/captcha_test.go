@@ -17,7 +17,7 @@ import (
 // guarded asks for captchas everywhere.
 func guarded(t *testing.T, service *fakecaptcha.Service) func(*auth.Config) {
 	t.Helper()
-	v, err := captcha.NewTurnstile(captcha.TurnstileConfig{Secret: captcha.Secret(service.Secret()), Endpoint: service.URL()})
+	v, err := captcha.NewTurnstile(captcha.TurnstileConfig{Secret: service.Secret(), Endpoint: service.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

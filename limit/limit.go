@@ -167,7 +167,7 @@ type Decision struct {
 	Degraded bool
 }
 
-// Seconds returns d in whole seconds, rounded up: who comes back after that many does not come too early.
+// Seconds returns d in whole seconds, rounded up: a client that waits that long does not come back too early.
 func Seconds(d time.Duration) int64 {
 	s := int64(d / time.Second)
 	if d%time.Second > 0 {

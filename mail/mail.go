@@ -26,10 +26,10 @@ func Templates() fs.FS {
 
 // Message is a letter to one recipient.
 type Message struct {
-	// ID names the letter: no other has it, and every attempt to send this one does, so that whoever gets it twice, because
+	// ID is unique to the letter and the same for every attempt to send it, so that a recipient who gets it twice, because
 	// the answer to the first attempt was lost, can tell. It is no secret. It consists of up to 100 letters, digits and
-	// characters of "-._~", which stand for themselves in a URL, with no full stop at an end or beside another. Where it is
-	// empty each attempt goes by a name of its own.
+	// characters of "-._~", which stand for themselves in a URL, with no full stop at either end or next to another. Where it
+	// is empty, each attempt gets an ID of its own.
 	ID string
 
 	To string // one address, without a display name

@@ -54,8 +54,8 @@ var (
 	_ auth.EventSink = (*Telemetry)(nil)
 )
 
-// New returns the telemetry of one engine. [Telemetry.NewEngine] puts it to use; who needs another order does the same with
-// [Telemetry.Store], Config.Observer, Config.Events and [Telemetry.Watch].
+// New returns the telemetry of one engine. [Telemetry.NewEngine] puts it to use; a service that needs another order does the
+// same with [Telemetry.Store], auth.Config.Observer, auth.Config.Events and [Telemetry.Watch].
 //
 // It fails where the MeterProvider refuses an instrument, as one does that has another of the same name.
 func New(o Options) (*Telemetry, error) {

@@ -7,7 +7,7 @@ import (
 )
 
 // Log is a [Sender] that writes messages into a log instead of sending them, one line of JSON each, with the number and
-// the code. It is for development: who reads the log can sign in as anybody. Make one with [NewLog].
+// the code. It is for development: anybody who reads the log can sign in as anybody. Make one with [NewLog].
 type Log struct{ log *slog.Logger }
 
 // NewLog returns a Log that writes to w, one line at a time.

@@ -21,7 +21,7 @@ import (
 // Service speaks the protocol siteverify, as Turnstile, hCaptcha and reCAPTCHA do, and a test solves its captchas at once.
 //
 //	service := fakecaptcha.New(t)
-//	verifier, err := captcha.NewTurnstile(captcha.TurnstileConfig{Secret: captcha.Secret(service.Secret()), Endpoint: service.URL()})
+//	verifier, err := captcha.NewTurnstile(captcha.TurnstileConfig{Secret: service.Secret(), Endpoint: service.URL()})
 //	…
 //	ctx := auth.WithCaptcha(t.Context(), service.Solve(fakecaptcha.Solution{}))
 //

@@ -41,11 +41,11 @@ const (
 //	… // the code under test says where the browser is to go
 //	callback := idp.Visit(t, authorizationURL, ada)
 //
-// It is as strict as the strictest of the real ones: what a specification lets a provider refuse it refuses. What it should do
-// that no honest provider does, a test says: see [Provider.Lie] for id tokens and [Provider.Break] for all else.
+// It is as strict as the strictest of the real ones: what a specification lets a provider refuse, it refuses. [Provider.Lie]
+// and [Provider.Break] have it do what no honest provider does, in id tokens and everywhere else.
 //
-// Its secrets guard nothing: it is for tests, examples and development, on the machine where it runs. It is safe for
-// concurrent use. Make one with [New] or [Start].
+// It protects nothing: anybody who can reach it may sign in to any of its accounts. Keep it to tests, examples and
+// development, on one machine. It is safe for concurrent use. Make one with [New] or [Start].
 type Provider struct {
 	url    string
 	host   string
@@ -58,7 +58,7 @@ type Provider struct {
 	now      func() time.Time
 	clients  []Client
 	accounts []Account
-	signedIn string // the subject of whoever needs not choose
+	signedIn string // the subject of whoever need not choose
 	hosts    map[string]bool
 	aliases  map[string]string
 	profiles map[string]func(Account) any
@@ -84,7 +84,7 @@ type Account struct {
 	// Subject is the provider's id of the account. [Provider.Account] makes one up where it is empty.
 	Subject string
 	Email   string // empty: there is none
-	// EmailVerified is told of an address only.
+	// EmailVerified says nothing where there is no Email.
 	EmailVerified bool
 	Name          string // empty: there is none
 	Picture       string // a URL; empty: there is none
@@ -145,7 +145,7 @@ func New(t testing.TB) *Provider {
 // Start is [New] for examples and development. It listens at an address such as "localhost:9090", and where that is empty
 // on loopback at a port that is free. The caller closes it.
 //
-// Whoever reaches it comes into any of its accounts. It is not to be reached by others.
+// Anybody who can reach the address may sign in to any of its accounts.
 func Start(addr string) (*Provider, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
@@ -190,8 +190,8 @@ func (p *Provider) Close() {
 // URL is where the provider listens, without a slash at its end.
 func (p *Provider) URL() string { return p.url }
 
-// Issuer is the issuer of id tokens, and the base of the URLs that discovery tells. It is [Provider.URL] unless [Provider.SetIssuer] says
-// otherwise.
+// Issuer is the issuer of id tokens, and the base of the URLs in the discovery document. It is [Provider.URL] unless
+// [Provider.SetIssuer] says otherwise.
 func (p *Provider) Issuer() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,14 +206,14 @@ func (p *Provider) SetIssuer(issuer string) {
 	p.issuer = issuer
 }
 
-// SetNow gives the provider a clock, such as that of an authtest.Engine. At first it goes with the machine's.
+// SetNow gives the provider a clock, such as that of an authtest.Engine. The default is the machine's.
 func (p *Provider) SetNow(now func() time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now = now
 }
 
-// Account keeps an account, in place of one with the same subject, and returns it with its subject.
+// Account adds an account, or replaces the one with the same subject, and returns it with its subject.
 func (p *Provider) Account(a Account) Account {
 	if a.Subject == "" {
 		a.Subject = rand.Text()
@@ -238,7 +238,7 @@ func (p *Provider) SignedIn(a Account) {
 	p.signedIn = a.Subject
 }
 
-// Client registers a client, in place of one with the same id, and returns it with its id and secret.
+// Client registers a client, or replaces the one with the same id, and returns it with its id and secret.
 func (p *Provider) Client(c Client) Client {
 	if c.ID == "" {
 		c.ID = "client-" + rand.Text()

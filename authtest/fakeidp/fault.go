@@ -121,8 +121,8 @@ func breakOff(w http.ResponseWriter) {
 	_ = connection.Close()
 }
 
-// FaultHang answers not until a channel is closed, and then as if nothing had happened. Nil is never closed: the request lasts
-// until whoever has sent it gives up, or the provider is closed.
+// FaultHang does not answer until a channel is closed, and then answers as if nothing had happened. With nil, the request lasts
+// until its sender gives up or the provider is closed.
 func FaultHang(until <-chan struct{}) Fault {
 	return FaultHandler(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -160,7 +160,7 @@ func FaultHuge() Fault {
 	})
 }
 
-// FaultEndless makes an answer one that does not end, until whoever has asked hangs up.
+// FaultEndless gives an answer that does not end until the client hangs up.
 func FaultEndless() Fault {
 	return instead(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

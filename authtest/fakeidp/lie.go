@@ -17,7 +17,7 @@ func (p *Provider) Lie(lies ...func(*IDToken)) {
 	p.lies = append(p.lies, lies...)
 }
 
-// LieOnce is [Provider.Lie] for the next id token, be it one that [Provider.IDToken] returns.
+// LieOnce is [Provider.Lie] for the next id token, whether it comes from the token endpoint or from [Provider.IDToken].
 func (p *Provider) LieOnce(lies ...func(*IDToken)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

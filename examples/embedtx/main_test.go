@@ -5,21 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/examples/internal/pgtest"
 	"github.com/ostiary/auth/internal/need"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/sqlitestore"
@@ -87,29 +84,10 @@ func newMemory(t *testing.T) database {
 	return closed(t, db, err)
 }
 
-// newPostgres makes all tables in a schema that is dropped after the test. It skips the test where there is no server,
-// except in CI, where that is a failure.
+// newPostgres makes all tables in a schema that is dropped after the test.
 func newPostgres(t *testing.T) database {
-	dsn := need.PostgresDSN()
-	pool, err := pgxpool.New(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := pool.Ping(ctx); err != nil {
-		need.Missing(t, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err))
-	}
-	schema := fmt.Sprintf("auth_embedtx_%016x", rand.Uint64())
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if _, err := pool.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{schema}.Sanitize()+" CASCADE"); err != nil {
-			t.Errorf("drop the schema: %v", err)
-		}
-	})
-	db, err := openPostgres(t.Context(), withSearchPath(t, dsn, schema), schema)
+	_, schema := pgtest.Schema(t)
+	db, err := openPostgres(t.Context(), withSearchPath(t, need.PostgresDSN(), schema), schema)
 	return closed(t, db, err)
 }
 

@@ -49,7 +49,7 @@ func captchas(e *environment) *auth.CaptchaConfig {
 	if with == "" {
 		return nil
 	}
-	secret, hosts, url := captcha.Secret(e.text(with, "")), e.list(hostnames), e.text(endpoint, "")
+	secret, hosts, url := e.text(with, ""), e.list(hostnames), e.text(endpoint, "")
 	var service *captcha.Service
 	var err error
 	switch with {

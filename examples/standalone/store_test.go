@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,13 +13,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ostiary/auth"
-	"github.com/ostiary/auth/internal/need"
+	"github.com/ostiary/auth/examples/internal/pgtest"
 )
 
 // database is a PostgreSQL server and a schema in it that is dropped after the test.
@@ -30,29 +27,10 @@ type database struct {
 	schema string
 }
 
-// newDatabase skips the test where there is no server, except in CI, where that is a failure.
 func newDatabase(t *testing.T) database {
 	t.Helper()
-	dsn := need.PostgresDSN()
-	pool, err := pgxpool.New(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := pool.Ping(ctx); err != nil {
-		need.Missing(t, fmt.Errorf("no PostgreSQL, set AUTH_TEST_POSTGRES: %w", err))
-	}
-	d := database{pool, fmt.Sprintf("auth_standalone_%016x", rand.Uint64())}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if _, err := pool.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{d.schema}.Sanitize()+" CASCADE"); err != nil {
-			t.Errorf("drop the schema: %v", err)
-		}
-	})
-	return d
+	pool, schema := pgtest.Schema(t)
+	return database{pool, schema}
 }
 
 // url is that of the database at an address, which is the server's own unless it is set, with further parameters.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/limit/redislimit"
 )
@@ -238,7 +239,7 @@ func TestRedisRestartsInTheMiddle(t *testing.T) {
 	o := at(s.address)
 	o.DialTimeout = patient
 	var told outages
-	c := new(clock)
+	c := authtest.NewClock()
 	l := newLimiter(t, newClient(t, o), redislimit.Config{OnOutage: told.tell})
 	l.UseOutageClock(c.Now)
 	for range 5 {
@@ -259,19 +260,19 @@ func TestRedisRestartsInTheMiddle(t *testing.T) {
 	if d, err := l.Take(t.Context(), guess); err == nil && d.Remaining != 4 {
 		t.Errorf("%+v, want a new budget", d)
 	}
-	c.pass(redislimit.Calm)
+	c.Advance(redislimit.Calm)
 	deadline := time.Now().Add(patient)
 	for {
 		if _, err := l.Take(t.Context(), guess); err == nil {
 			break
 		}
-		c.pass(redislimit.Calm)
+		c.Advance(redislimit.Calm)
 		if time.Now().After(deadline) {
 			t.Fatal("Redis is not used again")
 		}
 	}
 	take(t, l, guess)
-	c.pass(redislimit.Calm)
+	c.Advance(redislimit.Calm)
 	take(t, l, guess)
 	if told.String() != "-+" {
 		t.Errorf("outages: %s, want one that is over", &told)
@@ -374,7 +375,7 @@ func TestAnOutageIsToldOnceHoweverManyCallsFail(t *testing.T) {
 		return "-ERR no\r\n"
 	})
 	var told outages
-	c := new(clock)
+	c := authtest.NewClock()
 	l := newLimiter(t, newClient(t, at(f.address)), redislimit.Config{OnOutage: told.tell})
 	l.UseOutageClock(c.Now)
 	call := func(n int) {
@@ -402,7 +403,7 @@ func TestAnOutageIsToldOnceHoweverManyCallsFail(t *testing.T) {
 		{true, redislimit.Calm, "-+-+"},
 	} {
 		set(step.works)
-		c.pass(step.pass)
+		c.Advance(step.pass)
 		call(20)
 		if told.String() != step.want {
 			t.Fatalf("outages: %s, want %s", &told, step.want)
