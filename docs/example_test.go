@@ -42,7 +42,7 @@ func required() auth.Config {
 // captcha.md
 func Example_captcha() {
 	verifier, err := captcha.NewTurnstile(captcha.TurnstileConfig{
-		Secret:    captcha.Secret(os.Getenv("TURNSTILE_SECRET")),
+		Secret:    os.Getenv("TURNSTILE_SECRET"),
 		Hostnames: []string{"app.example.com"},
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func TestACaptchaThatTheTestSolves(t *testing.T) {
 	t.Parallel()
 	service := fakecaptcha.New(t)
 	verifier, err := captcha.NewTurnstile(captcha.TurnstileConfig{
-		Secret: captcha.Secret(service.Secret()), Endpoint: service.URL(),
+		Secret: service.Secret(), Endpoint: service.URL(),
 	})
 	if err != nil {
 		t.Fatal(err)
