@@ -84,9 +84,11 @@ func (e *Engine) ImportUser(ctx context.Context, p ImportUserParams) (_ *User, e
 	n := store.NewUser{User: u}
 	if len(identities) > 0 {
 		n.Identity = &identities[0]
+	}
+	if len(identities) > 1 { // a sign-up has one at most
 		n.Within = func(ctx context.Context, u store.User) error {
-			for i := range identities[1:] {
-				more := store.UserChange{UserID: u.ID, Now: u.UpdatedAt, If: store.Conditions{Disabled: true}, Identity: &identities[1+i]}
+			for i := 1; i < len(identities); i++ {
+				more := store.UserChange{UserID: u.ID, Now: u.UpdatedAt, If: store.Conditions{Disabled: true}, Identity: &identities[i]}
 				if _, err := e.store.ChangeUser(ctx, more); err != nil {
 					return err
 				}

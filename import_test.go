@@ -146,9 +146,17 @@ func TestImportsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, func(c *auth.Config) { c.Roles.Allowed = []string{"user"} })
 	tomorrow := e.Clock.Now().Add(24 * time.Hour)
-	identity := func(provider, subject string) []auth.ImportIdentity {
-		return []auth.ImportIdentity{{Provider: provider, Subject: subject}}
+	identity := func(provider, subject string) auth.ImportUserParams {
+		return auth.ImportUserParams{Identities: []auth.ImportIdentity{{Provider: provider, Subject: subject}}}
 	}
+	totp := func(secret string) auth.ImportUserParams {
+		return auth.ImportUserParams{Email: "ada@example.com", TOTPSecret: secret}
+	}
+	options := func(o auth.SignUpOptions) auth.ImportUserParams {
+		return auth.ImportUserParams{Email: "ada@example.com", Options: o}
+	}
+	twice := identity("github", "1")
+	twice.Identities = append(twice.Identities, twice.Identities...)
 	for name, w := range map[string]struct {
 		p   auth.ImportUserParams
 		err error
@@ -157,16 +165,16 @@ func TestImportsThatAreRefused(t *testing.T) {
 		"no address":                  {auth.ImportUserParams{Email: "ada"}, auth.ErrInvalidRequest},
 		"no number":                   {auth.ImportUserParams{Phone: "079"}, auth.ErrInvalidRequest},
 		"somebody from the future":    {auth.ImportUserParams{Email: "ada@example.com", CreatedAt: tomorrow}, auth.ErrInvalidRequest},
-		"a secret that is not base32": {auth.ImportUserParams{Email: "ada@example.com", TOTPSecret: "0189018901890189"}, auth.ErrInvalidRequest},
-		"a secret that is too short":  {auth.ImportUserParams{Email: "ada@example.com", TOTPSecret: "JBSWY3DP"}, auth.ErrInvalidRequest},
-		"a secret that is too long":   {auth.ImportUserParams{Email: "ada@example.com", TOTPSecret: strings.Repeat("A", 8*13)}, auth.ErrInvalidRequest},
-		"a provider without a name":   {auth.ImportUserParams{Identities: identity("", "1")}, auth.ErrInvalidRequest},
-		"a provider of another form":  {auth.ImportUserParams{Identities: identity("GitHub", "1")}, auth.ErrInvalidRequest},
-		"an identity of nobody":       {auth.ImportUserParams{Identities: identity("github", "")}, auth.ErrInvalidRequest},
-		"an identity twice":           {auth.ImportUserParams{Identities: append(identity("github", "1"), identity("github", "1")...)}, auth.ErrInvalidRequest},
-		"a role with a blank":         {auth.ImportUserParams{Email: "ada@example.com", Options: auth.SignUpOptions{AllowedRoles: []string{"user", "a b"}}}, auth.ErrInvalidRequest},
-		"a default role of nobody":    {auth.ImportUserParams{Email: "ada@example.com", Options: auth.SignUpOptions{DefaultRole: "admin"}}, auth.ErrDefaultRoleNotAllowed},
-		"metadata that is no object":  {auth.ImportUserParams{Email: "ada@example.com", Options: auth.SignUpOptions{Metadata: json.RawMessage(`1`)}}, auth.ErrInvalidRequest},
+		"a secret that is not base32": {totp("0189018901890189"), auth.ErrInvalidRequest},
+		"a secret that is too short":  {totp("JBSWY3DP"), auth.ErrInvalidRequest},
+		"a secret that is too long":   {totp(strings.Repeat("A", 8*13)), auth.ErrInvalidRequest},
+		"a provider without a name":   {identity("", "1"), auth.ErrInvalidRequest},
+		"a provider of another form":  {identity("GitHub", "1"), auth.ErrInvalidRequest},
+		"an identity of nobody":       {identity("github", ""), auth.ErrInvalidRequest},
+		"an identity twice":           {twice, auth.ErrInvalidRequest},
+		"a role with a blank":         {options(auth.SignUpOptions{AllowedRoles: []string{"user", "a b"}}), auth.ErrInvalidRequest},
+		"a default role of nobody":    {options(auth.SignUpOptions{DefaultRole: "admin"}), auth.ErrDefaultRoleNotAllowed},
+		"metadata that is no object":  {options(auth.SignUpOptions{Metadata: json.RawMessage(`1`)}), auth.ErrInvalidRequest},
 	} {
 		if _, err := e.ImportUser(t.Context(), w.p); !errors.Is(err, w.err) {
 			t.Errorf("%s: %v, want %v", name, err, w.err)

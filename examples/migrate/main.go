@@ -1,5 +1,5 @@
-// Migrate brings the users of an nhost / hasura-auth database into the engine's tables, as docs/migrating.md explains. From the root
-// of the repository, with the secret of the service:
+// Migrate brings the users of an nhost / hasura-auth database into the tables of the engine, as docs/migrating.md explains. From
+// the root of the repository, with the secret of the service:
 //
 //	AUTH_SECRET=… go run ./examples/migrate -from postgres://…/old -to postgres://…/new
 //
