@@ -259,8 +259,15 @@ func FuzzParseHasuraJWTSecret(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := auth.ParseHasuraJWTSecret(text)
 		if err != nil {
-			if strings.Contains(err.Error(), key[:12]) {
-				t.Fatalf("%q: %v", text, err)
+			var said struct {
+				Key     string `json:"key"`
+				Signing string `json:"signing_key"`
+			}
+			_ = json.Unmarshal([]byte(text), &said) // as far as it goes
+			for _, secret := range []string{said.Key, said.Signing} {
+				if len(secret) > 7 && strings.Contains(err.Error(), secret) {
+					t.Fatalf("%q: %v", text, err)
+				}
 			}
 			return
 		}

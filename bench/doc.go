@@ -18,6 +18,10 @@
 //
 //	go run ./bench/cmd/scale
 //
+// Command soak has two replicas serve people for a long time and watches whether anything grows:
+//
+//	go run ./bench/cmd/soak -for 10m -store postgres
+//
 // Command compare measures whole flows over HTTP, beside other products that do them. It is what this module has their modules
 // for, and makes the tables of docs/performance.md:
 //

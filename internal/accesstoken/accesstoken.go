@@ -266,7 +266,11 @@ func textClaim(value []byte, into *string) error {
 	}
 	for _, b := range value {
 		if b == '\\' {
-			return json.Unmarshal(value, into)
+			// Not into itself, which would have to live on the heap for what is hardly ever there.
+			var unescaped string
+			err := json.Unmarshal(value, &unescaped)
+			*into = unescaped
+			return err
 		}
 	}
 	*into = string(value[1 : len(value)-1])

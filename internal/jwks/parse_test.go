@@ -210,8 +210,17 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("keys with an error")
 		}
 		for _, k := range keys {
-			if _, err := jwks.PublicJWK(k.Key, k.ID, k.Algorithm); err != nil || k.ID == "" {
+			written, err := jwks.PublicJWK(k.Key, k.ID, k.Algorithm)
+			if err != nil || k.ID == "" {
 				t.Fatalf("%+v: %v", k, err)
+			}
+			set, err := json.Marshal(map[string]any{"keys": []any{written}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := jwks.Parse(set)
+			if err != nil || len(again) != 1 || again[0].ID != k.ID || again[0].Algorithm != k.Algorithm || thumbprint(t, again[0].Key) != thumbprint(t, k.Key) {
+				t.Fatalf("%+v is written as %s, which is %+v, %v", k, set, again, err)
 			}
 		}
 	})

@@ -111,8 +111,8 @@ type Options struct {
 // A Hasher hashes and verifies passwords. It is safe for concurrent use.
 //
 // The memory that running hashes hold together is at most MaxConcurrent times
-// Params.MemoryKiB (until the garbage collector has run, as much again may be
-// waiting to be freed). A verifier that asks for more memory than Params
+// Params.MemoryKiB (until the garbage collector has run, twice as much again
+// may be waiting to be freed: each hash allocates anew). A verifier that asks for more memory than Params
 // takes the place of as many hashes as would fill that memory; one that asks
 // for more than the whole budget runs alone, which bounds the memory by
 // 256 MiB even then.

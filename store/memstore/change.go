@@ -293,16 +293,22 @@ func (s *Store) endOldest(c *store.UserChange) {
 	if c.MaxSessions <= 0 || len(s.sessionsOf[c.UserID]) <= c.MaxSessions {
 		return
 	}
-	var others []*store.Session
-	for id := range s.sessionsOf[c.UserID] {
-		if v := s.sessions[id]; id != c.Session.ID && v.PATID == c.Session.PATID && live(v.ExpiresAt, c.Now) {
-			others = append(others, v)
+	for { // mostly there is one too many
+		var oldest *store.Session
+		others := 0
+		for id := range s.sessionsOf[c.UserID] {
+			v := s.sessions[id]
+			if id == c.Session.ID || v.PATID != c.Session.PATID || !live(v.ExpiresAt, c.Now) {
+				continue
+			}
+			if others++; oldest == nil || v.RotatedAt.Before(oldest.RotatedAt) {
+				oldest = v
+			}
 		}
-	}
-	slices.SortFunc(others, func(a, b *store.Session) int { return a.RotatedAt.Compare(b.RotatedAt) })
-	for len(others) >= c.MaxSessions {
-		s.removeSession(others[0])
-		others = others[1:]
+		if others < c.MaxSessions {
+			return
+		}
+		s.removeSession(oldest)
 	}
 }
 
