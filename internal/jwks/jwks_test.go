@@ -93,6 +93,7 @@ func TestThumbprint(t *testing.T) {
 
 func TestPublicJWK(t *testing.T) {
 	t.Parallel()
+	longest := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 16384), big.NewInt(1))
 	for _, tc := range []struct {
 		name     string
 		key      crypto.PublicKey
@@ -104,6 +105,10 @@ func TestPublicJWK(t *testing.T) {
 		{
 			"RSA with the exponent 3", &rsa.PublicKey{N: rsaKey(t).N, E: 3}, "k1", "RS384",
 			`{"alg":"RS384","e":"Aw","kid":"k1","kty":"RSA","n":"` + rsaN + `","use":"sig"}`,
+		},
+		{
+			"RSA of 16384 bits", &rsa.PublicKey{N: longest, E: 65537}, "k1", "RS256",
+			`{"alg":"RS256","e":"AQAB","kid":"k1","kty":"RSA","n":"` + base64.RawURLEncoding.EncodeToString(longest.Bytes()) + `","use":"sig"}`,
 		},
 		{"P-256", ecKey(t), "k1", "ES256", `{"alg":"ES256","crv":"P-256","kid":"k1","kty":"EC","use":"sig","x":"` + ecX + `","y":"` + ecY + `"}`},
 		{"Ed25519", edKey(t), "k1", "EdDSA", `{"alg":"EdDSA","crv":"Ed25519","kid":"k1","kty":"OKP","use":"sig","x":"` + edX + `"}`},
@@ -196,6 +201,7 @@ func unacceptable(t testing.TB) map[string]crypto.PublicKey {
 		"no curve":                     &ecdsa.PublicKey{},
 		"no point":                     point(nil, nil),
 		"half a point":                 point(big.NewInt(1), nil),
+		"the other half":               point(nil, big.NewInt(1)),
 		"the point at infinity":        point(new(big.Int), new(big.Int)),
 		"a point off the curve":        point(big.NewInt(1), big.NewInt(1)),
 		"a negative coordinate":        point(big.NewInt(-1), big.NewInt(1)),

@@ -1,7 +1,9 @@
 package jwks_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -63,6 +65,15 @@ func TestKeysOfASetThatAreLeftOut(t *testing.T) {
 		return string(b)
 	}
 	rsa, ec, ed := text(0), text(1), text(2)
+	decoded := func(s string) []byte {
+		b, err := base64.RawURLEncoding.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	x, y := decoded(set[1].X), decoded(set[1].Y)
 	with := func(key, member string) string { return strings.TrimSuffix(key, "}") + "," + member + "}" }
 	for name, key := range map[string]string{
 		"a symmetric key":               `{"kty":"oct","k":"AAAA","kid":"1","alg":"HS256"}`,
@@ -81,6 +92,10 @@ func TestKeysOfASetThatAreLeftOut(t *testing.T) {
 		"a secret besides":              with(ed, `"k":"AAAA"`),
 		"another curve":                 strings.Replace(ec, "P-256", "P-384", 1),
 		"a point off the curve":         strings.Replace(ec, set[1].Y, set[1].X, 1),
+		"P-256 of another type":         strings.Replace(ec, `"EC"`, `"OKP"`, 1),
+		"Ed25519 of another type":       strings.Replace(ed, `"OKP"`, `"EC"`, 1),
+		"Ed448":                         strings.Replace(ed, "Ed25519", "Ed448", 1),
+		"a byte in the other half":      strings.NewReplacer(set[1].X, encode(append(x, y[0])), set[1].Y, encode(y[1:])).Replace(ec),
 		"a short coordinate":            strings.Replace(ec, set[1].X, set[1].X[:40], 1),
 		"a short Ed25519 key":           strings.Replace(ed, set[2].X, "AAAA", 1),
 		"Ed25519 with padding":          strings.Replace(ed, set[2].X, set[2].X+"=", 1),
@@ -89,6 +104,10 @@ func TestKeysOfASetThatAreLeftOut(t *testing.T) {
 		"an RSA key beyond measure":     strings.Replace(rsa, set[0].N, strings.Repeat("_", 3000), 1),
 		"an even exponent":              strings.Replace(rsa, `"AQAB"`, `"BA"`, 1),
 		"an exponent of 64 bits":        strings.Replace(rsa, `"AQAB"`, `"AQAAAAAAAAAB"`, 1),
+		"an exponent of 5 bytes":        strings.Replace(rsa, `"AQAB"`, `"`+encode([]byte{0, 0, 1, 0, 1})+`"`, 1),
+		"an exponent of 32 bits":        strings.Replace(rsa, `"AQAB"`, `"`+encode([]byte{0x80, 0, 0, 1})+`"`, 1),
+		"an exponent with padding":      strings.Replace(rsa, `"AQAB"`, `"AQAB="`, 1),
+		"a modulus with padding":        strings.Replace(rsa, set[0].N, encode(append([]byte{0, 0}, decoded(set[0].N)...))+"=", 1),
 		"no exponent":                   strings.Replace(rsa, `"AQAB"`, `""`, 1),
 		"a member that is not a string": strings.Replace(ed, `"Ed25519"`, `1`, 1),
 		"an unknown type":               `{"kty":"AKP","alg":"ML-DSA-44","kid":"1","pub":"AAAA"}`,
@@ -102,7 +121,8 @@ func TestKeysOfASetThatAreLeftOut(t *testing.T) {
 	}
 	for name, key := range map[string]string{
 		"a member that nobody knows": with(ed, `"x5u":"https://evil.example"`), "no use": strings.Replace(ed, `"use":"sig",`, "", 1),
-		"for verifying": with(ed, `"key_ops":["verify"]`),
+		"for verifying":          with(ed, `"key_ops":["verify"]`),
+		"an exponent of 31 bits": strings.Replace(rsa, `"AQAB"`, `"`+encode([]byte{0x7f, 0xff, 0xff, 0xff})+`"`, 1),
 	} {
 		if keys, err := jwks.Parse([]byte(`{"keys":[` + key + `]}`)); err != nil || len(keys) != 1 {
 			t.Errorf("%s: %+v, %v", name, keys, err)
@@ -133,6 +153,47 @@ func TestSetsThatAreRefused(t *testing.T) {
 	}
 	if keys, err := jwks.Parse([]byte(`{"keys":[]}`)); err != nil || len(keys) != 0 {
 		t.Errorf("the empty set: %v, %v", keys, err)
+	}
+	// As many as there may be, and what else is in the set does not matter, wherever it stands.
+	for _, text := range []string{
+		`{"keys":[` + string(ed) + `,` + strings.Join(many[:99], ",") + `]}`,
+		`{"keys":[` + string(ed) + `],"other":[]}`, `{"other":[],"keys":[` + string(ed) + `]}`,
+	} {
+		if keys, err := jwks.Parse([]byte(text)); err != nil || len(keys) != 1 {
+			t.Errorf("%.60s: %v, %v", text, keys, err)
+		}
+	}
+}
+
+// Who walks a set learns why the walk has ended: their own error is theirs, and comes at once.
+func TestEachSaysWhyItEnds(t *testing.T) {
+	t.Parallel()
+	enough := errors.New("enough")
+	many := `{"keys":[` + strings.Repeat(`1,`, 100) + `1]}`
+	for name, tt := range map[string]struct {
+		text  string
+		stop  int // at this key; 0: never
+		calls int
+		want  error
+	}{
+		"to the end":    {`{"keys":[1,2,3]}`, 0, 3, nil},
+		"to an error":   {`{"keys":[1,2,3]}`, 2, 2, enough},
+		"too many":      {many, 0, 100, jwks.ErrTooMany},
+		"not a set":     {`{"keys":[1,2`, 0, 0, jwks.ErrNotSet},
+		"keys are not":  {`{"keys":{"a":1}}`, 0, 0, jwks.ErrNotSet},
+		"without keys":  {`{"other":[1]}`, 0, 0, jwks.ErrNotSet},
+		"nothing there": {``, 0, 0, jwks.ErrNotSet},
+	} {
+		calls := 0
+		err := jwks.Each([]byte(tt.text), func([]byte) error {
+			if calls++; calls == tt.stop {
+				return enough
+			}
+			return nil
+		})
+		if !errors.Is(err, tt.want) || calls != tt.calls {
+			t.Errorf("%s: %d calls, %v", name, calls, err)
+		}
 	}
 }
 
