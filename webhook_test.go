@@ -231,6 +231,7 @@ func TestAnEndpointThatFailsDelaysNobodyElse(t *testing.T) {
 				time.Sleep(time.Hour)
 				stop()
 				<-done
+				time.Sleep(time.Minute) // where the transport has panicked, the client's own timer goes on
 				if most.Load() > 4 {
 					t.Errorf("%d requests to one endpoint at once", most.Load())
 				}
