@@ -29,3 +29,8 @@ func PurgeAudit(ctx context.Context, e *Engine) { e.purgeAudit(ctx) }
 func ForgeAuditHead(e *Engine, base, last AuditAnchor) []byte {
 	return e.audit.chain.encode(auditHead{base, last})
 }
+
+// SealKey seals what the row of a signing key holds.
+func SealKey(e *Engine, id string, content []byte) []byte {
+	return e.box.Seal(sealedKey, []byte(id), content)
+}

@@ -243,6 +243,9 @@ func TestAClockThatIsSetBackMakesNoSecondKey(t *testing.T) {
 	if len(keys) != 2 || !keys[1].CreatedAt.After(keys[0].CreatedAt) {
 		t.Fatalf("%+v", keys)
 	}
+	if want := keys[1].CreatedAt.Add(time.Microsecond); !keys[1].ActiveAt.Equal(want) {
+		t.Errorf("it signs from %v, want %v: after it is there", keys[1].ActiveAt, want)
+	}
 	guestOf(t, behind)
 }
 
