@@ -506,10 +506,9 @@ func TestABeginningThatWasMovedIsFound(t *testing.T) {
 	}
 	base := auth.AuditAnchor{Seq: 2, Link: [32]byte(events[1].Link)}
 	moved := tampered{s, auth.ForgeAuditHead(e.Engine, base, end), events[2:]}
-	_, err = authtest.NewWithStore(t, moved, audited).VerifyAuditTrail(t.Context(), auth.VerifyAuditTrailParams{})
-	var fault *auth.AuditFault
-	if !errors.As(err, &fault) || fault.Problem != auth.AuditHeadInvalid {
-		t.Errorf("got %v", err)
+	for _, newer := range []bool{false, true} { // newer than nothing is all
+		_, err = authtest.NewWithStore(t, moved, audited).VerifyAuditTrail(t.Context(), auth.VerifyAuditTrailParams{Newer: newer})
+		wantFault(t, err, auth.AuditFault{Problem: auth.AuditHeadInvalid})
 	}
 }
 
@@ -684,10 +683,18 @@ func TestAnAnchorIsALineOfText(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 	var b auth.AuditAnchor
+	zero, err := b.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := b.UnmarshalText(text); err != nil || b != a {
 		t.Errorf("%v, %v", b, err)
 	}
-	for _, bad := range []string{"", "1042", "1042:", "x:" + a.String()[5:], "-1:" + a.String()[5:], a.String() + "00", "9" + strings.Repeat("9", 30) + a.String()[4:]} {
+	if err := b.UnmarshalText(zero); err != nil || b != (auth.AuditAnchor{}) {
+		t.Errorf("before the first event: %v, %v", b, err)
+	}
+	b = a
+	for _, bad := range []string{"", "1042", "1042:", "x:" + a.String()[5:], "-1:" + a.String()[5:], a.String() + "00", a.String() + "0", a.String()[:len(a.String())-1] + "x", "9" + strings.Repeat("9", 30) + a.String()[4:]} {
 		if err := b.UnmarshalText([]byte(bad)); err == nil || b != a {
 			t.Errorf("%q was read: %v", bad, b)
 		}
