@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
@@ -113,5 +114,57 @@ func TestRefusedAddressesStayOut(t *testing.T) {
 	}
 	if _, err := blocking.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: move}); !errors.Is(err, auth.ErrInvalidEmailPassword) {
 		t.Errorf("change of address: %v", err)
+	}
+}
+
+// MF-12: of two who give one code for two tickets at the same moment, the second is told that it is wrong, and that is recorded.
+func TestACodeIsUsedBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t)
+	first, secret := challenged(t, e.Engine, "ada@example.com")
+	second := askedAgain(t, e.Engine, "ada@example.com")
+	code := nextCode(t, e.Engine, secret)
+	e.arm(func() {
+		if err := verifyMFA(e.Engine, first, code); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := verifyMFA(e.Engine, second, code); !errors.Is(err, auth.ErrInvalidTOTP) {
+		t.Errorf("%v", err)
+	}
+	if events := e.Events.Of(auth.EventSignInFailed); len(events) != 1 || events[0].Code != auth.CodeInvalidTOTP || events[0].Method != "password" {
+		t.Errorf("%+v", events)
+	}
+}
+
+// EN-01: whoever asks for a letter to a user who is disabled at that moment hears what they would hear at any other, and that they
+// asked is recorded.
+func TestAUserIsDisabledBetweenTheLookAndTheLetter(t *testing.T) {
+	t.Parallel()
+	for _, m := range mailings {
+		if m.name == "a verification link" {
+			continue // which nobody can ask for whose address is verified
+		}
+		e := interruptible(t, letters)
+		id := e.SignUp(t, "ada@example.com").User.ID
+		if err := m.send(e.Engine, "ada@example.com", ""); err != nil {
+			t.Fatalf("%s: %v", m.name, err)
+		}
+		events, sent := e.Events.All(), len(e.Mailbox.All())
+		want := events[len(events)-1].Type // which says that somebody has asked
+		e.Clock.Advance(time.Hour)
+		e.arm(func() {
+			yes := true
+			if _, err := e.UpdateUser(background, id, auth.UserUpdate{Disabled: &yes}); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := m.send(e.Engine, "ada@example.com", ""); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+		events = e.Events.All()
+		if got := events[len(events)-1]; got.Type != want || len(e.Mailbox.All()) != sent {
+			t.Errorf("%s: %+v, and %d letters more", m.name, got, len(e.Mailbox.All())-sent)
+		}
 	}
 }

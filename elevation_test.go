@@ -630,3 +630,20 @@ func TestCheckElevation(t *testing.T) {
 		}
 	}
 }
+
+// LG-13: an answer that is not the key's is no step-up, and is recorded.
+func TestAStepUpByAKeyThatFailsIsRecorded(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	s := withKey(t, e, "ada@example.com", key)
+	p := e.Principal(t, s)
+	answer := key.Get(t, beginElevation(t, e, p), authtest.AfterSigning(func(a *authtest.Answer) { a.Signature[8] ^= 1 }))
+	_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: answer})
+	wantErr(t, err, auth.ErrInvalidRequest)
+	events := e.Events.Of(auth.EventElevationFailed)
+	if len(events) != 1 || events[0].UserID != p.UserID || events[0].SessionID != p.SessionID || events[0].Method != "webauthn" ||
+		events[0].Code != auth.CodeInvalidRequest {
+		t.Errorf("%+v", events)
+	}
+}

@@ -639,3 +639,17 @@ func TestRulesHoldForIDTokens(t *testing.T) {
 		}
 	})
 }
+
+// LG-13: a token that cannot be linked is recorded, as whose attempt and why.
+func TestAnIDTokenThatIsNotLinkedIsRecorded(t *testing.T) {
+	t.Parallel()
+	fromEveryIssuer(t, func(t *testing.T, i *issuer) {
+		p := i.Principal(t, i.SignUp(t, "ada@example.com"))
+		wantErr(t, i.LinkIDToken(t.Context(), p, auth.LinkIDTokenParams{Provider: i.name, IDToken: "no token"}), auth.ErrInvalidRequest)
+		events := i.Events.Of(auth.EventIdentityLinkFailed)
+		if len(events) != 1 || events[0].UserID != p.UserID || events[0].SessionID != p.SessionID || events[0].Detail != i.name ||
+			events[0].Code != auth.CodeInvalidRequest {
+			t.Errorf("%+v", events)
+		}
+	})
+}

@@ -319,3 +319,27 @@ func TestLimitsConfig(t *testing.T) {
 		}
 	}
 }
+
+// RL-05: codes for a step-up are letters and texts as any, and come out of the budgets of their recipients.
+func TestCodesOfAStepUpAreLimited(t *testing.T) {
+	t.Parallel()
+	for method, most := range map[auth.ElevationMethod]int{auth.ElevateByEmailOTP: 10, auth.ElevateBySMSOTP: 5} {
+		e := authtest.New(t, limited, func(c *auth.Config) {
+			c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByEmailOTP, auth.ElevateBySMSOTP}
+		})
+		p, change := e.Principal(t, e.SignUp(t, "ada@example.com")), textings()[1]
+		if err := change.redeem(e, p, adaPhone, change.code(t, e, p, adaPhone)); err != nil {
+			t.Fatal(err)
+		}
+		e.Clock.Advance(24 * time.Hour)
+		p = e.Principal(t, e.SignIn(t, "ada@example.com"))
+		for n := 1; n <= most; n++ {
+			if _, err := e.Elevate(t.Context(), p, auth.ElevateParams{Method: method}); err != nil {
+				t.Fatalf("%s, code %d: %v", method, n, err)
+			}
+		}
+		if _, err := e.Elevate(t.Context(), p, auth.ElevateParams{Method: method}); !errors.Is(err, auth.ErrTooManyRequests) || retryAfter(err) <= 0 {
+			t.Errorf("%s, code %d: %v", method, most+1, err)
+		}
+	}
+}
