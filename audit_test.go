@@ -506,10 +506,9 @@ func TestABeginningThatWasMovedIsFound(t *testing.T) {
 	}
 	base := auth.AuditAnchor{Seq: 2, Link: [32]byte(events[1].Link)}
 	moved := tampered{s, auth.ForgeAuditHead(e.Engine, base, end), events[2:]}
-	_, err = authtest.NewWithStore(t, moved, audited).VerifyAuditTrail(t.Context(), auth.VerifyAuditTrailParams{})
-	var fault *auth.AuditFault
-	if !errors.As(err, &fault) || fault.Problem != auth.AuditHeadInvalid {
-		t.Errorf("got %v", err)
+	for _, newer := range []bool{false, true} { // newer than nothing is all
+		_, err = authtest.NewWithStore(t, moved, audited).VerifyAuditTrail(t.Context(), auth.VerifyAuditTrailParams{Newer: newer})
+		wantFault(t, err, auth.AuditFault{Problem: auth.AuditHeadInvalid})
 	}
 }
 

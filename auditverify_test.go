@@ -82,6 +82,8 @@ func TestTamperingWithTheTrailIsFound(t *testing.T) {
 	moved[1].Seq, moved[2].Seq = 2, 3
 	behind := append(copied(events), events[5])
 	behind[6].Seq = 7
+	ahead := append(copied(events[:1]), events...)
+	ahead[0].Seq = -1
 	flipped := func(i int) []byte { h := bytes.Clone(head); h[i] ^= 1; return h }
 	fault := func(seq int64, p auth.AuditProblem) auth.AuditFault { return auth.AuditFault{Seq: seq, Problem: p} }
 	badHead := fault(0, auth.AuditHeadInvalid)
@@ -118,6 +120,7 @@ func TestTamperingWithTheTrailIsFound(t *testing.T) {
 		"the last is gone":                         {head, without(5, 6), none, fault(6, auth.AuditEventMissing)},
 		"all are gone":                             {head, nil, none, fault(1, auth.AuditEventMissing)},
 		"one is added":                             {head, behind, none, fault(7, auth.AuditEventUnexpected)},
+		"one is added before the first":            {head, ahead, none, fault(-1, auth.AuditEventUnexpected)},
 		"the anchor's is gone":                     {head, without(3, 4), newer, fault(4, auth.AuditEventMissing)},
 		"all after the anchor are gone":            {head, without(4, 6), newer, fault(5, auth.AuditEventMissing)},
 		"all are gone, after an anchor":            {head, nil, newer, fault(4, auth.AuditEventMissing)},

@@ -276,3 +276,24 @@ func TestUsersForTheService(t *testing.T) {
 		t.Errorf("%s, %v", asJSON(u), err)
 	}
 }
+
+// LG-13: who has proven who they are and is refused by the service is recorded, as refused.
+func TestASessionThatTheServiceRefusesIsRecorded(t *testing.T) {
+	t.Parallel()
+	refuse := false
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Hooks.BeforeSession = func(context.Context, *auth.User, []string) error {
+			if refuse {
+				return errForbidden
+			}
+			return nil
+		}
+	})
+	id := e.SignUp(t, "ada@example.com").User.ID
+	refuse = true
+	_, err := signIn(t, e, "ada@example.com", authtest.Password)
+	wantErr(t, err, errForbidden)
+	if events := e.Events.Of(auth.EventSignInFailed); len(events) != 1 || events[0].UserID != id || events[0].Method != "password" || events[0].Code != errForbidden.Code {
+		t.Errorf("%+v", events)
+	}
+}

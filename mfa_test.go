@@ -1026,6 +1026,19 @@ func TestASecondFactorProtectsTheFirstKey(t *testing.T) {
 		}
 		addKey(t, e, e.Principal(t, up), &authtest.Authenticator{})
 	}
+	// Also where the factor has come since the beginning.
+	e := authtest.New(t, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRecommended })
+	s := e.SignUp(t, "ada@example.com")
+	p := e.Principal(t, s)
+	options, err := e.AddSecurityKey(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.EnrolTOTP(t, s)
+	credential := (&authtest.Authenticator{}).Create(t, options)
+	if _, err := e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{Credential: credential}); !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("a factor that has come since: %v", err)
+	}
 	for _, issuer := range []string{strings.Repeat("x", 65), "a\nb"} {
 		c := validConfig()
 		c.MFA = &auth.MFAConfig{Issuer: issuer}

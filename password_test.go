@@ -875,3 +875,23 @@ func TestVerificationLinks(t *testing.T) {
 		wantErr(t, verify(e, ticket, ""), auth.ErrInvalidTicket)
 	})
 }
+
+// LG-13: that somebody has signed up again in place of whoever has not proven the address is recorded with the account.
+func TestASignUpInPlaceOfAnotherIsRecorded(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	u, err := e.FindUser(t.Context(), auth.UserBy{Email: "ada@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Clock.Advance(8 * 24 * time.Hour)
+	if _, err := signUp(t, e, "ada@example.com", newPassword, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if events := e.Events.Of(auth.EventUserUpdated); len(events) != 1 || events[0].UserID != u.ID || events[0].Detail != "a pending sign-up was replaced" {
+		t.Errorf("%+v", events)
+	}
+}

@@ -915,6 +915,38 @@ func TestADoubtfulAddressIsConcealed(t *testing.T) {
 	}
 }
 
+// LG-13: a visit that fails after the provider has sent its user back is recorded, whatever fails.
+func TestAVisitThatFailsIsRecorded(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		who   provider.Profile
+		fails error  // of the profile
+		other string // in place of the code
+		want  *auth.Error
+	}{
+		"the code is another":      {person("1", "", false), nil, "nobody's", auth.ErrOAuthTokenExchangeFailed},
+		"there is no profile":      {person("1", "", false), errors.New("404"), "", auth.ErrOAuthProfileFetchFailed},
+		"the id is none":           {person("a\x00b", "", false), nil, "", auth.ErrOAuthProfileFetchFailed},
+		"the account is of nobody": {person("", "", false), nil, "", auth.ErrOAuthProfileFetchFailed},
+	} {
+		v := newVisitor(t)
+		start := v.start(t, "here", auth.SignUpOptions{})
+		code := v.here.consent(start, tt.who, tt.fails)
+		if tt.other != "" {
+			code = tt.other
+		}
+		_, err := v.FinishProvider(t.Context(), auth.FinishProviderParams{
+			Provider: "here", Binding: start.Binding, Values: url.Values{"state": {start.State}, "code": {code}},
+		})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if events := v.Events.Of(auth.EventSignInFailed); len(events) != 1 || events[0].Code != tt.want.Code || !strings.Contains(events[0].Method, "here") {
+			t.Errorf("%s: %+v", name, events)
+		}
+	}
+}
+
 // EN-01: nor are there more letters to the owner of an address than to who has none, and whether one is sent does not show.
 func TestADoubtfulAddressGetsNoMoreLettersThanTheBudget(t *testing.T) {
 	t.Parallel()
@@ -1162,6 +1194,9 @@ func TestProviderTokens(t *testing.T) {
 	}
 	if err := v.RefreshKeptProviderTokens(t.Context(), ada.UserID, "here"); err != nil {
 		t.Fatal(err)
+	}
+	if events := v.Events.Of(auth.EventProviderTokensRenewed); len(events) != 1 || events[0].UserID != ada.UserID || events[0].Detail != "here" {
+		t.Errorf("%+v", events)
 	}
 	tokens, err := v.ProviderTokens(t.Context(), ada, "here")
 	if err != nil || !strings.HasPrefix(tokens.AccessToken, "new by refresh code") || tokens.ExpiresIn != 3600 || !strings.HasPrefix(tokens.RefreshToken, "refresh code") {

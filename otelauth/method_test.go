@@ -222,7 +222,15 @@ func TestRealmAndDatabaseAreAttributesOfAll(t *testing.T) {
 	if diff := cmp.Diff(want, lines(w.take())); diff != "" {
 		t.Error(diff)
 	}
-	e.SignIn(t, e.SignUp(t, "ada@example.com").User.Email)
+	session := e.SignUp(t, "ada@example.com")
+	e.SignIn(t, session.User.Email)
+	for range 2 { // the second time, it is an old one
+		_, _ = e.Refresh(t.Context(), auth.RefreshParams{RefreshToken: session.RefreshToken})
+		e.Clock.Advance(time.Minute)
+	}
+	if points := w.points(t, "auth.refresh_token.reuses"); len(points) != 1 {
+		t.Errorf("reuses: %v", points)
+	}
 	if _, err := w.Watch(e.Engine); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
@@ -328,4 +334,130 @@ func TestTheTablesHaveAllMetrics(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
+}
+
+// refusing is a MeterProvider that does not make one instrument, or takes no callback.
+type refusing struct {
+	metric.MeterProvider
+	name string // of the instrument; empty for callbacks
+}
+
+type refusingMeter struct {
+	metric.Meter
+	name string
+}
+
+var errRefused = errors.New("refused by the provider")
+
+func (p refusing) Meter(name string, o ...metric.MeterOption) metric.Meter {
+	return refusingMeter{p.MeterProvider.Meter(name, o...), p.name}
+}
+
+func (m refusingMeter) Float64Histogram(name string, o ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	if name == m.name {
+		return nil, errRefused
+	}
+	return m.Meter.Float64Histogram(name, o...)
+}
+
+func (m refusingMeter) Int64Counter(name string, o ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	if name == m.name {
+		return nil, errRefused
+	}
+	return m.Meter.Int64Counter(name, o...)
+}
+
+func (m refusingMeter) Int64ObservableGauge(name string, o ...metric.Int64ObservableGaugeOption) (metric.Int64ObservableGauge, error) {
+	if name == m.name {
+		return nil, errRefused
+	}
+	return m.Meter.Int64ObservableGauge(name, o...)
+}
+
+func (m refusingMeter) Float64ObservableGauge(name string, o ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
+	if name == m.name {
+		return nil, errRefused
+	}
+	return m.Meter.Float64ObservableGauge(name, o...)
+}
+
+func (m refusingMeter) RegisterCallback(f metric.Callback, of ...metric.Observable) (metric.Registration, error) {
+	if m.name == "" {
+		return nil, errRefused
+	}
+	return m.Meter.RegisterCallback(f, of...)
+}
+
+// Whatever instrument the provider does not make, there is no telemetry that lacks it in silence.
+func TestAnInstrumentThatIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"auth.operation.duration", "auth.store.duration", "auth.password.wait", "auth.sign_ins", "auth.refreshes",
+		"auth.refresh_token.reuses", "auth.limit.hits", "auth.events", "auth.outbox.messages", "auth.outbox.delay",
+	} {
+		if w, err := otelauth.New(otelauth.Options{MeterProvider: refusing{noop.NewMeterProvider(), name}}); !errors.Is(err, errRefused) || w != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w, err := otelauth.New(otelauth.Options{MeterProvider: refusing{noop.NewMeterProvider(), ""}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Watch(authtest.New(t).Engine); !errors.Is(err, errRefused) {
+		t.Errorf("the outbox is not watched: %v", err)
+	}
+	e, err := w.NewEngine(memstore.New(), auth.Config{
+		ServerURL: authtest.ServerURL, ClientURL: authtest.ClientURL, Secret: []byte("0123456789abcdef0123456789abcdef"),
+		Email: auth.EmailConfig{AllowUnverified: true},
+	})
+	if !errors.Is(err, errRefused) || e != nil {
+		t.Errorf("an engine whose outbox is not watched: %v", err)
+	}
+}
+
+// Without providers, those of the process are used.
+func TestTheProvidersOfTheProcess(t *testing.T) { // not parallel: it changes what is global
+	tracers, meters := otel.GetTracerProvider(), otel.GetMeterProvider()
+	defer func() {
+		otel.SetTracerProvider(tracers)
+		otel.SetMeterProvider(meters)
+	}()
+	spans, reader := tracetest.NewInMemoryExporter(), sdkmetric.NewManualReader()
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)))
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	w, err := otelauth.New(otelauth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := authtest.NewWithStore(t, memstore.New(), func(c *auth.Config) { c.Observer = w })
+	if err := e.Health(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(spans.GetSpans()) != 1 || len(all.ScopeMetrics) != 1 {
+		t.Errorf("%d spans, metrics of %d scopes", len(spans.GetSpans()), len(all.ScopeMetrics))
+	}
+}
+
+// LG-19: what has the form of no name that was given is no label, and what has is one.
+func TestNamesThatAreNoLabels(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t, otelauth.Options{})
+	longest := strings.Repeat("a", 48)
+	want := map[string]float64{"other": 0}
+	for name, isOne := range map[string]bool{
+		"password": true, "provider:my_idp-2": true, longest: true, longest + "a": false, "": false, "Ada": false, "ada@example.com": false,
+		"provider:ada@example.com": false, "provider:a:b": false, "192.0.2.1": false, "signed in": false,
+	} {
+		w.Emit(t.Context(), auth.Event{Type: auth.EventType(name)})
+		if isOne {
+			want[name] = 1
+		} else {
+			want["other"]++
+		}
+	}
+	w.wantPoints(t, "auth.events", want)
 }
