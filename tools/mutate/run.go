@@ -52,7 +52,7 @@ func (s suite) run(ctx context.Context, tests []string, limit time.Duration, env
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.binary, "-test.run", "^("+strings.Join(tests, "|")+")$", "-test.count=1",
-		"-test.failfast", "-test.parallel=2", "-test.timeout="+(limit+time.Minute).String())
+		"-test.v", "-test.failfast", "-test.parallel=2", "-test.timeout="+(limit+time.Minute).String())
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), env...)
 	cmd.WaitDelay = time.Second
@@ -69,8 +69,10 @@ func (s suite) run(ctx context.Context, tests []string, limit time.Duration, env
 	for lines := bufio.NewReader(stdout); ; {
 		line, err := lines.ReadString('\n')
 		output.WriteString(line)
-		if name, ok := strings.CutPrefix(line, "--- FAIL: "); ok {
+		// With -test.v a subtest says at once that it has failed, not when the whole test ends.
+		if name, ok := strings.CutPrefix(strings.TrimLeft(line, " "), "--- FAIL: "); ok {
 			failed, _, _ = strings.Cut(name, " ")
+			failed, _, _ = strings.Cut(failed, "/")
 			cancel()
 			break
 		}
