@@ -332,7 +332,10 @@ func (e *Engine) Elevate(ctx context.Context, principal *Principal, p ElevatePar
 		if !slices.Contains(e.elevationMethods(&a), p.Method) {
 			return nil, errNoSuchWay
 		}
-		return &Elevation{Method: p.Method}, e.sendElevationCode(ctx, principal, &a, p.Method)
+		if err := e.sendElevationCode(ctx, principal, &a, p.Method); err != nil {
+			return nil, err
+		}
+		return &Elevation{Method: p.Method}, nil
 	}
 	switch {
 	case len(a.SecurityKeys) == 0:

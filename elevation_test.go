@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -631,19 +632,91 @@ func TestCheckElevation(t *testing.T) {
 	}
 }
 
-// LG-13: an answer that is not the key's is no step-up, and is recorded.
-func TestAStepUpByAKeyThatFailsIsRecorded(t *testing.T) {
+// LG-13: a step-up that fails is recorded, by whom it was tried and in which session.
+func TestAStepUpWithAKeyThatFailsIsRecorded(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
 	key := &authtest.Authenticator{}
-	s := withKey(t, e, "ada@example.com", key)
-	p := e.Principal(t, s)
+	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
 	answer := key.Get(t, beginElevation(t, e, p), authtest.AfterSigning(func(a *authtest.Answer) { a.Signature[8] ^= 1 }))
-	_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: answer})
-	wantErr(t, err, auth.ErrInvalidRequest)
+	if _, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: answer}); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Fatal(err)
+	}
 	events := e.Events.Of(auth.EventElevationFailed)
 	if len(events) != 1 || events[0].UserID != p.UserID || events[0].SessionID != p.SessionID || events[0].Method != "webauthn" ||
 		events[0].Code != auth.CodeInvalidRequest {
 		t.Errorf("%+v", events)
+	}
+}
+
+// What can be used without a key: a password by who has one, and codes to an address and a number that are proven.
+func TestWaysToStepUpWithoutAKey(t *testing.T) {
+	t.Parallel()
+	methods := func(c *auth.Config) {
+		letters(c)
+		c.Email.AllowUnverified = true
+		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByPassword, auth.ElevateByEmailOTP, auth.ElevateBySMSOTP}
+	}
+	e := authtest.New(t, methods)
+	unproven, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		s    *auth.Session
+		want []auth.ElevationMethod
+	}{
+		"a password, and an address that is not proven": {unproven.Session, []auth.ElevationMethod{auth.ElevateByPassword}},
+		"a number": {signUpByPhone(t, e, adaPhone), []auth.ElevationMethod{auth.ElevateBySMSOTP}},
+	} {
+		p := e.Principal(t, c.s)
+		got, err := e.ElevationMethods(t.Context(), p)
+		if err != nil || !cmp.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		for _, m := range []auth.ElevationMethod{auth.ElevateByPassword, auth.ElevateByEmailOTP, auth.ElevateBySMSOTP} {
+			begun, err := e.Elevate(t.Context(), p, auth.ElevateParams{Method: m})
+			if slices.Contains(c.want, m) != (err == nil) || err == nil && begun.Method != m {
+				t.Errorf("%s: %s: %v, %v", name, m, begun, err)
+			}
+		}
+		if _, err := e.Elevate(t.Context(), p, auth.ElevateParams{}); messageOf(err) != "invalid-request: the user has no security key" {
+			t.Errorf("%s: a key: %v", name, err)
+		}
+	}
+	// Where it cannot be used any more, it is not offered.
+	p := e.Principal(t, unproven.Session)
+	without := replica(t, e, methods, func(c *auth.Config) { c.Password = nil })
+	if got, err := without.ElevationMethods(t.Context(), p); err != nil || len(got) > 0 {
+		t.Errorf("without passwords: %v, %v", got, err)
+	}
+}
+
+// A sign-in with both factors that is some time ago is mended by a step-up with the second one.
+func TestAStepUpWithTheAppMendsAnOldSignIn(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Elevation = auth.ElevationConfig{Mode: auth.ElevationRecommended, Methods: []auth.ElevationMethod{auth.ElevateByTOTP}}
+	})
+	ticket, secret := challenged(t, e, "ada@example.com")
+	in, err := e.VerifyMFA(t.Context(), auth.VerifyMFAParams{Ticket: ticket, OTP: nextCode(t, e, secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Clock.Advance(10 * time.Minute)
+	if _, err := e.AddSecurityKey(t.Context(), e.Principal(t, in.Session)); err != nil {
+		t.Errorf("ten minutes later: %v", err)
+	}
+	e.Clock.Advance(time.Second)
+	p := e.Principal(t, mustRefresh(t, e, in.Session.RefreshToken))
+	if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, auth.ErrElevationRequired) {
+		t.Errorf("later: %v", err)
+	}
+	up, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: nextCode(t, e, secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.AddSecurityKey(t.Context(), e.Principal(t, up)); err != nil {
+		t.Errorf("with the app: %v", err)
 	}
 }

@@ -1195,6 +1195,55 @@ func TestATicketIsUsedBetweenTheLookAndTheChange(t *testing.T) {
 	}
 }
 
+// A code that another sign-in uses between the look and the change is used: neither it nor a recovery code brings in two.
+func TestASecondFactorIsUsedBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t)
+	s := e.SignUp(t, "ada@example.com")
+	secret := e.EnrolTOTP(t, s)
+	codes, err := e.GenerateRecoveryCodes(t.Context(), e.Principal(t, s), auth.GenerateRecoveryCodesParams{Code: nextCode(t, e.Engine, secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, params := range map[string]auth.VerifyMFAParams{
+		"a code": {OTP: nextCode(t, e.Engine, secret)}, "a recovery code": {RecoveryCode: codes[0]},
+	} {
+		first, second := params, params
+		first.Ticket, second.Ticket = askedAgain(t, e.Engine, "ada@example.com"), askedAgain(t, e.Engine, "ada@example.com")
+		e.arm(func() {
+			if _, err := e.VerifyMFA(background, first); err != nil {
+				t.Error(err)
+			}
+		})
+		used := len(e.Events.Of(auth.EventRecoveryCodeUsed))
+		before := len(e.Events.Of(auth.EventSignInFailed))
+		if _, err := e.VerifyMFA(background, second); !errors.Is(err, auth.ErrInvalidTOTP) {
+			t.Errorf("%s: %v", name, err)
+		}
+		failed := e.Events.Of(auth.EventSignInFailed)[before:]
+		if len(failed) != 1 || failed[0].UserID != s.User.ID || failed[0].Method != "password" || failed[0].Code != auth.CodeInvalidTOTP {
+			t.Errorf("%s: recorded: %+v", name, failed)
+		}
+		if n := len(e.Events.Of(auth.EventRecoveryCodeUsed)) - used; (n == 1) != (params.RecoveryCode != "") {
+			t.Errorf("%s: %d recovery codes recorded as used", name, n)
+		}
+	}
+}
+
+// The service takes the second factor of a disabled user away as of any other.
+func TestRemoveMFAOfADisabledUser(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s, yes := e.SignUp(t, "ada@example.com"), true
+	e.EnrolTOTP(t, s)
+	if _, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.RemoveMFA(t.Context(), s.User.ID); err != nil {
+		t.Error(err)
+	}
+}
+
 // Whoever has looked at an account before a second factor was turned on comes too late.
 func TestActivationBetweenTheLookAndTheChange(t *testing.T) {
 	t.Parallel()

@@ -2,9 +2,12 @@ package auth_test
 
 import (
 	"context"
+	"crypto/sha1"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
@@ -431,13 +435,14 @@ func TestAnImportedHashIsNotTheFasterAnswer(t *testing.T) {
 	if _, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com", EmailVerified: true, PasswordHash: string(old)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
+	e.SignUp(t, "bob@example.com") // with a hash of today's cost: another one besides would tell of it
+	for _, email := range []string{"ada@example.com", "bob@example.com", "nobody@example.com"} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, err := signIn(t, e, email, "not the password")
 		wantErr(t, err, auth.ErrInvalidEmailPassword)
 		runtime.ReadMemStats(&after)
-		if got := after.TotalAlloc - before.TotalAlloc; got < cost {
+		if got := after.TotalAlloc - before.TotalAlloc; got < cost || got >= 2*cost {
 			t.Errorf("%s: the answer took %d bytes", email, got)
 		}
 	}
@@ -487,6 +492,66 @@ func TestConcealedErrors(t *testing.T) {
 	wantErr(t, err, auth.ErrInvalidRequest)
 	_, err = signUp(t, e, "ada@example.com", "short", auth.SignUpOptions{})
 	wantErr(t, err, auth.ErrPasswordTooShort)
+}
+
+// With concealment, the right password of an account that may not come in counts like a wrong one: otherwise the limit would tell.
+func TestTheLimitOfGuessesDoesNotTellOfAConcealedAccount(t *testing.T) {
+	t.Parallel()
+	for _, concealed := range []bool{false, true} {
+		e := authtest.New(t, onlyLimits(limit.Rate{Burst: 3, Per: time.Hour}, auth.BudgetPasswordsPerAccount), func(c *auth.Config) {
+			c.ConcealErrors = concealed
+		})
+		pendingUser(t, e, "pending@example.com")
+		disabled, yes := e.SignUp(t, "disabled@example.com"), true
+		if _, err := e.UpdateUser(t.Context(), disabled.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		for _, email := range []string{"pending@example.com", "disabled@example.com"} {
+			for range 3 {
+				if _, err := signIn(t, e, email, authtest.Password); err == nil || errors.Is(err, auth.ErrTooManyRequests) {
+					t.Errorf("%s: %v", email, err)
+				}
+			}
+			if _, err := signIn(t, e, email, authtest.Password); errors.Is(err, auth.ErrTooManyRequests) != concealed {
+				t.Errorf("%s: concealed %v: %v", email, concealed, err)
+			}
+		}
+	}
+}
+
+// rangeAPI answers as the range API does, for passwords of which it knows one.
+type rangeAPI struct {
+	known  string
+	status int
+}
+
+func (a rangeAPI) RoundTrip(r *http.Request) (*http.Response, error) {
+	sum := fmt.Sprintf("%X", sha1.Sum([]byte(a.known)))
+	body := strings.Repeat("0", 35) + ":3\r\n"
+	if strings.HasSuffix(r.URL.Path, "/"+sum[:5]) {
+		body += sum[5:] + ":1\r\n"
+	}
+	return &http.Response{StatusCode: a.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+// PW-04: what the range API knows is breached, once is enough; what it does not say is not known.
+func TestHIBP(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		password string
+		status   int
+		want, ok bool
+	}{
+		{"canary-plum-tractor", http.StatusOK, true, true},
+		{"another-plum-tractor", http.StatusOK, false, true},
+		{"canary-plum-tractor", http.StatusInternalServerError, false, false},
+	} {
+		checker := auth.HIBP(&http.Client{Transport: rangeAPI{"canary-plum-tractor", c.status}})
+		got, err := checker.Breached(t.Context(), c.password)
+		if got != c.want || c.ok != (err == nil) {
+			t.Errorf("%s, %d: %v, %v", c.password, c.status, got, err)
+		}
+	}
 }
 
 func TestSignUpSwitches(t *testing.T) {

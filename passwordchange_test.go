@@ -372,3 +372,20 @@ func TestGuessesOfTheCurrentPasswordAreCounted(t *testing.T) {
 		t.Errorf("the right one, later: %v", err)
 	}
 }
+
+// Who is disabled gets no letter with which to come back, and whoever asks for it is not told.
+func TestADisabledUserGetsNoResetLink(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s, yes := e.SignUp(t, "ada@example.com"), true
+	if _, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	before := len(e.Mailbox.All())
+	if err := e.SendPasswordReset(t.Context(), auth.SendPasswordResetParams{Email: "ada@example.com"}); err != nil {
+		t.Error(err)
+	}
+	if n := len(e.Mailbox.All()) - before; n != 0 {
+		t.Errorf("%d letters", n)
+	}
+}

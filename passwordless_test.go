@@ -17,6 +17,7 @@ import (
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
 )
 
@@ -709,4 +710,21 @@ func (r recorder) CreateUser(ctx context.Context, n store.NewUser) (store.User, 
 func (r recorder) ChangeUser(ctx context.Context, c store.UserChange) (store.User, error) {
 	r.seen(c.Ticket)
 	return r.Store.ChangeUser(ctx, c)
+}
+
+// What is not six digits is no guess: it is refused before anything is looked for.
+func TestWhatIsNoCodeIsNotLookedFor(t *testing.T) {
+	t.Parallel()
+	counter := storetest.Count(memstore.New())
+	e := authtest.NewWithStore(t, counter, letters)
+	for _, code := range []string{"", "12345", "1234567", "12345/", "12345:", ":23456", "12 456", "１２"} {
+		counter.Reset()
+		_, err := e.VerifyEmailOTP(t.Context(), auth.VerifyEmailOTPParams{Email: "ada@example.com", OTP: code})
+		if !errors.Is(err, auth.ErrInvalidTicket) || counter.Trips() != 0 {
+			t.Errorf("%q: %v, %v", code, err, counter.Calls())
+		}
+	}
+	if _, err := e.VerifyEmailOTP(t.Context(), auth.VerifyEmailOTPParams{Email: "ada", OTP: "123456"}); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Error(err)
+	}
 }

@@ -700,6 +700,7 @@ func TestStepUpByACodeThatIsSent(t *testing.T) {
 	if got, err := e.ElevationMethods(ctx, p); err != nil || fmt.Sprint(got) != "[otp-email otp-sms]" {
 		t.Errorf("%v, %v", got, err)
 	}
+	p = e.Principal(t, e.SignIn(t, "ada@example.com"))
 	other := e.Principal(t, e.SignIn(t, "ada@example.com"))
 	for method, code := range map[auth.ElevationMethod]func() string{
 		auth.ElevateByEmailOTP: func() string {
@@ -749,7 +750,8 @@ func TestStepUpByACodeThatIsSent(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", method, err)
 		}
-		if who := e.Principal(t, up); !who.Elevated || who.SessionID != p.SessionID {
+		amr := map[auth.ElevationMethod]string{auth.ElevateByEmailOTP: "email", auth.ElevateBySMSOTP: "sms"}[method]
+		if who := e.Principal(t, up); !who.Elevated || who.SessionID != p.SessionID || !cmp.Equal(who.AMR, []string{"pwd", amr}) {
 			t.Errorf("%s: %+v", method, who)
 		}
 		if _, err := end(p, right); !errors.Is(err, auth.ErrInvalidRequest) {

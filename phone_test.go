@@ -1015,3 +1015,59 @@ func TestTheLastKeyOfAUserWithANumber(t *testing.T) {
 		}
 	}
 }
+
+// TK-01: a code that has opened a session opens no other, also for who has proven the number long ago.
+func TestATextedCodeOfAKnownNumberIsGoodOnce(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	signUpByPhone(t, e, adaPhone)
+	sign := textings()[0]
+	code := sign.code(t, e, nil, adaPhone)
+	if err := sign.redeem(e, nil, adaPhone, code); err != nil {
+		t.Fatal(err)
+	}
+	if err := sign.redeem(e, nil, adaPhone, code); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// What the provider that made a code says is wrong opens nothing.
+func TestACodeThatItsProviderRefusesOpensNothing(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	signUpByPhone(t, e, adaPhone)
+	e = replica(t, e, func(c *auth.Config) { c.SMS.Sender, c.SMS.Verifier = nil, e.Phone })
+	if err := textings()[0].send(e, nil, adaPhone); err != nil {
+		t.Fatal(err)
+	}
+	code := "000000"
+	for range 3 {
+		in, err := e.VerifySMSOTP(t.Context(), auth.VerifySMSOTPParams{PhoneNumber: adaPhone, OTP: code})
+		if in != nil || !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%s: %v, %v", code, in, err)
+		}
+		code = "999999"
+	}
+}
+
+// Who is disabled is sent nothing to come in with, and whoever asks is not told.
+func TestADisabledUserIsSentNothing(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters)
+	u, yes := equip(t, e, "ada", adaPhone), true
+	if _, err := e.UpdateUser(t.Context(), u.principal.UserID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	letters, texts := len(e.Mailbox.All()), len(e.Phone.All())
+	for _, m := range mailings[:3] {
+		if err := m.send(e, u.email, ""); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+	if err := textings()[0].send(e, nil, u.phone); err != nil {
+		t.Error(err)
+	}
+	if len(e.Mailbox.All()) != letters || len(e.Phone.All()) != texts {
+		t.Errorf("%d letters and %d text messages", len(e.Mailbox.All())-letters, len(e.Phone.All())-texts)
+	}
+}

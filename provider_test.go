@@ -1449,3 +1449,39 @@ func TestProviderNames(t *testing.T) {
 		}
 	}
 }
+
+// A code in the redirect of who comes for the first time is worth a session, too.
+func TestTheCodeOfANewcomerIsTraded(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t)
+	start, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: "here", CodeChallenge: challengeFor(verifier)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := v.finish(t, "here", start, person("1", "ada@example.com", true))
+	if err != nil || r.Code == "" || r.Session != nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	in, err := v.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: r.Code, CodeVerifier: verifier})
+	if err != nil || in.Session == nil || in.Session.User.Email != "ada@example.com" {
+		t.Errorf("%+v, %v", in, err)
+	}
+}
+
+// A visit that links an account leads where it was asked to, with what the client wants to see again, and to providers that there are.
+func TestAVisitThatLinksLeadsWhereAsked(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t)
+	p := v.Principal(t, v.SignUp(t, "ada@example.com"))
+	start, err := v.LinkProvider(t.Context(), p, auth.LinkProviderParams{Provider: "here", RedirectTo: authtest.ClientURL + "/settings", State: "tab 2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := v.finish(t, "here", start, person("1", "ada@example.com", true))
+	if err != nil || !r.Linked || r.RedirectTo != authtest.ClientURL+"/settings" || r.State != "tab 2" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := v.LinkProvider(t.Context(), p, auth.LinkProviderParams{Provider: "nowhere"}); !errors.Is(err, auth.ErrDisabledEndpoint) {
+		t.Error(err)
+	}
+}

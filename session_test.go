@@ -700,3 +700,49 @@ func TestASessionDoesNotPrintItsTokens(t *testing.T) {
 		}
 	}
 }
+
+// LG-13: whom the service's hook keeps out has tried to sign in.
+func TestWhoTheHookKeepsOutIsRecorded(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s := e.SignUp(t, "ada@example.com")
+	closed := replica(t, e, func(c *auth.Config) {
+		c.Hooks.BeforeSession = func(context.Context, *auth.User, []string) error { return errors.New("closed") }
+	})
+	if _, err := signIn(t, closed, "ada@example.com", authtest.Password); err == nil {
+		t.Fatal("in")
+	}
+	events := closed.Events.Of(auth.EventSignInFailed)
+	if len(events) != 1 || events[0].UserID != s.User.ID || events[0].Method != "password" || events[0].Code == "" {
+		t.Errorf("%+v", events)
+	}
+}
+
+// Sessions of a disabled user can be ended, by who still holds a token.
+func TestADisabledUserMaySignOutEverywhere(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s, yes := e.SignUp(t, "ada@example.com"), true
+	p := e.Principal(t, s)
+	if _, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SignOut(t.Context(), p, auth.SignOutParams{All: true}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A session ends once, however often its token comes to sign out.
+func TestASignOutIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s := e.SignUp(t, "ada@example.com")
+	for range 2 {
+		if err := e.SignOut(t.Context(), nil, auth.SignOutParams{RefreshToken: s.RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if events := e.Events.Of(auth.EventSignedOut); len(events) != 1 || events[0].SessionID != s.RefreshTokenID {
+		t.Errorf("%+v", events)
+	}
+}

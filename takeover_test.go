@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/store"
@@ -325,5 +327,68 @@ func TestParamsWithSecretsDoNotPrint(t *testing.T) {
 				t.Errorf("%T: %s", v, text)
 			}
 		}
+	}
+}
+
+// PH-08, PH-11: nothing of a sign-up that nobody has proven outlives the next one with its address: no role, no language, no link.
+func TestNothingOfAReplacedSignUpIsLeft(t *testing.T) {
+	t.Parallel()
+	roles := func(c *auth.Config) {
+		letters(c)
+		c.Locales.Allowed = []string{"cs"}
+	}
+	for name, again := range map[string]func(t *testing.T, e *authtest.Engine){
+		"with a password": func(t *testing.T, e *authtest.Engine) {
+			if _, err := signUp(t, e, "ada@example.com", newPassword, auth.SignUpOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"with a passkey": func(t *testing.T, e *authtest.Engine) {
+			if _, err := endKeySignUp(t, e, (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, "ada@example.com"))); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			strict := authtest.New(t, roles)
+			_, err := signUp(t, strict, "ada@example.com", authtest.Password, auth.SignUpOptions{
+				Locale: "cs", AllowedRoles: []string{"me"}, DefaultRole: "me", Metadata: json.RawMessage(`{"a":1}`),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			squatter := strict.Events.Of(auth.EventUserCreated)[0].UserID
+			var old []string
+			for _, m := range []mailing{mailings[0], mailings[2]} {
+				if err := m.send(strict, "ada@example.com", ""); err != nil {
+					t.Fatal(err)
+				}
+				old = append(old, strict.Mailbox.Last(t, "ada@example.com").Ticket())
+			}
+			again(t, strict)
+			events := strict.Events.Of(auth.EventUserUpdated)
+			if len(events) != 1 || events[0].UserID != squatter || events[0].Method == "" || events[0].Detail == "" {
+				t.Errorf("recorded: %+v", events)
+			}
+			letter := strict.Mailbox.Last(t, "ada@example.com")
+			for _, ticket := range old {
+				if _, err := strict.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: ticket}); !errors.Is(err, auth.ErrInvalidTicket) {
+					t.Errorf("an earlier link: %v", err)
+				}
+			}
+			v, err := strict.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: letter.Ticket()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			u := v.Session.User
+			if u.DefaultRole != "user" || u.Locale != "en" || strings.Contains(string(u.Metadata), "a") {
+				t.Errorf("user %s", asJSON(u))
+			}
+			fresh := strict.SignUp(t, "bob@example.com").User
+			if !cmp.Equal(u.Roles, fresh.Roles) {
+				t.Errorf("roles %v, not %v", u.Roles, fresh.Roles)
+			}
+		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
@@ -282,6 +283,128 @@ func TestSignUpWithAPasskeyMergesOptions(t *testing.T) {
 	if u.DisplayName != "Ada" || u.Locale != "fr" || string(u.Metadata) != `{"a":1}` || u.DefaultRole != "editor" || !cmp.Equal(u.Roles, []string{"editor"}) {
 		t.Errorf("user %s", asJSON(u))
 	}
+
+	// What is not said again stays as it was said.
+	options, err = e.SignUpWebAuthn(t.Context(), auth.SignUpWebAuthnParams{Email: "bob@example.com", Options: auth.SignUpOptions{
+		Locale: "cs", AllowedRoles: []string{"user", "editor"}, DefaultRole: "editor",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err = endKeySignUp(t, e, (&authtest.Authenticator{}).Create(t, options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := in.Session.User; u.Locale != "cs" || u.DefaultRole != "editor" || !cmp.Equal(u.Roles, []string{"editor", "user"}) && !cmp.Equal(u.Roles, []string{"user", "editor"}) {
+		t.Errorf("user %s", asJSON(u))
+	}
+}
+
+// The letter leads where the beginning of the sign-up asked, and the sign-up is recorded as one with a key.
+func TestTheLetterOfASignUpWithAPasskeyLeadsWhereAsked(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	options, err := e.SignUpWebAuthn(t.Context(), auth.SignUpWebAuthnParams{
+		Email: "ada@example.com", Options: auth.SignUpOptions{RedirectTo: authtest.ClientURL + "/welcome"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := endKeySignUp(t, e, (&authtest.Authenticator{}).Create(t, options)); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Mailbox.Last(t, "ada@example.com").Variables["redirectTo"]; got != authtest.ClientURL+"/welcome" {
+		t.Errorf("the letter leads to %q", got)
+	}
+	if events := e.Events.Of(auth.EventUserCreated); len(events) != 1 || events[0].Method != "webauthn" {
+		t.Errorf("recorded: %+v", events)
+	}
+}
+
+func TestSignInWithAKeyRefusesWhatIsNoAddress(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	withKey(t, e, "ada@example.com", key)
+	const want = "invalid-request: email is not an address"
+	if _, err := e.SignInWebAuthn(t.Context(), auth.SignInWebAuthnParams{Email: "ada"}); messageOf(err) != want {
+		t.Errorf("begin: %v", err)
+	}
+	_, err := e.VerifySignInWebAuthn(t.Context(), auth.VerifySignInWebAuthnParams{Credential: key.Get(t, beginKeySignIn(t, e, "")), Email: "ada"})
+	if messageOf(err) != want {
+		t.Errorf("verify: %v", err)
+	}
+}
+
+// Whose keys a sign-in with an address names: those of everybody, and where errors are concealed, of all but those whose own
+// they may not be, because the address waits to be proven.
+func TestWhoseKeysASignInNames(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		concealed, lax, verified, named bool
+	}{
+		"verified":                        {false, false, true, true},
+		"verified, concealed":             {true, false, true, true},
+		"pending":                         {false, false, false, true},
+		"pending, concealed":              {true, false, false, false},
+		"pending where that is no matter": {false, true, false, true},
+		"pending where that is no matter, conceals": {true, true, false, true},
+	} {
+		e := authtest.New(t)
+		key := &authtest.Authenticator{}
+		if _, err := endKeySignUp(t, e, key.Create(t, beginKeySignUp(t, e, "ada@example.com"))); err != nil {
+			t.Fatal(err)
+		}
+		if c.verified {
+			followLink(t, e, "ada@example.com")
+		}
+		e = replica(t, e, func(x *auth.Config) { x.ConcealErrors, x.Email.AllowUnverified = c.concealed, c.lax })
+		offered := beginKeySignIn(t, e, "ada@example.com").AllowCredentials
+		named := len(offered) == 1 && offered[0].ID == base64.RawURLEncoding.EncodeToString(key.Credentials()[0].ID)
+		if named != c.named {
+			t.Errorf("%s: the key is named: %v", name, named)
+		}
+	}
+}
+
+// What an authenticator shows to tell accounts apart: the address, or else the number, or else the name.
+func TestAnAuthenticatorShowsWhoseAKeyIs(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t)
+	r, err := v.visit(t, "here", provider.Profile{Subject: "1", Name: "Ada of elsewhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, s := range map[string]*auth.Session{
+		"Ada@example.com": v.SignUp(t, "Ada@example.com"), adaPhone: signUpByPhone(t, v.Engine, adaPhone), "Ada of elsewhere": r.Session,
+	} {
+		options, err := v.AddSecurityKey(t.Context(), v.Principal(t, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if options.User.Name != want || options.User.DisplayName != s.User.DisplayName {
+			t.Errorf("%s: %+v", want, options.User)
+		}
+	}
+}
+
+// The letter about a new key is kept until it can be sent.
+func TestTheLetterAboutANewKeyIsNotLost(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	e.Mailbox.Refuse(errors.New("the server said no"))
+	addKey(t, e, p, &authtest.Authenticator{})
+	e.Mailbox.Refuse(nil)
+	e.Clock.Advance(time.Hour)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- e.Run(ctx) }()
+	for e.Mailbox.Next(t, "ada@example.com").Template != "security-key-added" {
+		continue
+	}
+	stop()
+	<-done
 }
 
 // What a client may not wish for is refused at both ends, and the address is checked at both.
@@ -1101,7 +1224,7 @@ func TestSignInWithAnAddressTellsNothing(t *testing.T) {
 	key := &authtest.Authenticator{}
 	withKey(t, e, "ada@example.com", key)
 	e.SignUp(t, "bob@example.com")
-	lengths := map[int]bool{}
+	lengths, numbers := map[int]bool{}, map[int]int{}
 	for i := range 50 {
 		for _, email := range []string{"bob@example.com", fmt.Sprintf("nobody%d@example.com", i)} {
 			first, second := beginKeySignIn(t, e, email), beginKeySignIn(t, e, strings.ToUpper(email))
@@ -1111,6 +1234,7 @@ func TestSignInWithAnAddressTellsNothing(t *testing.T) {
 			if first.Challenge == second.Challenge || len(first.AllowCredentials) == 0 {
 				t.Errorf("%s: %s", email, asJSON(first))
 			}
+			numbers[len(first.AllowCredentials)]++
 			for _, c := range first.AllowCredentials {
 				raw, err := base64.RawURLEncoding.DecodeString(c.ID)
 				if err != nil || len(raw) < 16 || c.Type != "public-key" {
@@ -1122,6 +1246,9 @@ func TestSignInWithAnAddressTellsNothing(t *testing.T) {
 	}
 	if len(lengths) < 3 {
 		t.Errorf("decoys of %d lengths", len(lengths))
+	}
+	if numbers[1] <= numbers[2] || numbers[2] == 0 || len(numbers) != 2 {
+		t.Errorf("so many addresses by the number of their decoys: %v", numbers) // a quarter has two
 	}
 	if cmp.Equal(beginKeySignIn(t, e, "x@example.com").AllowCredentials, beginKeySignIn(t, e, "y@example.com").AllowCredentials) {
 		t.Error("two addresses have the same decoys")
@@ -1176,6 +1303,13 @@ func TestModelsOfAuthenticators(t *testing.T) {
 		_, err := endKeySignUp(t, e, key.Create(t, beginKeySignUp(t, e, "ada@example.com")))
 		if c.ok != (err == nil) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
+			continue
+		}
+		list, err := e.ListSecurityKeys(t.Context(), e.Principal(t, followLink(t, e, "ada@example.com").Session))
+		if err != nil || len(list.Keys) != 1 || list.Keys[0].AAGUID != c.model {
+			t.Errorf("%s: %s, %v", name, asJSON(list), err)
 		}
 	}
 }

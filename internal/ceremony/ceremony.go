@@ -301,7 +301,7 @@ func (rp *RelyingParty) Assert(a *Assertion, c Credential, e Expectation) (Use, 
 		SignCount:    max(received, c.SignCount),
 		BackupState:  a.data.Flags.HasBackupState(),
 		UserVerified: a.data.Flags.HasUserVerified(),
-		Rollback:     received <= c.SignCount && (received != 0 || c.SignCount != 0),
+		Rollback:     received <= c.SignCount && c.SignCount != 0,
 	}, nil
 }
 
