@@ -145,29 +145,37 @@ func TestARemovalIsNotInterrupted(t *testing.T) {
 	}
 }
 
-// Two replicas that remove at the same moment remove once, and say so once.
+// Two replicas that remove at the same moment remove once, and say so once, wherever the one overtakes the other.
 func TestTwoReplicasRemoveOnce(t *testing.T) {
 	t.Parallel()
-	s := memstore.New()
-	other := authtest.NewWithStore(t, s, kept(24*time.Hour))
-	e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "AppendEvents", Call: 3, Do: func(context.Context) {
-		auth.PurgeAudit(background, other.Engine)
-	}}), kept(24*time.Hour))
-	for range 2 {
-		if err := guess(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
+	for name, overtaken := range map[string]storetest.Fault{
+		"before it has read":    {Method: "Trail", Call: 1, After: true},
+		"before it has written": {Method: "AppendEvents", Call: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := memstore.New()
+			other := authtest.NewWithStore(t, s, kept(24*time.Hour))
+			overtaken.Do = func(context.Context) { auth.PurgeAudit(background, other.Engine) }
+			broken := storetest.Break(s, overtaken)
+			e := authtest.NewWithStore(t, broken, kept(24*time.Hour))
+			for range 2 {
+				if err := guess(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e.Clock.Advance(3 * 24 * time.Hour)
+			other.Clock.Set(e.Clock.Now())
+			auth.PurgeAudit(t.Context(), e.Engine)
+			if _, events := written(t, s); len(events) != 1 || events[0].Type != string(auth.EventAuditPurged) || events[0].Detail != "2" {
+				t.Errorf("there are %+v", events)
+			}
+			if text := e.Logs.String(); strings.Contains(text, "purge the audit trail") || broken.Fired() != 1 {
+				t.Errorf("the log says %s", text)
+			}
+			mustVerify(t, e)
+		})
 	}
-	e.Clock.Advance(3 * 24 * time.Hour)
-	other.Clock.Set(e.Clock.Now())
-	auth.PurgeAudit(t.Context(), e.Engine)
-	if _, events := written(t, s); len(events) != 1 || events[0].Type != string(auth.EventAuditPurged) || events[0].Detail != "2" {
-		t.Errorf("there are %+v", events)
-	}
-	if text := e.Logs.String(); strings.Contains(text, "purge the audit trail") {
-		t.Errorf("the log says %s", text)
-	}
-	mustVerify(t, e)
 }
 
 // A head of a former secret is put under the present one by the loop, once, although nothing happens.

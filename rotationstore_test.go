@@ -200,6 +200,39 @@ func TestWhoWaitsForKeysMayLeave(t *testing.T) {
 	})
 }
 
+// Who signs with keys that are so old that another may sign elsewhere waits for the look that is under way; who verifies does not.
+func TestASignatureWaitsForALookThatIsDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		e := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{
+			Method: "SigningKeys", Call: 3, Do: func(context.Context) { <-hang }, // the first two are of the first key
+		}), realTime, rotating)
+		session := guestOf(t, e)
+		time.Sleep(lead/2 - time.Second)
+		looked, signed := make(chan error), make(chan error, 1)
+		go func() {
+			_, err := e.KeySet(t.Context())
+			looked <- err
+		}()
+		synctest.Wait()
+		guestOf(t, e) // a second before
+		time.Sleep(time.Second)
+		_, _ = e.Authenticate(t.Context(), session.AccessToken)
+		go func() {
+			_, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+			signed <- err
+		}()
+		synctest.Wait()
+		if len(signed) != 0 {
+			t.Error("a key has signed that may no longer be the one")
+		}
+		close(hang)
+		wantErr(t, <-looked, nil)
+		wantErr(t, <-signed, nil)
+	})
+}
+
 // The operator hears of each step of a rotation by hand that fails, and can do it again.
 func TestRotateKeysWhileTheStoreFails(t *testing.T) {
 	t.Parallel()
