@@ -765,10 +765,16 @@ func TestHashingIsBounded(t *testing.T) {
 		c.Password.Argon2 = auth.Argon2{MemoryKiB: 8 << 10, Time: 4}
 		c.Password.MaxHashes, c.Password.MaxWaiting = 1, 4
 	})
+	e.SignUp(t, "ada@example.com")
 	var right, busy atomic.Int32
-	atOnce(50, func(int) {
-		_, err := e.SignInPassword(context.Background(), auth.SignInPasswordParams{Email: "ada@example.com", Password: authtest.Password})
+	atOnce(50, func(i int) {
+		// Whoever is told to come again is not let in, whether there is a password to compare or not.
+		in, err := e.SignInPassword(context.Background(), auth.SignInPasswordParams{
+			Email: []string{"ada@example.com", "nobody@example.com"}[i%2], Password: newPassword,
+		})
 		switch {
+		case in != nil:
+			t.Error("let in")
 		case errors.Is(err, auth.ErrInvalidEmailPassword):
 			right.Add(1)
 		case errors.Is(err, auth.ErrTooManyRequests):

@@ -746,3 +746,31 @@ func TestASignOutIsRecordedOnce(t *testing.T) {
 		t.Errorf("%+v", events)
 	}
 }
+
+// A session shows where it was last seen, which a refresh moves on.
+func TestARefreshTellsWhereTheSessionIs(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s := e.SignUp(t, "ada@example.com")
+	ctx := auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr("192.0.2.7")})
+	next, err := e.Refresh(ctx, auth.RefreshParams{RefreshToken: s.RefreshToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := e.ListSessions(t.Context(), e.Principal(t, next))
+	if err != nil || len(list) != 1 || list[0].Address != "192.0.2.7" {
+		t.Errorf("%s, %v", asJSON(list), err)
+	}
+}
+
+func TestWhoIsDeletedIsSignedOut(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	if err := e.DeleteUser(t.Context(), p.UserID); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SignOut(t.Context(), p, auth.SignOutParams{All: true}); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Error(err)
+	}
+}

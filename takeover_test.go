@@ -392,3 +392,47 @@ func TestNothingOfAReplacedSignUpIsLeft(t *testing.T) {
 		})
 	}
 }
+
+// PH-08: an account whose address the service vouches for is its owner's, although they have never been there: no sign-up takes its
+// place.
+func TestASignUpDoesNotReplaceAnAccountThatTheServiceVouchesFor(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(t *testing.T, e *authtest.Engine){
+		"imported": func(t *testing.T, e *authtest.Engine) {
+			if _, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com", EmailVerified: true}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"verified by the service": func(t *testing.T, e *authtest.Engine) {
+			pendingUser(t, e, "ada@example.com")
+			u, err := e.FindUser(t.Context(), auth.UserBy{Email: "ada@example.com"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			yes := true
+			if _, err := e.UpdateUser(t.Context(), u.ID, auth.UserUpdate{EmailVerified: &yes}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := authtest.New(t)
+			prepare(t, e)
+			if _, err := signUp(t, e, "ada@example.com", newPassword, auth.SignUpOptions{DisplayName: "Mallory"}); !errors.Is(err, auth.ErrEmailAlreadyInUse) {
+				t.Errorf("with a password: %v", err)
+			}
+			answer := (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, "ada@example.com"))
+			if _, err := endKeySignUp(t, e, answer); !errors.Is(err, auth.ErrEmailAlreadyInUse) {
+				t.Errorf("with a passkey: %v", err)
+			}
+			u, err := e.FindUser(t.Context(), auth.UserBy{Email: "ada@example.com"})
+			if err != nil || u.DisplayName == "Mallory" || !u.EmailVerified {
+				t.Errorf("%s, %v", asJSON(u), err)
+			}
+			if _, err := signIn(t, e, "ada@example.com", newPassword); !errors.Is(err, auth.ErrInvalidEmailPassword) {
+				t.Errorf("the stranger's password: %v", err)
+			}
+		})
+	}
+}

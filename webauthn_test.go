@@ -375,8 +375,20 @@ func TestAnAuthenticatorShowsWhoseAKeyIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	named := func(s *auth.Session) *auth.Session {
+		t.Helper()
+		name := "Ada of here"
+		u, err := v.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{DisplayName: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.User = u
+		return s
+	}
+	both := equip(t, v.Engine, "both", "+41791234568")
 	for want, s := range map[string]*auth.Session{
-		"Ada@example.com": v.SignUp(t, "Ada@example.com"), adaPhone: signUpByPhone(t, v.Engine, adaPhone), "Ada of elsewhere": r.Session,
+		"Ada@example.com": named(v.SignUp(t, "Ada@example.com")), adaPhone: named(signUpByPhone(t, v.Engine, adaPhone)),
+		"Ada of elsewhere": r.Session, both.email: both.session,
 	} {
 		options, err := v.AddSecurityKey(t.Context(), v.Principal(t, s))
 		if err != nil {
@@ -384,6 +396,19 @@ func TestAnAuthenticatorShowsWhoseAKeyIs(t *testing.T) {
 		}
 		if options.User.Name != want || options.User.DisplayName != s.User.DisplayName {
 			t.Errorf("%s: %+v", want, options.User)
+		}
+	}
+}
+
+// An id that is shorter than the mark of a decoy is none, and as good as any.
+func TestTheShortestIDsOfCredentials(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 7, 8, 9} {
+		e := authtest.New(t, unverified)
+		id := bytes.Repeat([]byte{7}, n)
+		answer := (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, "ada@example.com"), func(c *authtest.Ceremony) { c.CredentialID = id })
+		if in, err := endKeySignUp(t, e, answer); err != nil || in.Session == nil {
+			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
 }
