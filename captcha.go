@@ -9,15 +9,15 @@ import (
 	"github.com/ostiary/auth/captcha"
 )
 
-// CaptchaConfig turns on captchas: who calls must hand in the answer to one, by [WithCaptcha]. Who does not, or whose answer
-// is not good, gets [ErrCaptchaFailed] before anything of an account is loaded, hashed, sent or counted; what is wrong with
-// the request itself is told before. Where nobody can say whether an answer is good, because the service is down, nobody gets
-// through: the error is [ErrInternal].
+// CaptchaConfig turns on captchas: callers must hand in the answer to one, by [WithCaptcha]. Without a good answer they get
+// [ErrCaptchaFailed] before anything of an account is loaded, hashed, sent or counted; mistakes in the request itself are
+// told before that. Where nobody can say whether an answer is good, because the service is down, nobody gets through: the
+// error is [ErrInternal].
 //
 // An answer is good once, so that each further try needs another.
 //
-// Sign-ups are asked for one, as documented: [Engine.SignUpPassword] and [Engine.SignUpWebAuthn]. Those by which a letter, a
-// text message signs strangers up are not, unless Messages says so; those by an identity provider never are.
+// Sign-ups are asked for one, as documented: [Engine.SignUpPassword] and [Engine.SignUpWebAuthn]. Signing up by a link or a
+// code in a letter or text message is asked for one only where Messages says so, and by an identity provider never.
 type CaptchaConfig struct {
 	// Verifier says whether an answer is good. Required. Package captcha has those of the well-known services.
 	Verifier captcha.Verifier

@@ -182,7 +182,7 @@ func (c Config) withDefaults() (Config, *rules, error) {
 		c.SMS = c.SMS.withDefaults(&m)
 	}
 	if c.MFA != nil {
-		c.MFA = c.MFA.withDefaults(&m)
+		c.MFA = c.MFA.withDefaults(&m, r.clientHost)
 	}
 	if c.PAT != nil {
 		c.PAT = c.PAT.withDefaults(&m)

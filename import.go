@@ -37,7 +37,7 @@ type ImportUserParams struct {
 	// sign-in.
 	PasswordHash string
 	// TOTPSecret is that of the user's authenticator app, in base32 with or without padding, of 10 to 64 bytes, for codes of
-	// six digits and thirty seconds by HMAC-SHA-1 (RFC 6238); empty for a user without a second factor. Who has one is asked
+	// six digits and thirty seconds by HMAC-SHA-1 (RFC 6238); empty for a user without a second factor. Whoever has one is asked
 	// for it at the next sign-in. There are no recovery codes until the user makes some.
 	TOTPSecret string
 	// Identities are the user's accounts at identity providers, with which they sign in.

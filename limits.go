@@ -13,7 +13,7 @@ import (
 	"github.com/ostiary/auth/store"
 )
 
-// LimitsConfig says how often something may happen. Who exceeds a budget gets [ErrTooManyRequests], which says when to come
+// LimitsConfig says how often something may happen. Whoever exceeds a budget gets [ErrTooManyRequests], which says when to come
 // back, whether or not there is an account. Budgets refill evenly, so that up to twice as much happens in the first Per.
 //
 // A client is an IPv4 address, or the /64 that an IPv6 address is in, and known where [WithClient] has named it, as the HTTP
@@ -66,7 +66,7 @@ type LimitsConfig struct {
 	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by who is signed in. A
 	// right one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run. The defaults are 10 per hour and 50
 	// per 30 days: NIST SP 800-63B-4 §3.2.2 allows 100 in a row, and so many there are at most in the first 30 days; after that,
-	// half as many in each. Who is out of guesses has to come in otherwise: by a link say, or in place of a code of the app by a
+	// half as many in each. Whoever is out of guesses has to come in otherwise: by a link say, or in place of a code of the app by a
 	// recovery code, which is never counted, and ends both counts.
 	GuessesPerAccount, GuessesPerAccountLong limit.Rate
 	// PasswordsPerAccount and PasswordsPerAccountLong bound the wrong passwords for one address at sign-in, from wherever they

@@ -26,19 +26,19 @@ import (
 
 // MFAConfig turns on the enrolment of a second factor: codes of an authenticator app (TOTP, RFC 6238).
 type MFAConfig struct {
-	// Issuer is what the app shows. The default is "auth".
+	// Issuer is what the app shows, at most 64 bytes. The default is the host of ClientURL.
 	Issuer string
 	// Policy says after which first factors the second is asked for. The default is [MFAAlways].
 	Policy MFAPolicy
 }
 
-func (o *MFAConfig) withDefaults(m *mistakes) *MFAConfig {
+func (o *MFAConfig) withDefaults(m *mistakes, clientHost string) *MFAConfig {
 	c := *o
-	def(&c.Issuer, "auth")
-	def(&c.Policy, MFAAlways)
 	if len(c.Issuer) > 64 || strings.ContainsFunc(c.Issuer, unicode.IsControl) {
 		m.add("MFA.Issuer", "must be at most 64 bytes, without control characters")
 	}
+	def(&c.Issuer, clientHost)
+	def(&c.Policy, MFAAlways)
 	m.oneOf("MFA.Policy", string(c.Policy), string(MFAAlways), string(MFAPasswords))
 	return &c
 }
@@ -124,7 +124,7 @@ func (VerifyMFAParams) LogValue() slog.Value { return slog.StringValue(redacted)
 // there are; whoever knows the password can use these up. A recovery code is taken all the same, and then codes are, too. It
 // costs two round trips, and one more for the letter.
 //
-// Who has a second factor is asked for it also where Config.MFA has been taken away, and can end it.
+// Whoever has a second factor is asked for it also where Config.MFA has been taken away, and can end it.
 //
 // Errors: [ErrInvalidRequest] unless there is one of OTP and RecoveryCode; [ErrInvalidTicket] for a ticket that is unknown,
 // expired, used or has been tried too often, and [ErrDisabledEndpoint] in its place without Config.MFA; [ErrInvalidTOTP] for

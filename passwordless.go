@@ -145,11 +145,11 @@ type SendSMSOTPParams struct {
 	Options     SignUpOptions // for a new user, without an effect on one who exists
 }
 
-// SendSMSOTP sends a text message with a code for [Engine.VerifySMSOTP]. A later one voids it. Who has no account gets one,
+// SendSMSOTP sends a text message with a code for [Engine.VerifySMSOTP]. A later one voids it. Whoever has no account gets one,
 // unless sign-ups are off or Config.SMS.ExistingUsersOnly is set. It costs two round trips, and one more for the message.
 //
 // The message is sent before the call returns, whether or not a loop runs, so that its caller hears of a failure; the code
-// is void then. With Config.ConcealErrors it is sent as letters are, and nothing is heard of it. Who exists but is disabled
+// is void then. With Config.ConcealErrors it is sent as letters are, and nothing is heard of it. Whoever exists but is disabled
 // gets no message and is not told so; nor is, with Config.ConcealErrors, who could not sign up.
 //
 // A number that nobody has proven is no way into an account whose address has been.

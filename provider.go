@@ -261,7 +261,7 @@ func (ProviderResult) LogValue() slog.Value { return slog.StringValue(redacted) 
 type ProviderRefusal struct{ Error, Description, URI string }
 
 // FinishProvider ends what [Engine.StartProvider] or [Engine.LinkProvider] began, for the browser that began it: once, within
-// Config.Tickets.ProviderState, at the same provider. Who has shown an account there comes into the account here that it is
+// Config.Tickets.ProviderState, at the same provider. Whoever has shown an account there comes into the account here that it is
 // linked to; for those that are not linked, what the provider says of their address decides:
 //
 //	the address here            the address there   outcome

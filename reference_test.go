@@ -41,6 +41,7 @@ var inWords = map[string]struct {
 	is   func(c *auth.Config) bool
 }{
 	"WebAuthn.RPID":   {"the host of ClientURL", func(c *auth.Config) bool { return c.WebAuthn.RPID == "app.test" }},
+	"MFA.Issuer":      {"the host of ClientURL", func(c *auth.Config) bool { return c.MFA.Issuer == "app.test" }},
 	"WebAuthn.RPName": {"RPID", func(c *auth.Config) bool { return c.WebAuthn.RPName == "app.test" }},
 	"WebAuthn.Origins": {"nil", func(c *auth.Config) bool { // besides the origin of ClientURL
 		return slices.Equal(c.WebAuthn.Origins, []string{"https://app.test"})

@@ -175,7 +175,7 @@ func (e *Engine) keepKeys(ctx context.Context) {
 }
 
 // loadKeys looks at the store, once for all who come while it does, and not again for keyRetry: then the answer is that of
-// the last time. Who does not wait has nil where another is at it. Who has changed something forces a look of their own. It
+// the last time. Whoever does not wait has nil where another is at it. Whoever has changed something forces a look of their own. It
 // reports whether this call has looked.
 func (e *Engine) loadKeys(ctx context.Context, now time.Time, wait, force bool) (looked bool, err error) {
 	r := &e.keys

@@ -83,7 +83,7 @@ func TestASecondFactor(t *testing.T) {
 			t.Errorf("image of %d bytes, %v", len(png), err)
 		}
 		secret := take(t, got, "totpSecret", `^[A-Z2-7]{52}$`)
-		take(t, got, "totpUri", `^otpauth://totp/auth:ada@example\.com\?.*secret=`+secret)
+		take(t, got, "totpUri", `^otpauth://totp/app\.test:ada@example\.com\?.*secret=`+secret)
 		if len(got) > 0 {
 			t.Errorf("further members %v", got)
 		}
