@@ -16,6 +16,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/httpadapter"
+	"github.com/ostiary/auth/mail"
 	"github.com/ostiary/auth/sms"
 	"github.com/ostiary/auth/store/memstore"
 )
@@ -100,7 +101,7 @@ func read(e *environment, w io.Writer) (settings, error) {
 	}
 	s.auth.Captcha = captchas(e)
 	s.auth.Mail = mailSender(e, w)
-	if _, logged := s.auth.Mail.(logSender); logged {
+	if _, logged := s.auth.Mail.(*mail.Log); logged {
 		s.warnings = append(s.warnings, "AUTH_MAIL_LOG is on: letters are logged and not sent, and who reads the log can follow their links")
 	}
 	s.auth.SMS = textMessages(e, w)
