@@ -746,8 +746,8 @@ func (e *Engine) assert(ctx context.Context, a *store.Account, answer *ceremony.
 	want.UserHandle = answer.UserHandle()
 	use, err := e.rules.passkeys.Assert(answer, ceremony.Credential{
 		ID: key.CredentialID, PublicKey: key.PublicKey, SignCount: key.SignCount,
-		BackupEligible: key.BackupEligible, BackupState: key.BackupState, UserVerified: key.UserVerified,
-		Transports: key.Transports, AAGUID: key.AAGUID, AttestationFormat: key.AttestationFormat, Attachment: key.Attachment,
+		BackupEligible: key.BackupEligible, BackupState: key.BackupState,
+		AAGUID: key.AAGUID, AttestationFormat: key.AttestationFormat,
 	}, want)
 	if err != nil {
 		return nil, errCredential.because(err)

@@ -267,7 +267,8 @@ type Use struct {
 }
 
 // Assert verifies an assertion by c, the credential that the caller has found under a.CredentialID(), for a challenge that
-// the caller has found under a.Challenge() and used up.
+// the caller has found under a.Challenge() and used up. Of c it needs the id, the public key, the counter, the backup flags and,
+// for Config.Metadata, the model and the format of the attestation.
 func (rp *RelyingParty) Assert(a *Assertion, c Credential, e Expectation) (Use, error) {
 	if err := rp.checkOrigin(a.clientData); err != nil {
 		return Use{}, err
