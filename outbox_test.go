@@ -447,3 +447,79 @@ func TestTheStateOfTheOutbox(t *testing.T) {
 	_, err = broken.Outbox(t.Context())
 	wantErr(t, err, auth.ErrInternal)
 }
+
+// outgoing counts the messages that a store has been given to keep.
+type outgoing struct {
+	store.Store
+	letters, texts atomic.Int64
+}
+
+func (w *outgoing) count(err error, messages ...store.Message) {
+	for _, m := range messages {
+		switch {
+		case err != nil:
+		case m.Channel == "mail":
+			w.letters.Add(1)
+		case m.Channel == "sms":
+			w.texts.Add(1)
+		}
+	}
+}
+
+func (w *outgoing) CreateUser(ctx context.Context, n store.NewUser) (store.User, error) {
+	u, err := w.Store.CreateUser(ctx, n)
+	w.count(err, n.Messages...)
+	return u, err
+}
+
+func (w *outgoing) ChangeUser(ctx context.Context, c store.UserChange) (store.User, error) {
+	u, err := w.Store.ChangeUser(ctx, c)
+	w.count(err, c.Messages...)
+	return u, err
+}
+
+func (w *outgoing) DeleteUser(ctx context.Context, d store.UserDeletion) error {
+	err := w.Store.DeleteUser(ctx, d)
+	w.count(err, d.Messages...)
+	return err
+}
+
+// ST-06: no letter and no text message leaves that has not been written with the step that it belongs to: a crash between the two
+// would lose it.
+func TestEveryMessageIsWrittenWithItsStep(t *testing.T) {
+	t.Parallel()
+	for _, f := range eventFlows {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			w := &outgoing{}
+			inner := f.store
+			f.store = func() store.Store {
+				w.Store = memstore.New()
+				if inner != nil {
+					w.Store = inner()
+				}
+				return w
+			}
+			s := newScene(t, f)
+			f.run(s)
+			if letters, texts := len(s.Mailbox.All()), len(s.Phone.All()); w.letters.Load() < int64(letters) || w.texts.Load() < int64(texts) {
+				t.Errorf("%d letters and %d texts were sent, %d and %d written", letters, texts, w.letters.Load(), w.texts.Load())
+			}
+		})
+	}
+}
+
+// The same of a sign-up that takes the place of another one: both letters wait for the mail server.
+func TestTheLetterOfAReplacedSignUpWaits(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	e.Mailbox.Refuse(errors.New("the mail server is down"))
+	for _, password := range []string{authtest.Password, newPassword} {
+		if _, err := signUp(t, e, "ada@example.com", password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o, err := e.Outbox(t.Context()); err != nil || o.Due+o.Waiting != 2 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}

@@ -56,8 +56,8 @@ func (s suite) run(ctx context.Context, tests []string, limit time.Duration, env
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), env...)
 	cmd.WaitDelay = time.Second
-	var output bytes.Buffer
-	cmd.Stderr = &output
+	var output, complaints bytes.Buffer // two, because two goroutines write
+	cmd.Stderr = &complaints
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -89,7 +89,7 @@ func (s suite) run(ctx context.Context, tests []string, limit time.Duration, env
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	default:
-		return "", fmt.Errorf("%w\n%s", err, output.Bytes())
+		return "", fmt.Errorf("%w\n%s%s", err, output.Bytes(), complaints.Bytes())
 	}
 }
 
