@@ -774,3 +774,23 @@ func TestWhoIsDeletedIsSignedOut(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// RT-03, ST-16: a retry that reaches a replica whose clock is behind that of the one that rotated is a retry, and no theft; one that
+// is as late by its own clock as the clocks may be apart is not.
+func TestARetryAtAReplicaThatIsBehind(t *testing.T) {
+	t.Parallel()
+	for behind, reused := range map[time.Duration]bool{time.Second: false, time.Minute: false, time.Minute + time.Second: true} {
+		e := authtest.New(t)
+		other := replica(t, e, func(c *auth.Config) { c.Now = func() time.Time { return e.Clock.Now().Add(-behind) } })
+		e.Clock.Advance(time.Hour)
+		s := e.SignUp(t, "ada@example.com")
+		next := mustRefresh(t, e, s.RefreshToken)
+		again, err := refresh(t, other, s.RefreshToken)
+		switch {
+		case reused && !errors.Is(err, auth.ErrInvalidRefreshToken):
+			t.Errorf("%v behind: %v", behind, err)
+		case !reused && (err != nil || again.RefreshToken != next.RefreshToken):
+			t.Errorf("%v behind: %v", behind, err)
+		}
+	}
+}
