@@ -11,6 +11,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/limit"
 )
 
 const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // RFC 7636, appendix B
@@ -207,5 +208,39 @@ func TestCodesOfAccountsThatHaveChanged(t *testing.T) {
 	}
 	if _, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: code, CodeVerifier: verifier}); !errors.Is(err, auth.ErrDisabledUser) {
 		t.Errorf("the code: %v", err)
+	}
+}
+
+// RFC 7636 §4.1: a verifier has 43 to 128 characters, whatever its challenge is.
+func TestVerifiersHaveTheLengthOfTheStandard(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters)
+	for n, good := range map[int]bool{1: false, 42: false, 43: true, 128: true, 129: false} {
+		own := strings.Repeat("v", n)
+		if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: challengeFor(own)}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: followLink(t, e, "ada@example.com").Code, CodeVerifier: own})
+		if good != (err == nil) || !good && !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%d characters: %v", n, err)
+		}
+	}
+}
+
+// RL-09: a code that is right is no guess.
+func TestRightCodesAreNoGuesses(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters, onlyLimits(limit.Rate{Burst: 2, Per: time.Hour}, auth.BudgetGuessesPerClient))
+	for range 5 {
+		if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: challengeFor(verifier)}); err != nil {
+			t.Fatal(err)
+		}
+		in, err := e.VerifyTicket(from(0), auth.VerifyTicketParams{Ticket: e.Mailbox.Last(t, "ada@example.com").Ticket()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.ExchangeCode(from(0), auth.ExchangeCodeParams{Code: in.Code, CodeVerifier: verifier}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
