@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,12 +45,9 @@ func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err e
 // Errors: [ErrNotFound].
 func (e *Engine) DeleteUser(ctx context.Context, id uuid.UUID) (err error) {
 	defer e.begin(&ctx, "DeleteUser").end(&err)
-	a, err := e.store.User(ctx, store.UserQuery{ID: id, Now: e.now()})
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrNotFound
-	}
+	a, err := e.find(ctx, store.UserQuery{ID: id})
 	if err != nil {
-		return fmt.Errorf("find user: %w", err)
+		return err
 	}
 	err = e.delete(ctx, &a.User, store.Conditions{Disabled: true})
 	if errors.Is(err, ErrUnauthenticated) { // deleted by somebody else a moment ago

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ostiary/auth/store"
-	"github.com/ostiary/auth/store/memstore"
 )
 
 // complete is a store that notes what an engine leaves out: the memory store, for one, does not mind all of it.
@@ -140,15 +139,10 @@ func TestEveryCallOfTheStoreIsComplete(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			c := &complete{missing: map[string]bool{}}
-			inner := f.store
-			f.store = func() store.Store {
-				c.Store = memstore.New()
-				if inner != nil {
-					c.Store = inner()
-				}
+			s := newScene(t, f.over(func(inner store.Store) store.Store {
+				c.Store = inner
 				return c
-			}
-			s := newScene(t, f)
+			}))
 			c.now = s.Clock.Now
 			f.run(s)
 			for what := range c.missing {

@@ -217,6 +217,18 @@ type eventFlow struct {
 	run   func(s *scene) []auth.Event
 }
 
+// over is the flow with something between the engine and its store.
+func (f eventFlow) over(wrap func(store.Store) store.Store) eventFlow {
+	inner := f.store
+	f.store = func() store.Store {
+		if inner == nil {
+			return wrap(memstore.New())
+		}
+		return wrap(inner())
+	}
+	return f
+}
+
 const (
 	viaPassword = "password"
 	viaEmail    = "email"

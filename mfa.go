@@ -556,13 +556,11 @@ func (e *Engine) recoveryNotice(ctx context.Context, u *store.User, c *store.Use
 // Errors: [ErrNotFound]; [ErrDisabledMFATOTP] if the user has none.
 func (e *Engine) RemoveMFA(ctx context.Context, id uuid.UUID) (err error) {
 	defer e.begin(&ctx, "RemoveMFA").end(&err)
-	a, err := e.store.User(ctx, store.UserQuery{ID: id, Now: e.now()})
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return ErrNotFound
-	case err != nil:
-		return fmt.Errorf("find user: %w", err)
-	case len(a.TOTPSecret) == 0:
+	a, err := e.find(ctx, store.UserQuery{ID: id})
+	if err != nil {
+		return err
+	}
+	if len(a.TOTPSecret) == 0 {
 		return ErrDisabledMFATOTP
 	}
 	told, err := e.notice(ctx, "mfa-disabled", &a.User)

@@ -492,15 +492,10 @@ func TestEveryMessageIsWrittenWithItsStep(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			w := &outgoing{}
-			inner := f.store
-			f.store = func() store.Store {
-				w.Store = memstore.New()
-				if inner != nil {
-					w.Store = inner()
-				}
+			s := newScene(t, f.over(func(inner store.Store) store.Store {
+				w.Store = inner
 				return w
-			}
-			s := newScene(t, f)
+			}))
 			f.run(s)
 			if letters, texts := len(s.Mailbox.All()), len(s.Phone.All()); w.letters.Load() < int64(letters) || w.texts.Load() < int64(texts) {
 				t.Errorf("%d letters and %d texts were sent, %d and %d written", letters, texts, w.letters.Load(), w.texts.Load())

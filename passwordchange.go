@@ -197,13 +197,11 @@ func (e *Engine) RevokePassword(ctx context.Context, id uuid.UUID) (err error) {
 	if e.hasher == nil {
 		return ErrDisabledEndpoint
 	}
-	a, err := e.store.User(ctx, store.UserQuery{ID: id, Now: e.now()})
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return ErrNotFound.because(err)
-	case err != nil:
-		return fmt.Errorf("find user: %w", err)
-	case a.PasswordHash == "":
+	a, err := e.find(ctx, store.UserQuery{ID: id})
+	if err != nil {
+		return err
+	}
+	if a.PasswordHash == "" {
 		return ErrInvalidRequest.saying("the user has no password")
 	}
 	none := ""

@@ -181,12 +181,9 @@ func (e *Engine) RefreshKeptProviderTokens(ctx context.Context, userID uuid.UUID
 	if e.config.Providers[name] == nil || e.config.ForgetProviderTokens {
 		return ErrDisabledEndpoint
 	}
-	a, err := e.store.User(ctx, store.UserQuery{ID: userID, With: store.WithIdentities, Now: e.now()})
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrNotFound.because(err)
-	}
+	a, err := e.find(ctx, store.UserQuery{ID: userID, With: store.WithIdentities})
 	if err != nil {
-		return fmt.Errorf("find user: %w", err)
+		return err
 	}
 	none := ErrInvalidRequest.saying("there are no tokens of this provider")
 	i := lastTokens(&a, name)

@@ -352,7 +352,7 @@ type UserBy struct {
 // Errors: [ErrNotFound]; [ErrInvalidRequest] if Email is not an address or Phone not a number.
 func (e *Engine) FindUser(ctx context.Context, by UserBy) (_ *User, err error) {
 	defer e.begin(&ctx, "FindUser").end(&err)
-	q := store.UserQuery{ID: by.ID, Now: e.now()}
+	q := store.UserQuery{ID: by.ID}
 	if by.Phone != "" {
 		if q.Phone, err = phone.Parse(by.Phone); err != nil {
 			return nil, ErrInvalidRequest.saying("phone is not a number in international form").because(err)
@@ -365,14 +365,24 @@ func (e *Engine) FindUser(ctx context.Context, by UserBy) (_ *User, err error) {
 		}
 		q.EmailKey = a.Canonical
 	}
-	a, err := e.store.User(ctx, q)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrNotFound
-	}
+	a, err := e.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	return publicUser(&a.User), nil
+}
+
+// find reads any account, for what happens on the service's authority.
+func (e *Engine) find(ctx context.Context, q store.UserQuery) (store.Account, error) {
+	q.Now = e.now()
+	a, err := e.store.User(ctx, q)
+	if errors.Is(err, store.ErrNotFound) {
+		return a, ErrNotFound.because(err)
+	}
+	if err != nil {
+		return a, fmt.Errorf("find user: %w", err)
+	}
+	return a, nil
 }
 
 // ListUsers returns accounts in the order of their ids, for the service: at most limit, those after the given one. Begin
@@ -472,10 +482,7 @@ func (e *Engine) UpdateUser(ctx context.Context, id uuid.UUID, p UserUpdate) (_ 
 
 // checkRoles sees to it that the default role stays among the user's roles.
 func (e *Engine) checkRoles(ctx context.Context, c *store.UserChange) error {
-	a, err := e.store.User(ctx, store.UserQuery{ID: c.UserID, Now: c.Now})
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrNotFound
-	}
+	a, err := e.find(ctx, store.UserQuery{ID: c.UserID})
 	if err != nil {
 		return err
 	}

@@ -17,10 +17,10 @@ func documented(t *testing.T) []string {
 	return append(guides(t), "../README.md", "../CONTRIBUTING.md", "../examples/README.md")
 }
 
-// sources are the files of the repository with a suffix, each without its indentation.
-func sources(t *testing.T, suffix string) map[string]string {
+// files are the paths of the repository's own files with a suffix.
+func files(t *testing.T, suffix string) []string {
 	t.Helper()
-	found := map[string]string{}
+	var found []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -28,12 +28,22 @@ func sources(t *testing.T, suffix string) map[string]string {
 		case d.IsDir() && slices.Contains([]string{".git", "node_modules", "testdata"}, d.Name()):
 			return fs.SkipDir
 		case strings.HasSuffix(path, suffix):
-			found[path] = flat(read(t, path))
+			found = append(found, path)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return found
+}
+
+// sources are the files of the repository with a suffix, each without its indentation.
+func sources(t *testing.T, suffix string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, path := range files(t, suffix) {
+		found[path] = flat(read(t, path))
 	}
 	return found
 }
@@ -177,11 +187,11 @@ func directories(t *testing.T, document, command, argument string) []string {
 	top = filepath.Join(root, top)
 	var found []string
 	if !below {
-		if files, _ := filepath.Glob(filepath.Join(top, "*.go")); len(files) > 0 {
+		if own, _ := filepath.Glob(filepath.Join(top, "*.go")); len(own) > 0 {
 			found = append(found, top)
 		}
 	} else if _, err := os.Stat(top); err == nil {
-		for path := range sources(t, ".go") {
+		for _, path := range files(t, ".go") {
 			if dir := filepath.Dir(path); (dir == top || strings.HasPrefix(dir, top+string(filepath.Separator))) && !slices.Contains(found, dir) {
 				found = append(found, dir)
 			}

@@ -1,5 +1,4 @@
-// Package readme holds README.md to its word.
-package readme
+package docs_test
 
 import (
 	"bytes"
