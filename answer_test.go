@@ -489,19 +489,21 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 	}
 }
 
+// everyWay is everything, with all ways to step up.
+func everyWay(c *auth.Config) {
+	everything(c)
+	c.Elevation.Methods = []auth.ElevationMethod{
+		auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByPassword, auth.ElevateByEmailOTP, auth.ElevateBySMSOTP,
+	}
+}
+
 // ST-01, ST-08, ST-09: whichever question the store does not answer, whoever called is told of a failure of the service, and is
 // given nothing: what cannot be known is neither the best that it could be, nor somebody's mistake.
 func TestNoAnswerComesOfAFault(t *testing.T) {
 	t.Parallel()
-	ways := func(c *auth.Config) {
-		everything(c)
-		c.Elevation.Methods = []auth.ElevationMethod{
-			auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByPassword, auth.ElevateByEmailOTP, auth.ElevateBySMSOTP,
-		}
-	}
 	configs := map[string][]func(*auth.Config){
-		"as it comes": {ways},
-		"concealing":  {ways, func(c *auth.Config) { c.ConcealErrors = true }},
+		"as it comes": {everyWay},
+		"concealing":  {everyWay, func(c *auth.Config) { c.ConcealErrors = true }},
 	}
 	for config, amend := range configs {
 		for name, prepare := range calls() {
@@ -522,11 +524,7 @@ func TestNoAnswerComesOfAFault(t *testing.T) {
 						v := newVisitor(t, amend...)
 						c := prepare(t, v)
 						broken := storetest.Break(v.Store, storetest.Fault{Method: method, Call: n + 1})
-						e := authtest.NewWithStore(t, broken, append(amend, withSomewhere(v.here, v.there), func(c *auth.Config) {
-							c.Mail, c.Now = v.Mailbox, v.Clock.Now
-							c.SMS.Sender = v.Phone
-						})...)
-						err := c(t.Context(), e)
+						err := c(t.Context(), v.replica(t, broken, amend...))
 						if broken.Fired() == 0 {
 							t.Fatalf("%s, %d: no fault has happened", method, n+1)
 						}

@@ -133,6 +133,17 @@ func newVisitorWithStore(t *testing.T, s store.Store, amend ...func(*auth.Config
 	return v
 }
 
+// replica is another engine of the same service, with a store that may be another view of the same data.
+func (v *visitor) replica(t *testing.T, s store.Store, amend ...func(*auth.Config)) *authtest.Engine {
+	t.Helper()
+	return authtest.NewWithStore(t, s, append(slices.Clone(amend), withSomewhere(v.here, v.there), func(c *auth.Config) {
+		c.Mail, c.Now = v.Mailbox, v.Clock.Now
+		if c.SMS != nil {
+			c.SMS.Sender = v.Phone
+		}
+	})...)
+}
+
 func (v *visitor) start(t *testing.T, name string, o auth.SignUpOptions) *auth.ProviderStart {
 	t.Helper()
 	start, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: name, Options: o})

@@ -76,13 +76,15 @@ func (e *Engine) replaceSignUp(ctx context.Context, old store.User, n newcomer) 
 		Drop:   store.Drop{Sessions: true, PATs: true, SecurityKeys: true, Identities: true, AllTickets: true},
 		Redeem: n.user.Redeem, SecurityKey: n.user.SecurityKey, Identity: n.user.Identity, Ticket: n.user.Ticket, Messages: n.user.Messages,
 	})
-	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) { // verified, or signed up with again, a moment ago
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnmet{Condition: store.ConditionEnabled}),
+		errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}):
+		// Removed, disabled, verified, or signed up with again, a moment ago.
 		if e.config.ConcealErrors {
 			return &SignInResult{}, nil
 		}
 		return nil, ErrEmailAlreadyInUse.because(err)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("replace pending sign-up: %w", err)
 	}
 	e.emit(ctx, Event{Type: EventUserUpdated, UserID: old.ID, Method: n.method, Detail: "a pending sign-up was replaced"})
