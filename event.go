@@ -15,7 +15,7 @@ type EventType string
 
 // Every event that an engine emits. Each says that the step has been done and committed, unless it says that something was
 // refused. UserID and SessionID are set where they are known: SessionID is the session that acts or is opened, and zero for
-// what the service itself does and for who is not signed in.
+// what the service itself does and for whoever is not signed in.
 //
 // What is not here: a plain [Engine.Refresh], for there are too many; sessions that end because their user has more than
 // Config.Sessions.MaxPerUser; and what [Engine.Run] removes because its time has come.
@@ -69,7 +69,7 @@ const (
 	EventMFAEnrolmentBegun    EventType = "mfa-enrolment-begun" // somebody has got a new secret for an authenticator app
 	EventMFAEnabled           EventType = "mfa-enabled"
 	EventMFADisabled          EventType = "mfa-disabled"         // Detail "by the service"
-	EventSecondFactorFailed   EventType = "second-factor-failed" // a wrong code of who is signed in; Detail is the Engine's method
+	EventSecondFactorFailed   EventType = "second-factor-failed" // a wrong code of somebody signed in; Detail is the Engine's method
 	EventRecoveryCodesRenewed EventType = "recovery-codes-renewed"
 	EventRecoveryCodeUsed     EventType = "recovery-code-used"
 	EventElevationAsked       EventType = "elevation-asked" // for a code, by Method

@@ -63,7 +63,7 @@ type LimitsConfig struct {
 	// count as requests only. The default is 10 per 5 minutes.
 	GuessesPerClient limit.Rate
 	// GuessesPerAccount bounds the guesses of codes for one address or number, however many codes were sent there; of codes of
-	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by who is signed in. A
+	// one user's authenticator app, at sign-in, at a step-up and at changes each; and of their password by whoever is signed in. A
 	// right one ends the count. GuessesPerAccountLong bounds the wrong ones in the long run. The defaults are 10 per hour and 50
 	// per 30 days: NIST SP 800-63B-4 §3.2.2 allows 100 in a row, and so many there are at most in the first 30 days; after that,
 	// half as many in each. Whoever is out of guesses has to come in otherwise: by a link say, or in place of a code of the app by a

@@ -239,7 +239,7 @@ func (e *Engine) stepOf(u *store.User, sealed []byte, code string) (at int64, re
 
 // GenerateTOTPParams begins an enrolment.
 type GenerateTOTPParams struct {
-	// Code is a current one, for who has a second factor already and has not signed in, or stepped up, with it just now.
+	// Code is a current one, for users who have a second factor already and have not signed in, or stepped up, with it just now.
 	Code string
 }
 
@@ -470,7 +470,7 @@ const (
 
 // GenerateRecoveryCodesParams is a proof of the second factor.
 type GenerateRecoveryCodesParams struct {
-	// Code is a current one, for who has not signed in, or stepped up, with one just now.
+	// Code is a current one, for users who have not signed in, or stepped up, with one just now.
 	Code string
 }
 
@@ -480,8 +480,8 @@ func (GenerateRecoveryCodesParams) Format(f fmt.State, _ rune) { hide(f) }
 // LogValue is [GenerateRecoveryCodesParams.Format] for package slog.
 func (GenerateRecoveryCodesParams) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// GenerateRecoveryCodes makes ten codes, each of which is good once in place of a code of the authenticator app, for who has
-// lost that. They are returned and never shown again; those from before are void. The owner of a verified address gets a
+// GenerateRecoveryCodes makes ten codes, each of which is good once in place of a code of the authenticator app, for users who
+// have lost that. They are returned and never shown again; those from before are void. The owner of a verified address gets a
 // letter. It is protected, see [Engine.Elevate], and needs a step-up or a sign-in within the last ten minutes; and a current code,
 // unless that was shown then. It costs two round trips, and one more for the letter.
 //

@@ -26,7 +26,7 @@ type TicketsConfig struct {
 	EmailChange   time.Duration // the link in the letter to a new address; default 1 hour
 	EmailOTP      time.Duration // a code in a letter; default 10 minutes
 	SMSOTP        time.Duration // a code in a text message; default 5 minutes, and 10 with a Verifier
-	MFA           time.Duration // what a first factor earns of who has a second; default 5 minutes
+	MFA           time.Duration // what a first factor earns users who have a second; default 5 minutes
 	Code          time.Duration // what a client with a code challenge gets in a redirect; default 5 minutes
 	ProviderState time.Duration // a visit to an identity provider; default 10 minutes
 	WebAuthn      time.Duration // a challenge; default WebAuthn.Timeout if that is set, and otherwise 5 minutes

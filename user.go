@@ -41,7 +41,7 @@ type LocalesConfig struct {
 // GravatarConfig gives users without a picture one from gravatar.com. The URL holds the MD5 of the e-mail address, from
 // which the address can be guessed by anyone who sees it.
 type GravatarConfig struct {
-	// Default is the picture of who has none there: "blank", "identicon", "monsterid", "wavatar", "retro", "robohash", "mp" or
+	// Default is the picture of users who have none there: "blank", "identicon", "monsterid", "wavatar", "retro", "robohash", "mp" or
 	// "404". The default is "blank".
 	Default string
 	// Rating is the strictest rating that every picture must meet: "g", "pg", "r" or "x". The default is "g".
