@@ -488,6 +488,9 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 			disabled := true
 			return only(e.UpdateUser(ctx, u.principal.UserID, auth.UserUpdate{Disabled: &disabled}))
 		}),
+		"UpdateUser, of roles": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
+			return only(e.UpdateUser(ctx, u.principal.UserID, auth.UserUpdate{Roles: []string{"user"}}))
+		}),
 		"ImportUser": none(func(ctx context.Context, e *authtest.Engine) error {
 			return only(e.ImportUser(ctx, auth.ImportUserParams{Email: email}))
 		}),
