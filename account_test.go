@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/storetest"
 )
 
 func TestDeletingOnesAccount(t *testing.T) {
@@ -136,6 +138,22 @@ func TestADeletionGivesWayToARecovery(t *testing.T) {
 	if err := e.DeleteAccount(t.Context(), p); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("%v", err)
 	}
+}
+
+// A guest needs no fresh sign-in to go, but whoever has become a user at that moment does.
+func TestAGuestBecomesAUserBetweenTheLookAndTheDeletion(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, unverified)
+	p := e.Principal(t, guest(t, e))
+	become := storetest.Fault{Method: "DeleteUser", Do: func(ctx context.Context) {
+		err := e.Deanonymize(ctx, p, auth.DeanonymizeParams{Method: auth.DeanonymizeByPassword, Email: "ada@example.com", Password: authtest.Password})
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	late := authtest.NewWithStore(t, storetest.Break(e.Store, become), unverified, func(c *auth.Config) { c.Now = e.Clock.Now })
+	wantErr(t, late.DeleteAccount(t.Context(), p), auth.ErrElevationRequired)
+	e.SignIn(t, "ada@example.com")
 }
 
 func TestExportingOnesAccount(t *testing.T) {

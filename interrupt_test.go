@@ -20,9 +20,10 @@ import (
 var (
 	// bySession are calls of users with a session.
 	bySession = append([]string{
-		"Deanonymize", "Deanonymize, with a text message", "DeleteAccount, of a guest", "Elevate, with a letter", "Elevate, with a text message", "GenerateRecoveryCodes", "GenerateTOTP", "ProviderTokens",
-		"RenameSecurityKey", "RevokePAT", "SetMFA", "SetMFA, off", "SignOut, everywhere", "VerifyChangePhone", "VerifyDeanonymize",
-		"VerifyElevation", "VerifyElevation, with a code of the app", "VerifyElevation, with a letter", "VerifyElevation, with a text message",
+		"Deanonymize", "Deanonymize, with a text message", "DeleteAccount, of a guest", "Elevate, with a letter", "Elevate, with a text message",
+		"GenerateRecoveryCodes", "GenerateTOTP", "ProviderTokens", "RenameSecurityKey", "RevokePAT", "SetMFA", "SetMFA, off",
+		"SignOut, everywhere", "VerifyChangePhone", "VerifyDeanonymize", "VerifyElevation", "VerifyElevation, with a code of the app",
+		"VerifyElevation, with a letter", "VerifyElevation, with a text message",
 	}, byFactors...)
 	// byFactors are those for which all factors that a user has must have been shown.
 	byFactors = []string{
@@ -39,8 +40,8 @@ var (
 	byProvider = []string{"FinishProvider, of somebody known", "FinishProvider, of somebody who signed up with the address", "FinishProvider, of somebody with the address"}
 	// byLook are calls that were decided on what the account was like, so that a revocation voids them.
 	byLook = []string{
-		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "DeleteAccount, of a guest", "ExchangeCode", "FinishProvider, which links",
-		"GenerateRecoveryCodes", "GenerateTOTP", "LinkIDToken", "RemoveSecurityKey", "SetMFA", "SetMFA, off", "SignUpPassword, of a pending address",
+		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "DeleteAccount, of a guest", "ExchangeCode",
+		"FinishProvider, which links", "GenerateRecoveryCodes", "GenerateTOTP", "LinkIDToken", "RemoveSecurityKey", "SetMFA", "SetMFA, off", "SignUpPassword, of a pending address",
 		"Unlink", "VerifyDeanonymize", "VerifyEmailOTP", "VerifyMFA", "VerifyMFA, with a recovery code", "VerifySMSOTP", "VerifySMSOTP, of somebody new",
 		"VerifySignInWebAuthn", "VerifySignUpWebAuthn, of a pending address", "VerifyTicket", "VerifyTicket, of a new address",
 	}
