@@ -124,6 +124,16 @@ func TestDeletingOthers(t *testing.T) {
 	if err := e.DeleteAccount(t.Context(), nil); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("nobody: %v", err)
 	}
+
+	// Of two deletions at once, the second finds nobody.
+	bob := e.SignUp(t, "bob@example.com").User.ID
+	first := storetest.Fault{Method: "DeleteUser", Do: func(ctx context.Context) {
+		if err := e.DeleteUser(ctx, bob); err != nil {
+			t.Error(err)
+		}
+	}}
+	second := authtest.NewWithStore(t, storetest.Break(e.Store, first), func(c *auth.Config) { c.Now = e.Clock.Now })
+	wantErr(t, second.DeleteUser(t.Context(), bob), auth.ErrNotFound)
 }
 
 // A recovery of the account that comes between the look and the deletion saves it.
