@@ -615,6 +615,14 @@ func TestSignUpSwitches(t *testing.T) {
 		}
 		_, err = signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
 		wantErr(t, err, auth.ErrEmailAlreadyInUse)
+		failing := replica(t, e, func(c *auth.Config) {
+			c.SignUp.DisableNewUsers = true
+			c.Hooks.UserCreated = func(context.Context, *auth.User) error { return errForbidden }
+		})
+		_, err = signUp(t, failing, "bob@example.com", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, errForbidden)
+		_, err = failing.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+		wantErr(t, err, errForbidden)
 		// A guest whom nobody has enabled yet has been seen when they came.
 		now := e.Clock.Now()
 		for want, before := range []time.Time{now, now.Add(time.Second)} {
