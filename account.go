@@ -25,7 +25,7 @@ func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err e
 	if err != nil {
 		return err
 	}
-	rule := store.Conditions{Session: principal.SessionID}
+	rule := store.Conditions{Session: principal.SessionID, Anonymous: true}
 	if !a.Anonymous {
 		if rule, err = e.mayDo(&a, principal, anything); err != nil {
 			return err
@@ -36,7 +36,11 @@ func (e *Engine) DeleteAccount(ctx context.Context, principal *Principal) (err e
 	}
 	// Of what happened since the look, a recovery of the account by its owner is not to be undone.
 	rule.Epoch = a.Epoch
-	return e.delete(ctx, &a.User, rule)
+	err = e.delete(ctx, &a.User, rule)
+	if errors.Is(err, ErrUserNotAnonymous) { // since a moment ago
+		return errNotJustThere.because(err)
+	}
+	return err
 }
 
 // DeleteUser removes an account and all that belongs to it, for good, on the service's authority: the caller is trusted.

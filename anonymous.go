@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -164,40 +163,36 @@ func (e *Engine) Deanonymize(ctx context.Context, principal *Principal, p Deanon
 			return err
 		}
 	}
-	// Last of what can be refused: a budget is not to be spent on letters that are not sent.
-	may := e.mayWriteOnSignUp
-	if p.Method == DeanonymizeByPasswordless {
-		may = e.mayWrite
-	}
-	if err := may(ctx, address.Canonical); err != nil {
-		return err
+	byLetter := p.Method == DeanonymizeByPasswordless || !e.config.Email.AllowUnverified
+	if byLetter { // last of what can be refused: a budget is not to be spent on letters that are not sent
+		if err := e.mayWrite(ctx, address.Canonical); err != nil {
+			return err
+		}
 	}
 	change := store.UserChange{
 		UserID: a.ID, Now: e.now(), If: store.Conditions{Session: principal.SessionID, Anonymous: true},
 		Set: becoming(&wanted),
 	}
 	change.Set.Email, change.Set.PasswordHash = &store.Email{Typed: wanted.Email, Key: wanted.EmailKey}, &wanted.PasswordHash
-	var l posted
-	switch {
-	case p.Method == DeanonymizeByPasswordless:
-		l, err = e.post(ctx, linkMagic, &wanted, redirectTo, p.CodeChallenge)
-	case !e.config.Email.AllowUnverified:
-		l, err = e.post(ctx, linkVerifyEmail, &wanted, redirectTo, p.CodeChallenge)
-	}
-	if err != nil {
-		return err
-	}
-	if l.ticket != nil {
-		change.Ticket, change.Messages, change.Drop = l.ticket, []store.Message{l.letter.row}, store.Drop{Sessions: true, AllTickets: true}
+	var told letters
+	if byLetter {
+		l := linkVerifyEmail
+		if p.Method == DeanonymizeByPasswordless {
+			l = linkMagic
+		}
+		posted, err := e.post(ctx, l, &wanted, redirectTo, p.CodeChallenge)
+		if err != nil {
+			return err
+		}
+		told = letters{posted.letter}
+		change.Ticket, change.Messages, change.Drop = posted.ticket, told.rows(), store.Drop{Sessions: true, AllTickets: true}
 	}
 	_, err = e.store.ChangeUser(ctx, change)
 	if err != nil {
-		return notAnonymous(taken(unprotected(err)))
+		return taken(unprotected(err))
 	}
 	e.emit(ctx, Event{Type: EventDeanonymized, UserID: a.ID, SessionID: principal.SessionID, Method: string(p.Method)})
-	if l.ticket != nil {
-		e.deliver(ctx, l.letter)
-	}
+	e.deliver(ctx, told...)
 	return nil
 }
 
@@ -268,7 +263,7 @@ func (e *Engine) deanonymizeBySMS(ctx context.Context, principal *Principal, p D
 		Ticket: l.ticket, Messages: []store.Message{l.letter.row},
 	})
 	if err != nil {
-		return notAnonymous(unprotected(err))
+		return unprotected(err)
 	}
 	e.emit(ctx, Event{Type: EventPhoneChangeAsked, UserID: a.ID, SessionID: principal.SessionID, Method: string(p.Method)})
 	return e.hand(ctx, l)
@@ -322,17 +317,9 @@ func (e *Engine) VerifyDeanonymize(ctx context.Context, principal *Principal, p 
 		return err
 	})
 	if err != nil {
-		return nil, unprotected(wrongCode(spent(notAnonymous(phoneTaken(err)))))
+		return nil, unprotected(wrongCode(spent(phoneTaken(err))))
 	}
 	e.answered(ctx, number)
 	e.emit(ctx, Event{Type: EventDeanonymized, UserID: u.ID, SessionID: principal.SessionID, Method: string(DeanonymizeBySMS)})
 	return in, nil
-}
-
-// notAnonymous translates the store's word that a user is not anonymous any more.
-func notAnonymous(err error) error {
-	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionAnonymous}) {
-		return ErrUserNotAnonymous.because(err)
-	}
-	return err
 }

@@ -1,8 +1,10 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -21,6 +23,9 @@ func guest(t *testing.T, e *authtest.Engine) *auth.Session {
 	return in.Session
 }
 
+// adasPicture is what Gravatar has of ada@example.com.
+const adasPicture = "https://www.gravatar.com/avatar/3e3417d7ef77d5932a6734b916515ed5?d=blank&r=g"
+
 func TestDeanonymize(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -33,12 +38,17 @@ func TestDeanonymize(t *testing.T) {
 			[]func(*auth.Config){unverified}, auth.DeanonymizeParams{Method: auth.DeanonymizeByPassword, Password: authtest.Password}, "",
 		},
 		"without a password": {[]func(*auth.Config){letters}, auth.DeanonymizeParams{Method: auth.DeanonymizeByPasswordless}, "signin-passwordless"},
+		"without a password, unverified": {
+			[]func(*auth.Config){letters, unverified}, auth.DeanonymizeParams{Method: auth.DeanonymizeByPasswordless}, "signin-passwordless",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := authtest.New(t, append(c.amend, func(c *auth.Config) { c.Roles.Allowed = []string{"me", "editor"} })...)
+			e := authtest.New(t, append(c.amend, func(c *auth.Config) {
+				c.Roles.Allowed, c.Locales.Allowed, c.Gravatar = []string{"me", "editor"}, []string{"fr"}, &auth.GravatarConfig{}
+			})...)
 			s := guest(t, e)
-			c.params.Email, c.params.Options = "Ada@Example.com", auth.SignUpOptions{DisplayName: "Ada", AllowedRoles: []string{"user", "editor"}}
+			c.params.Email, c.params.Options = "Ada@Example.com", auth.SignUpOptions{DisplayName: "Ada", AllowedRoles: []string{"user", "editor"}, Locale: "fr"}
 			if err := e.Deanonymize(t.Context(), e.Principal(t, s), c.params); err != nil {
 				t.Fatal(err)
 			}
@@ -56,11 +66,16 @@ func TestDeanonymize(t *testing.T) {
 				if l.Template != c.letter {
 					t.Errorf("letter %s", l.Template)
 				}
-				v, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: l.Ticket()})
-				if err != nil {
+				m := mailings[slices.IndexFunc(mailings, func(m mailing) bool { return m.template == c.letter })]
+				if err := m.send(e, "ada@example.com", ""); err != nil {
 					t.Fatal(err)
 				}
-				s = v.Session
+				if _, err := m.redeemSecret(e, "ada@example.com", l.Ticket()); !errors.Is(err, auth.ErrInvalidTicket) {
+					t.Errorf("a link after which another was asked for: %v", err)
+				}
+				if s, err = m.redeem(t, e, "ada@example.com"); err != nil {
+					t.Fatal(err)
+				}
 			} else if err != nil {
 				t.Errorf("the session: %v", err)
 			}
@@ -69,8 +84,9 @@ func TestDeanonymize(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := &auth.User{
-				ID: s.User.ID, CreatedAt: e.Clock.Now(), Email: "Ada@Example.com", EmailVerified: c.letter != "", DisplayName: "Ada", Locale: "en",
+				ID: s.User.ID, CreatedAt: e.Clock.Now(), Email: "Ada@Example.com", EmailVerified: c.letter != "", DisplayName: "Ada", Locale: "fr",
 				DefaultRole: "user", Roles: []string{"user", "editor"}, Metadata: json.RawMessage(`{"cart":1}`),
+				AvatarURL: adasPicture,
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -123,17 +139,13 @@ func TestDeanonymizeRefuses(t *testing.T) {
 			t.Errorf("%s: afterwards: %v", name, err)
 		}
 	}
-	if err := e.Deanonymize(t.Context(), nil, good); !errors.Is(err, auth.ErrUnauthenticated) {
-		t.Errorf("nobody: %v", err)
+	for _, p := range []auth.DeanonymizeParams{good, {}} {
+		if err := e.Deanonymize(t.Context(), nil, p); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("nobody: %v", err)
+		}
 	}
 	if err := e.Deanonymize(t.Context(), e.Principal(t, e.SignIn(t, "ada@example.com")), good); !errors.Is(err, auth.ErrUserNotAnonymous) {
 		t.Errorf("a regular user: %v", err)
-	}
-	off := replica(t, e, func(c *auth.Config) { c.Password = nil })
-	for _, method := range []auth.DeanonymizeMethod{auth.DeanonymizeByPassword, auth.DeanonymizeByPasswordless} {
-		if err := off.Deanonymize(t.Context(), e.Principal(t, guest(t, e)), with(func(p *auth.DeanonymizeParams) { p.Method = method })); !errors.Is(err, auth.ErrDisabledEndpoint) {
-			t.Errorf("%s that is off: %v", method, err)
-		}
 	}
 	closed := replica(t, e, func(c *auth.Config) { c.SignUp.Disabled = true })
 	if err := closed.Deanonymize(t.Context(), e.Principal(t, guest(t, e)), good); !errors.Is(err, auth.ErrSignUpDisabled) {
@@ -155,6 +167,118 @@ func TestDeanonymizeRefuses(t *testing.T) {
 	}
 	if err := open.Deanonymize(t.Context(), p, with(func(p *auth.DeanonymizeParams) { p.Email = "victim@example.com" })); !errors.Is(err, auth.ErrUserNotAnonymous) {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// deanonymizeMethods are all, each with what turns it off.
+var deanonymizeMethods = map[auth.DeanonymizeMethod]func(*auth.Config){
+	auth.DeanonymizeByPassword:     func(c *auth.Config) { c.Password = nil },
+	auth.DeanonymizeByPasswordless: func(c *auth.Config) { c.MagicLink = nil },
+	auth.DeanonymizeBySMS:          func(c *auth.Config) { c.SMS = nil },
+}
+
+// A guest becomes a user by what is on, whatever else is off.
+func TestDeanonymizeNeedsItsOwnMethod(t *testing.T) {
+	t.Parallel()
+	for off, amend := range deanonymizeMethods {
+		e := authtest.New(t, letters, amend)
+		for method := range deanonymizeMethods {
+			err := e.Deanonymize(t.Context(), e.Principal(t, guest(t, e)), auth.DeanonymizeParams{
+				Method: method, Email: string(method) + "@example.com", Password: authtest.Password, PhoneNumber: adaPhone,
+			})
+			if off != method && err != nil || off == method && !errors.Is(err, auth.ErrDisabledEndpoint) {
+				t.Errorf("%s where %s is off: %v", method, off, err)
+			}
+		}
+	}
+}
+
+// ST-24: the hook of sign-ups sees who a guest is to be, may refuse that, and amend it.
+func TestAHookDecidesOnConversions(t *testing.T) {
+	t.Parallel()
+	for method := range deanonymizeMethods {
+		t.Run(string(method), func(t *testing.T) {
+			t.Parallel()
+			var seen auth.SignUp
+			refuse := true
+			e := authtest.New(t, letters, func(c *auth.Config) {
+				c.Locales.Allowed, c.Gravatar = []string{"cs", "fr"}, &auth.GravatarConfig{}
+				c.Hooks.BeforeSignUp = func(_ context.Context, s *auth.SignUp) error {
+					if s.Anonymous {
+						return nil
+					}
+					if seen = *s; refuse {
+						return errForbidden
+					}
+					s.DisplayName, s.AvatarURL, s.Locale = "Amended", "https://example.com/ada.png", "cs"
+					s.DefaultRole, s.Roles, s.Metadata = "me", []string{"me"}, []byte(`{"by":"hook"}`)
+					return nil
+				}
+			})
+			s := guest(t, e)
+			p := e.Principal(t, s)
+			params := auth.DeanonymizeParams{
+				Method: method, Options: auth.SignUpOptions{DisplayName: "Ada", Locale: "fr", Metadata: json.RawMessage(`{"a":1}`)},
+			}
+			want := auth.SignUp{
+				Method: "anonymous", DisplayName: "Ada", Locale: "fr", DefaultRole: "user", Roles: []string{"me", "user"}, Metadata: []byte(`{"a":1}`),
+			}
+			if method == auth.DeanonymizeBySMS {
+				params.PhoneNumber, want.Phone = adaPhone, adaPhone
+			} else {
+				params.Email, params.Password, want.Email, want.AvatarURL = "ada@example.com", authtest.Password, "ada@example.com", adasPicture
+			}
+			wantErr(t, e.Deanonymize(t.Context(), p, params), errForbidden)
+			if diff := cmp.Diff(want, seen); diff != "" {
+				t.Error(diff)
+			}
+			u, err := e.User(t.Context(), p)
+			if err != nil || !u.IsAnonymous || len(e.Mailbox.All())+len(e.Phone.All()) != 0 {
+				t.Errorf("after the refusal: %s, %v, %d letters", asJSON(u), err, len(e.Mailbox.All()))
+			}
+
+			refuse = false
+			if err := e.Deanonymize(t.Context(), p, params); err != nil {
+				t.Fatal(err)
+			}
+			if method == auth.DeanonymizeBySMS {
+				if err := textings()[2].redeem(e, p, adaPhone, e.Phone.Last(t, adaPhone).Code); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := e.FindUser(t.Context(), auth.UserBy{ID: s.User.ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			amended := &auth.User{
+				ID: s.User.ID, CreatedAt: s.User.CreatedAt, Email: want.Email, PhoneNumber: want.Phone, PhoneNumberVerified: want.Phone != "",
+				DisplayName: "Amended", AvatarURL: "https://example.com/ada.png", Locale: "cs", DefaultRole: "me", Roles: []string{"me"},
+				Metadata: json.RawMessage(`{"by":"hook"}`),
+			}
+			if diff := cmp.Diff(amended, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What hooks are told of who comes in is what is kept of them.
+func TestWhoComesInByTheirNumberIsWhoTheyAreFromThenOn(t *testing.T) {
+	t.Parallel()
+	var entering *auth.User
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Hooks.BeforeSession = func(_ context.Context, u *auth.User, _ []string) error { entering = u; return nil }
+	})
+	p, x := e.Principal(t, guest(t, e)), textings()[2]
+	if err := x.redeem(e, p, adaPhone, x.code(t, e, p, adaPhone)); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := e.FindUser(t.Context(), auth.UserBy{ID: p.UserID})
+	if err != nil || string(kept.Metadata) != `{"cart":1}` {
+		t.Fatalf("%s, %v", asJSON(kept), err)
+	}
+	if diff := cmp.Diff(kept, entering); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -218,6 +218,12 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 				return e.Deanonymize(ctx, p, auth.DeanonymizeParams{Method: auth.DeanonymizeByPassword, Email: email, Password: authtest.Password})
 			}
 		},
+		"Deanonymize, with a text message": func(t *testing.T, v *visitor) call {
+			p := v.Principal(t, guest(t, v.Engine))
+			return func(ctx context.Context, e *authtest.Engine) error {
+				return e.Deanonymize(ctx, p, auth.DeanonymizeParams{Method: auth.DeanonymizeBySMS, PhoneNumber: adaPhone})
+			}
+		},
 		"VerifyDeanonymize": func(t *testing.T, v *visitor) call {
 			p := v.Principal(t, guest(t, v.Engine))
 			code := text(v, t, p, 2, adaPhone)
@@ -461,6 +467,10 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 		"DeleteAccount": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
 			return e.DeleteAccount(ctx, u.principal)
 		}),
+		"DeleteAccount, of a guest": func(t *testing.T, v *visitor) call {
+			p := v.Principal(t, guest(t, v.Engine))
+			return func(ctx context.Context, e *authtest.Engine) error { return e.DeleteAccount(ctx, p) }
+		},
 		"DeleteUser": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
 			return e.DeleteUser(ctx, u.principal.UserID)
 		}),
@@ -477,6 +487,9 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 		"UpdateUser": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
 			disabled := true
 			return only(e.UpdateUser(ctx, u.principal.UserID, auth.UserUpdate{Disabled: &disabled}))
+		}),
+		"UpdateUser, of roles": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
+			return only(e.UpdateUser(ctx, u.principal.UserID, auth.UserUpdate{Roles: []string{"user"}}))
 		}),
 		"ImportUser": none(func(ctx context.Context, e *authtest.Engine) error {
 			return only(e.ImportUser(ctx, auth.ImportUserParams{Email: email}))

@@ -60,6 +60,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"an empty role":                      {func(c *auth.Config) { c.Roles.Allowed = []string{""} }, "Roles.Allowed[0]"},
 		"a role with a blank":                {func(c *auth.Config) { c.Roles.Default = "a b" }, "Roles.Default"},
 		"a locale that is a path":            {func(c *auth.Config) { c.Locales.Default = ".." }, "Locales.Default"},
+		"an unknown rating of gravatars":     {func(c *auth.Config) { c.Gravatar = &auth.GravatarConfig{Rating: "a"} }, "Gravatar.Rating"},
 		"an unknown gravatar":                {func(c *auth.Config) { c.Gravatar = &auth.GravatarConfig{Default: "x&y"} }, "Gravatar.Default"},
 		"a negative life":                    {func(c *auth.Config) { c.AccessTokens.Lifetime = -time.Second }, "AccessTokens.Lifetime"},
 		"a life of days":                     {func(c *auth.Config) { c.AccessTokens.Lifetime = 48 * time.Hour }, "AccessTokens.Lifetime"},

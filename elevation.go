@@ -232,6 +232,8 @@ func unprotected(err error) error {
 		return ErrElevationRequired.because(err)
 	case store.ConditionNoTOTP:
 		return errSecondFactor.because(err)
+	case store.ConditionAnonymous:
+		return ErrUserNotAnonymous.because(err)
 	case store.ConditionEpoch:
 		return ErrInvalidRequest.saying("the account was changed at the same moment: try again").because(err)
 	}

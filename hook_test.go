@@ -179,7 +179,7 @@ func TestAnEventSinkThatPanicsHarmsNobody(t *testing.T) {
 // E1, E2, AN-03: anonymous users can refresh and read themselves, even where addresses are verified, and have one role.
 func TestAnonymousUsers(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t)
+	e := authtest.New(t, func(c *auth.Config) { c.Locales.Allowed = []string{"fr"} })
 	in, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{DisplayName: "Guest 7", Metadata: []byte(`{"cart":[1]}`), Locale: "xx"})
 	if err != nil {
 		t.Fatal(err)
@@ -198,6 +198,12 @@ func TestAnonymousUsers(t *testing.T) {
 	}
 	if u, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{}); err != nil || u.Session.User.DisplayName != "Anonymous User" {
 		t.Errorf("default name: %v", err)
+	}
+	long := strings.Repeat("é", 128)
+	if in, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{DisplayName: long, Locale: "fr"}); err != nil {
+		t.Errorf("a name as long as can be: %v", err)
+	} else if u := in.Session.User; u.DisplayName != long || u.Locale != "fr" {
+		t.Errorf("user %s", asJSON(u))
 	}
 	for name, params := range map[string]auth.SignInAnonymousParams{
 		"a long name":             {DisplayName: strings.Repeat("a", 129)},
@@ -248,6 +254,9 @@ func TestUsersForTheService(t *testing.T) {
 	if len(all) != 3 {
 		t.Errorf("listed %d users", len(all))
 	}
+	if one, err := e.ListUsers(t.Context(), uuid.Nil, 1); err != nil || len(one) != 1 {
+		t.Errorf("a page of one: %v, %v", one, err)
+	}
 	_, err := e.ListUsers(t.Context(), uuid.Nil, 0)
 	wantErr(t, err, auth.ErrInvalidRequest)
 	_, err = e.FindUser(t.Context(), auth.UserBy{ID: uuid.New()})
@@ -258,8 +267,10 @@ func TestUsersForTheService(t *testing.T) {
 	wantErr(t, err, auth.ErrInvalidRequest)
 	_, err = e.FindUser(t.Context(), auth.UserBy{Phone: "+41 79 123 45 67"})
 	wantErr(t, err, auth.ErrNotFound)
-	_, err = e.UpdateUser(t.Context(), uuid.New(), auth.UserUpdate{Roles: []string{"user"}})
-	wantErr(t, err, auth.ErrNotFound)
+	for _, update := range []auth.UserUpdate{{Roles: []string{"user"}}, {Disabled: new(true)}} {
+		_, err = e.UpdateUser(t.Context(), uuid.New(), update)
+		wantErr(t, err, auth.ErrNotFound)
+	}
 	french, editor := "fr", "editor"
 	_, err = e.UpdateUser(t.Context(), all[0].ID, auth.UserUpdate{Locale: &french})
 	wantErr(t, err, auth.ErrLocaleNotAllowed)

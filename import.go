@@ -82,7 +82,7 @@ func (e *Engine) ImportUser(ctx context.Context, p ImportUserParams) (_ *User, e
 		return nil, err
 	}
 	n := store.NewUser{User: u}
-	if len(identities) > 0 {
+	if len(identities) != 0 {
 		n.Identity = &identities[0]
 	}
 	if len(identities) > 1 { // a sign-up has one at most

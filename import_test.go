@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
 )
 
 // importedPassword is the password of the hashes that other systems have made: see internal/passhash.
@@ -24,7 +26,10 @@ const djangoHash = "pbkdf2_sha256$1000$seasaltseasalt$nFEtiBJrsFKs/zt16fe0xZYOaK
 
 func TestAnImportedUserIsWhoTheyWere(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t, func(c *auth.Config) { c.MFA, c.Roles.Allowed = &auth.MFAConfig{}, []string{"user"} })
+	e := authtest.New(t, func(c *auth.Config) {
+		c.MFA, c.Roles.Allowed = &auth.MFAConfig{}, []string{"user"}
+		c.Locales.Allowed = []string{"fr"}
+	})
 	const secret = "JBSWY3DPEHPK3PXP"
 	born := time.Date(2019, 5, 4, 3, 2, 1, 123456789, time.UTC)
 	p := auth.ImportUserParams{
@@ -34,7 +39,7 @@ func TestAnImportedUserIsWhoTheyWere(t *testing.T) {
 		Identities: []auth.ImportIdentity{{Provider: "github", Subject: "1", Email: "ada@github.example"}, {Provider: "google", Subject: "2"}},
 		Options: auth.SignUpOptions{
 			AllowedRoles: []string{"user", "editor"}, DefaultRole: "editor", DisplayName: "Ada <King>, Countess of Lovelace & more",
-			Locale: "en", Metadata: json.RawMessage(`{"plan":"pro"}`),
+			Locale: "fr", Metadata: json.RawMessage(`{"plan":"pro"}`),
 		},
 		AvatarURL: "https://example.com/ada.png",
 	}
@@ -45,16 +50,24 @@ func TestAnImportedUserIsWhoTheyWere(t *testing.T) {
 	mfa := "totp"
 	want := &auth.User{
 		ActiveMFAType: &mfa, AvatarURL: p.AvatarURL, CreatedAt: born.Truncate(time.Microsecond), DefaultRole: "editor",
-		DisplayName: p.Options.DisplayName, Email: "Ada@Example.com", EmailVerified: true, ID: p.ID, Locale: "en",
+		DisplayName: p.Options.DisplayName, Email: "Ada@Example.com", EmailVerified: true, ID: p.ID, Locale: "fr",
 		Metadata: p.Options.Metadata, PhoneNumber: "+41791234567", PhoneNumberVerified: true, Roles: []string{"user", "editor"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the user (-want +got):\n%s", diff)
 	}
 	for _, i := range p.Identities {
-		q := store.UserQuery{Identity: store.IdentityKey{Provider: i.Provider, Subject: i.Subject}, Now: e.Clock.Now()}
-		if a, err := e.Store.User(t.Context(), q); err != nil || a.ID != p.ID {
+		q := store.UserQuery{Identity: store.IdentityKey{Provider: i.Provider, Subject: i.Subject}, Now: e.Clock.Now(), With: store.WithIdentities}
+		a, err := e.Store.User(t.Context(), q)
+		if err != nil || a.ID != p.ID {
 			t.Errorf("%s leads to %s: %v", i.Provider, a.ID, err)
+		}
+		want := store.Identity{
+			Provider: i.Provider, Subject: i.Subject, UserID: p.ID, Email: i.Email,
+			CreatedAt: born.Truncate(time.Microsecond), LastUsedAt: born.Truncate(time.Microsecond),
+		}
+		if !slices.ContainsFunc(a.Identities, func(got store.Identity) bool { return cmp.Equal(want, got) }) {
+			t.Errorf("%+v is not among %+v", want, a.Identities)
 		}
 	}
 
@@ -79,7 +92,7 @@ func TestAnImportedUserIsWhoTheyWere(t *testing.T) {
 
 func TestAnImportedUserNeedsNoAddress(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t)
+	e := authtest.New(t, func(c *auth.Config) { c.Gravatar = &auth.GravatarConfig{} })
 	for _, p := range []auth.ImportUserParams{
 		{Phone: "+41791234567", EmailVerified: true},
 		{Identities: []auth.ImportIdentity{{Provider: "github", Subject: "1"}}, PhoneVerified: true},
@@ -88,9 +101,59 @@ func TestAnImportedUserNeedsNoAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if u.EmailVerified || u.PhoneNumberVerified || u.AvatarURL != "" {
+		if u.EmailVerified || u.PhoneNumberVerified || u.AvatarURL != "" || !u.CreatedAt.Equal(e.Clock.Now()) {
 			t.Errorf("%+v, of whom nothing is verified", u)
 		}
+		a, err := e.Store.User(t.Context(), store.UserQuery{ID: u.ID, Now: e.Clock.Now(), With: store.WithIdentities})
+		if err != nil || len(a.Identities) != len(p.Identities) {
+			t.Errorf("%d identities, %v", len(a.Identities), err)
+		}
+	}
+	if u, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com"}); err != nil || u.AvatarURL != adasPicture {
+		t.Errorf("%s, %v", asJSON(u), err)
+	}
+}
+
+// Whoever was kept out elsewhere is kept out here, and all that they had comes along.
+func TestADisabledUserIsImportedWhole(t *testing.T) {
+	t.Parallel()
+	var e *authtest.Engine
+	c := &complete{Store: memstore.New(), now: func() time.Time { return e.Clock.Now() }, missing: map[string]bool{}}
+	e = authtest.NewWithStore(t, c)
+	p := auth.ImportUserParams{Email: "ada@example.com", EmailVerified: true, Disabled: true, PasswordHash: djangoHash}
+	for _, provider := range []string{"github", "gitlab", "google"} {
+		p.Identities = append(p.Identities, auth.ImportIdentity{Provider: provider, Subject: "1"})
+	}
+	u, err := e.ImportUser(t.Context(), p)
+	if err != nil || !u.Disabled {
+		t.Fatalf("%s, %v", asJSON(u), err)
+	}
+	for what := range c.missing {
+		t.Error(what)
+	}
+	a, err := e.Store.User(t.Context(), store.UserQuery{ID: u.ID, Now: e.Clock.Now(), With: store.WithIdentities})
+	if err != nil || len(a.Identities) != len(p.Identities) {
+		t.Errorf("%d identities, %v", len(a.Identities), err)
+	}
+	_, err = signIn(t, e, "ada@example.com", importedPassword)
+	wantErr(t, err, auth.ErrDisabledUser)
+}
+
+// ST-24: the hook of sign-ups refuses imports as well.
+func TestAHookDecidesOnImports(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) {
+		c.Hooks.BeforeSignUp = func(_ context.Context, s *auth.SignUp) error {
+			if s.Method != "import" || s.Email != "ada@example.com" || s.Phone != "+41791234567" {
+				t.Errorf("the hook sees %+v", s)
+			}
+			return errForbidden
+		}
+	})
+	u, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com", Phone: "+41791234567"})
+	wantErr(t, err, errForbidden)
+	if n := userCount(t, e.Store); u != nil || n != 0 {
+		t.Errorf("%s, and %d users", asJSON(u), n)
 	}
 }
 
@@ -161,25 +224,35 @@ func TestImportsThatAreRefused(t *testing.T) {
 		p   auth.ImportUserParams
 		err error
 	}{
-		"nobody":                      {auth.ImportUserParams{}, auth.ErrInvalidRequest},
-		"no address":                  {auth.ImportUserParams{Email: "ada"}, auth.ErrInvalidRequest},
-		"no number":                   {auth.ImportUserParams{Phone: "079"}, auth.ErrInvalidRequest},
-		"somebody from the future":    {auth.ImportUserParams{Email: "ada@example.com", CreatedAt: tomorrow}, auth.ErrInvalidRequest},
-		"a secret that is not base32": {totp("0189018901890189"), auth.ErrInvalidRequest},
-		"a secret that is too short":  {totp("JBSWY3DP"), auth.ErrInvalidRequest},
-		"a secret that is too long":   {totp(strings.Repeat("A", 8*13)), auth.ErrInvalidRequest},
-		"a provider without a name":   {identity("", "1"), auth.ErrInvalidRequest},
-		"a provider of another form":  {identity("GitHub", "1"), auth.ErrInvalidRequest},
-		"an identity of nobody":       {identity("github", ""), auth.ErrInvalidRequest},
-		"an identity twice":           {twice, auth.ErrInvalidRequest},
-		"a role with a blank":         {options(auth.SignUpOptions{AllowedRoles: []string{"user", "a b"}}), auth.ErrInvalidRequest},
-		"a default role of nobody":    {options(auth.SignUpOptions{DefaultRole: "admin"}), auth.ErrDefaultRoleNotAllowed},
-		"metadata that is no object":  {options(auth.SignUpOptions{Metadata: json.RawMessage(`1`)}), auth.ErrInvalidRequest},
+		"nobody":                       {auth.ImportUserParams{}, auth.ErrInvalidRequest},
+		"no address":                   {auth.ImportUserParams{Email: "ada"}, auth.ErrInvalidRequest},
+		"no number":                    {auth.ImportUserParams{Phone: "079"}, auth.ErrInvalidRequest},
+		"somebody from the future":     {auth.ImportUserParams{Email: "ada@example.com", CreatedAt: tomorrow}, auth.ErrInvalidRequest},
+		"a secret that is not base32":  {totp("0189018901890189"), auth.ErrInvalidRequest},
+		"a secret that ends otherwise": {totp("JBSWY3DPEHPK3PXPJBSWY3DP1"), auth.ErrInvalidRequest},
+		"a secret of 9 bytes":          {totp("JBSWY3DPEHPK3PX"), auth.ErrInvalidRequest},
+		"a secret of 65 bytes":         {totp(strings.Repeat("A", 8*13)), auth.ErrInvalidRequest},
+		"a provider without a name":    {identity("", "1"), auth.ErrInvalidRequest},
+		"a provider of another form":   {identity("GitHub", "1"), auth.ErrInvalidRequest},
+		"an identity of nobody":        {identity("github", ""), auth.ErrInvalidRequest},
+		"an identity of a long id":     {identity("github", strings.Repeat("1", 256)), auth.ErrInvalidRequest},
+		"an identity of two lines":     {identity("github", "1\n2"), auth.ErrInvalidRequest},
+		"an identity twice":            {twice, auth.ErrInvalidRequest},
+		"a role with a blank":          {options(auth.SignUpOptions{AllowedRoles: []string{"user", "a b"}}), auth.ErrInvalidRequest},
+		"a default role of nobody":     {options(auth.SignUpOptions{DefaultRole: "admin"}), auth.ErrDefaultRoleNotAllowed},
+		"metadata that is no object":   {options(auth.SignUpOptions{Metadata: json.RawMessage(`1`)}), auth.ErrInvalidRequest},
 	} {
 		if _, err := e.ImportUser(t.Context(), w.p); !errors.Is(err, w.err) {
 			t.Errorf("%s: %v, want %v", name, err, w.err)
 		} else if w.p.TOTPSecret != "" && strings.Contains(err.Error(), w.p.TOTPSecret) {
 			t.Errorf("%s: the error repeats the secret: %v", name, err)
+		}
+	}
+	for bytes, secret := range map[int]string{10: strings.Repeat("A", 16), 64: strings.Repeat("A", 103)} {
+		p := totp(secret)
+		p.Email = fmt.Sprintf("user%d@example.com", bytes)
+		if _, err := e.ImportUser(t.Context(), p); err != nil {
+			t.Errorf("a secret of %d bytes: %v", bytes, err)
 		}
 	}
 	p := auth.ImportUserParams{PasswordHash: djangoHash, TOTPSecret: "JBSWY3DPEHPK3PXP"}

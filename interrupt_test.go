@@ -20,9 +20,10 @@ import (
 var (
 	// bySession are calls of users with a session.
 	bySession = append([]string{
-		"Deanonymize", "Elevate, with a letter", "Elevate, with a text message", "GenerateRecoveryCodes", "GenerateTOTP", "ProviderTokens",
-		"RenameSecurityKey", "RevokePAT", "SetMFA", "SetMFA, off", "SignOut, everywhere", "VerifyChangePhone", "VerifyDeanonymize",
-		"VerifyElevation", "VerifyElevation, with a code of the app", "VerifyElevation, with a letter", "VerifyElevation, with a text message",
+		"Deanonymize", "Deanonymize, with a text message", "DeleteAccount, of a guest", "Elevate, with a letter", "Elevate, with a text message",
+		"GenerateRecoveryCodes", "GenerateTOTP", "ProviderTokens", "RenameSecurityKey", "RevokePAT", "SetMFA", "SetMFA, off",
+		"SignOut, everywhere", "VerifyChangePhone", "VerifyDeanonymize", "VerifyElevation", "VerifyElevation, with a code of the app",
+		"VerifyElevation, with a letter", "VerifyElevation, with a text message",
 	}, byFactors...)
 	// byFactors are those for which all factors that a user has must have been shown.
 	byFactors = []string{
@@ -30,17 +31,17 @@ var (
 		"RemoveSecurityKey", "Unlink", "VerifyAddSecurityKey",
 	}
 	// byGuest are those of anonymous users.
-	byGuest = []string{"Deanonymize", "VerifyDeanonymize"}
+	byGuest = []string{"Deanonymize", "Deanonymize, with a text message", "DeleteAccount, of a guest", "VerifyDeanonymize"}
 	// byAuthority are calls of the service.
-	byAuthority = []string{"DeleteUser", "RemoveMFA", "UpdateUser"}
+	byAuthority = []string{"DeleteUser", "RemoveMFA", "UpdateUser", "UpdateUser, of roles"}
 	// byAddress are calls of anybody, who is not to learn what becomes of them.
 	byAddress = []string{"SendEmailOTP", "SendMagicLink", "SendPasswordReset", "SendSMSOTP", "SendVerificationEmail"}
 	// byProvider are calls that begin again with whoever is there then.
 	byProvider = []string{"FinishProvider, of somebody known", "FinishProvider, of somebody who signed up with the address", "FinishProvider, of somebody with the address"}
 	// byLook are calls that were decided on what the account was like, so that a revocation voids them.
 	byLook = []string{
-		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "ExchangeCode", "FinishProvider, which links",
-		"GenerateRecoveryCodes", "GenerateTOTP", "LinkIDToken", "RemoveSecurityKey", "SetMFA", "SetMFA, off", "SignUpPassword, of a pending address",
+		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "DeleteAccount, of a guest", "ExchangeCode",
+		"FinishProvider, which links", "GenerateRecoveryCodes", "GenerateTOTP", "LinkIDToken", "RemoveSecurityKey", "SetMFA", "SetMFA, off", "SignUpPassword, of a pending address",
 		"Unlink", "VerifyDeanonymize", "VerifyEmailOTP", "VerifyMFA", "VerifyMFA, with a recovery code", "VerifySMSOTP", "VerifySMSOTP, of somebody new",
 		"VerifySignInWebAuthn", "VerifySignUpWebAuthn, of a pending address", "VerifyTicket", "VerifyTicket, of a new address",
 	}
@@ -77,7 +78,7 @@ var meanwhile = []struct {
 	{"they are deleted", func(ctx context.Context, e *authtest.Engine, a *store.Account) error {
 		return e.Store.DeleteUser(ctx, store.UserDeletion{UserID: a.ID, Now: e.Clock.Now()})
 	}, notAmong(byAddress, byProvider), nil},
-	{"they become regular users", changing(func(c *store.UserChange) { no := false; c.Set.Anonymous = &no }), among(byGuest), auth.ErrUserNotAnonymous},
+	{"they become regular users", changing(func(c *store.UserChange) { no := false; c.Set.Anonymous = &no }), among(byGuest), nil},
 	{
 		"they get a second factor", changing(func(c *store.UserChange) { secret := []byte("secret"); c.Set.TOTPSecret = &secret }),
 		among(byFactors), auth.ErrElevationRequired,

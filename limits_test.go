@@ -249,6 +249,23 @@ func TestRefusedConversionsTakeNoLetters(t *testing.T) {
 	}
 }
 
+// Nor does what sends no letter.
+func TestConversionsWithoutALetterTakeNone(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters, limited, unverified)
+	if _, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p := e.Principal(t, guest(t, e))
+	for range 20 {
+		err := e.Deanonymize(t.Context(), p, auth.DeanonymizeParams{Method: auth.DeanonymizeByPassword, Email: "ada@example.com", Password: authtest.Password})
+		wantErr(t, err, auth.ErrEmailAlreadyInUse)
+	}
+	if err := mailings[0].send(e, "ada@example.com", ""); err != nil {
+		t.Error(err)
+	}
+}
+
 // Whoever guesses at codes that do not exist keeps nobody out for long.
 func TestGuessesAtNothingAreForgottenSoon(t *testing.T) {
 	t.Parallel()

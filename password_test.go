@@ -70,6 +70,9 @@ func TestSignUpWithoutVerificationOpensASession(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	if signedIn := e.Events.Of(auth.EventSignedIn); len(signedIn) != 1 || signedIn[0].Method != "password" {
+		t.Errorf("recorded: %+v", signedIn)
+	}
 	p := e.Principal(t, in.Session)
 	if p.UserID != got.ID || p.SessionID != in.Session.RefreshTokenID || p.Anonymous || p.Elevated || !cmp.Equal(p.AMR, []string{"pwd"}) {
 		t.Errorf("principal %+v", p)
@@ -289,6 +292,40 @@ func TestConcealedSignUpDoesNotTellThatAnAddressIsTaken(t *testing.T) {
 	wantErr(t, err, auth.ErrInvalidRequest)
 	if _, err := signIn(t, e, "ada@example.com", authtest.Password); err != nil {
 		t.Errorf("the owner's password: %v", err)
+	}
+}
+
+// EN-01: whoever signs up with a taken address learns nothing, whatever becomes of the letter to its owner, who gets it even if they
+// are kept out.
+func TestTheOwnerOfATakenAddressIsToldWhateverTheirState(t *testing.T) {
+	t.Parallel()
+	conceal := func(c *auth.Config) { c.ConcealErrors = true }
+	const complaint = "tell the owner of an address"
+	for _, disabled := range []bool{false, true} {
+		e := authtest.New(t, conceal)
+		id := e.SignUp(t, "ada@example.com").User.ID
+		if _, err := e.UpdateUser(t.Context(), id, auth.UserUpdate{Disabled: &disabled}); err != nil {
+			t.Fatal(err)
+		}
+		free, err := signUp(t, e, "bob@example.com", newPassword, auth.SignUpOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, fault := range map[string]storetest.Fault{"told": {Method: "nothing"}, "not told": {Method: "ChangeUser"}} {
+			letters := len(e.Mailbox.To("ada@example.com"))
+			other := authtest.NewWithStore(t, storetest.Break(e.Store, fault), conceal, func(c *auth.Config) { c.Now, c.Mail = e.Clock.Now, e.Mailbox })
+			taken, err := signUp(t, other, "ada@example.com", newPassword, auth.SignUpOptions{})
+			if diff := cmp.Diff(free, taken); diff != "" || err != nil {
+				t.Errorf("disabled %t, %s: %v %s", disabled, what, err, diff)
+			}
+			told := e.Mailbox.To("ada@example.com")[letters:]
+			if len(told) > 0 != (what == "told") || len(told) > 0 && told[0].Template != "signup-attempt" {
+				t.Errorf("disabled %t, %s: %d letters", disabled, what, len(told))
+			}
+			if strings.Contains(other.Logs.String(), complaint) != (what == "not told") {
+				t.Errorf("disabled %t, %s: logged %s", disabled, what, other.Logs)
+			}
+		}
 	}
 }
 
@@ -575,6 +612,24 @@ func TestSignUpSwitches(t *testing.T) {
 		wantErr(t, err, auth.ErrDisabledUser)
 		if userCount(t, e.Store) != 2 || len(e.Mailbox.All()) != 0 {
 			t.Errorf("%d users, %d letters", userCount(t, e.Store), len(e.Mailbox.All()))
+		}
+		_, err = signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, auth.ErrEmailAlreadyInUse)
+		failing := replica(t, e, func(c *auth.Config) {
+			c.SignUp.DisableNewUsers = true
+			c.Hooks.UserCreated = func(context.Context, *auth.User) error { return errForbidden }
+		})
+		_, err = signUp(t, failing, "bob@example.com", authtest.Password, auth.SignUpOptions{})
+		wantErr(t, err, errForbidden)
+		_, err = failing.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+		wantErr(t, err, errForbidden)
+		// A guest whom nobody has enabled yet has been seen when they came.
+		now := e.Clock.Now()
+		for want, before := range []time.Time{now, now.Add(time.Second)} {
+			n, err := e.Store.Purge(t.Context(), store.Purge{Now: now, Limit: 10, AnonymousBefore: before})
+			if err != nil || n != want {
+				t.Errorf("%d guests are gone who were last seen before %v, %v", n, before, err)
+			}
 		}
 	})
 	t.Run("passwords off", func(t *testing.T) {

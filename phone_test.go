@@ -762,6 +762,10 @@ func TestDeanonymizeBySMS(t *testing.T) {
 		t.Errorf("before the proof: %s, %v", asJSON(u), err)
 	}
 	mustRefresh(t, e, s.RefreshToken)
+	err := textings()[2].redeem(e, p, "12", "123456") // which is no guess at anything
+	if refused := e.Events.Of(auth.EventTicketRefused); !errors.Is(err, auth.ErrInvalidRequest) || len(refused) != 0 {
+		t.Errorf("a number that is none: %v, %v", err, refused)
+	}
 	in, err := e.VerifyDeanonymize(t.Context(), p, auth.VerifyDeanonymizeParams{PhoneNumber: adaPhone, OTP: e.Phone.Last(t, adaPhone).Code})
 	if err != nil {
 		t.Fatal(err)
