@@ -467,10 +467,41 @@ func TestMessagesThatNobodyCanRead(t *testing.T) {
 		if lost := e.Events.Of(auth.EventMessageGivenUp); len(lost) != len(rows) || len(e.Events.All()) != len(rows) {
 			t.Errorf("of %d there are %d given up: %+v", len(rows), len(lost), e.Events.All())
 		}
+		if n := strings.Count(e.Logs.String(), `msg="give up message"`); n != len(rows) || strings.Contains(e.Logs.String(), `msg="deliver message"`) {
+			t.Errorf("the log says\n%s", e.Logs)
+		}
 		if len(e.Mailbox.All()) != 0 || len(e.Phone.All()) != 0 || len(r.calls) != 0 {
 			t.Error("something was sent")
 		}
 	})
+}
+
+// A text message is of no use when its code has expired, or is one that the service's provider would not know: no loop sends it,
+// and the log says why.
+func TestTextMessagesThatAreOfNoUse(t *testing.T) {
+	t.Parallel()
+	for why, tt := range map[string]struct {
+		wait  time.Duration
+		amend func(*auth.Config)
+	}{
+		"the code has expired":                         {time.Hour, func(*auth.Config) {}},
+		"the code was made for another kind of sender": {0, func(c *auth.Config) { c.SMS = &auth.SMSConfig{Verifier: authtest.NewPhone()} }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := memstore.New()
+			e := authtest.NewWithStore(t, joining{s}, realTime)
+			p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+			if err := e.ChangePhone(context.WithValue(t.Context(), transaction{}, true), p, auth.ChangePhoneParams{NewPhoneNumber: adaPhone}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(tt.wait)
+			late := authtest.NewWithStore(t, s, realTime, tt.amend)
+			looping(t, late, time.Second)
+			if n := len(late.Events.Of(auth.EventMessageGivenUp)); n != 1 || len(late.Phone.All()) != 0 || !strings.Contains(late.Logs.String(), `error="sms: outbox: `+why+`"`) {
+				t.Errorf("%d given up:\n%s", n, late.Logs)
+			}
+		})
+	}
 }
 
 // No letter goes to an address that is none: the call fails, whatever the row of the user says.
@@ -509,6 +540,9 @@ func TestNoticesToNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := e.CreatePAT(t.Context(), &auth.Principal{UserID: u.ID}, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := e.DeleteAccount(t.Context(), &auth.Principal{UserID: u.ID, AuthTime: e.Clock.Now()}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if o, err := e.Outbox(t.Context()); err != nil || o != (auth.OutboxState{}) || len(e.Events.Of(auth.EventMessageFailed)) != 0 {

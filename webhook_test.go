@@ -506,7 +506,7 @@ func TestHowManyRequestsGoAtOnce(t *testing.T) {
 		go func() { done <- e.Run(ctx) }()
 		time.Sleep(time.Second)
 		id := uuid.New()
-		if err := e.Store.PutMessages(t.Context(), []store.Message{{ID: id, Channel: "webhook:x", Body: []byte("nobody can read it"), CreatedAt: began, NextAt: began}}); err != nil {
+		if err := e.Store.PutMessages(t.Context(), []store.Message{{ID: id, Channel: "webhook:x", Body: []byte("nobody can read it"), CreatedAt: began.Add(-1), NextAt: began}}); err != nil {
 			t.Fatal(err)
 		}
 		for range 8 {
@@ -582,6 +582,14 @@ func TestMessagesOfAnEndpointThatIsGone(t *testing.T) {
 		looping(t, newer, 15*time.Minute)
 		if n := len(r.to("new")); n != 2 || len(newer.Events.Of(auth.EventMessageGivenUp)) != 0 {
 			t.Errorf("%d calls", n)
+		}
+
+		// They have an hour, and not more.
+		guestOf(t, authtest.NewWithStore(t, s, realTime, hooked(r, hookTo("gone"))))
+		time.Sleep(time.Hour)
+		looping(t, other, time.Second)
+		if lost := other.Events.Of(auth.EventMessageGivenUp); len(lost) != 4 {
+			t.Errorf("after an hour %d are given up", len(lost))
 		}
 	})
 }
