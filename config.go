@@ -327,12 +327,12 @@ func (m *mistakes) url(field, s string) {
 	switch {
 	case s == "":
 		m.add(field, "is required")
-	case err != nil:
-		m.add(field, "%w", err)
 	case !isWebOrigin(strings.ToLower(s)):
-		m.add(field, "is not an http or https URL")
+		m.add(field, "is not an absolute http or https URL")
 	case strings.ContainsAny(s, "?#"):
 		m.add(field, "must have neither query nor fragment")
+	case err != nil:
+		m.add(field, "%w", err)
 	}
 }
 
