@@ -167,10 +167,10 @@ func (e *Engine) events(ctx context.Context, q AuditQuery) (_ []store.Event, nex
 	if e.audit == nil {
 		return nil, "", ErrDisabledEndpoint
 	}
-	def(&q.Limit, auditList)
-	if q.Limit < 1 || q.Limit > auditPage {
+	if q.Limit < 0 || q.Limit > auditPage {
 		return nil, "", ErrInvalidRequest.saying("limit must be from 1 to " + strconv.Itoa(auditPage))
 	}
+	def(&q.Limit, auditList)
 	sq := store.EventQuery{
 		UserID: q.UserID, Type: string(q.Type), From: storable(q.From), Before: store.EventKey{At: storable(q.Until)}, Limit: q.Limit + 1,
 	}
@@ -281,6 +281,7 @@ func (e *Engine) VerifyAuditTrail(ctx context.Context, p VerifyAuditTrailParams)
 type auditWalk struct {
 	chain  auditChain
 	anchor AuditAnchor
+	base   AuditAnchor // where the trail began when the last page was read
 	last   AuditAnchor // the event that was verified last
 	begun  bool        // last is set; or else the beginning of the trail is to come
 	newer  bool        // it began at the anchor
@@ -303,7 +304,8 @@ func (w *auditWalk) page(raw []byte, events []store.Event, last bool) (done bool
 	if err != nil {
 		return false, err
 	}
-	if w.anchor.Seq > head.last.Seq || w.anchor.Seq > 0 && w.anchor.Seq == head.base.Seq && w.anchor != head.base {
+	w.base = head.base
+	if w.anchor.Seq > head.last.Seq || w.anchor.Seq == head.base.Seq && w.anchor != head.base {
 		return false, &AuditFault{w.anchor.Seq, AuditAnchorMismatch}
 	}
 	switch {
@@ -430,7 +432,7 @@ func (e *Engine) purgeAudit(ctx context.Context) {
 	if err == nil && (len(oldest) == 0 || !oldest[0].At.Before(overdue.Add(-auditPurgeEvery))) {
 		return
 	}
-	for more := err == nil; more && err == nil; {
+	for more := true; more && err == nil; {
 		more, err = e.audit.purge(ctx, overdue)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -451,10 +453,6 @@ func (s *auditSink) purge(ctx context.Context, before time.Time) (more bool, err
 	if err != nil {
 		return false, err
 	}
-	head, err := s.chain.decode(raw)
-	if err != nil {
-		return false, err
-	}
 	n := slices.IndexFunc(events, func(ev store.Event) bool { return !ev.At.Before(before) })
 	if n < 0 {
 		n = len(events)
@@ -468,5 +466,5 @@ func (s *auditSink) purge(ctx context.Context, before time.Time) (more bool, err
 	}
 	s.head = raw
 	note := s.row(Event{ID: uuid.New(), Type: EventAuditPurged, At: s.engine.now(), Detail: strconv.FormatInt(w.last.Seq, 10)})
-	return n == auditPage, s.append(own, []store.Event{note}, &auditCut{after: head.base, through: w.last})
+	return n == auditPage, s.append(own, []store.Event{note}, &auditCut{after: w.base, through: w.last})
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,11 +90,29 @@ func TestTheAuditTrailHasEveryEventWhenItsCallReturns(t *testing.T) {
 	if end := mustVerify(t, e); end.Seq != int64(len(want)) {
 		t.Errorf("it ends at %v", end)
 	}
+	if log := e.Logs.String(); log != "" {
+		t.Errorf("the log says %s", log)
+	}
+}
+
+// timely is a store that no event of a time is asked of that another store does not have.
+type timely struct {
+	store.Store
+	t *testing.T
+}
+
+func (s timely) Events(ctx context.Context, q store.EventQuery) ([]store.Event, error) {
+	for _, at := range []time.Time{q.From, q.Before.At} {
+		if at.Year() < 1 || at.Year() > 9999 {
+			s.t.Errorf("events are asked for of the year %d", at.Year())
+		}
+	}
+	return s.Store.Events(ctx, q)
 }
 
 func TestEventsAreSelected(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t, audited, func(c *auth.Config) { c.Audit.Omit = []auth.EventType{auth.EventUserCreated} })
+	e := authtest.NewWithStore(t, timely{memstore.New(), t}, audited, func(c *auth.Config) { c.Audit.Omit = []auth.EventType{auth.EventUserCreated} })
 	begin := e.Clock.Now()
 	var users []uuid.UUID
 	for range 3 {
@@ -251,6 +270,7 @@ func TestALostEventFailsNothingAndIsToldOf(t *testing.T) {
 		lost   int
 	}{
 		"an answer is lost":            {[]storetest.Fault{{Method: "AppendEvents", Call: 1, After: true}}, 0},
+		"a later answer is lost":       {[]storetest.Fault{{Method: "AppendEvents", Call: 2, After: true}}, 0},
 		"the store fails once":         {[]storetest.Fault{{Method: "AppendEvents", Call: 1}}, 0},
 		"the store fails twice":        {[]storetest.Fault{{Method: "AppendEvents", Call: 1}, {Method: "AppendEvents", Call: 2}}, 1},
 		"the store fails four times":   {[]storetest.Fault{{Method: "AppendEvents", Call: 1}, {Method: "AppendEvents", Call: 2}, {Method: "AppendEvents", Call: 3}, {Method: "AppendEvents", Call: 4}}, 2},
@@ -274,8 +294,8 @@ func TestALostEventFailsNothingAndIsToldOf(t *testing.T) {
 					guesses++
 				case auth.EventAuditLost:
 					n, err := strconv.Atoi(ev.Detail)
-					if err != nil {
-						t.Error(err)
+					if err != nil || ev.ID == uuid.Nil || !ev.At.Equal(e.Clock.Now()) {
+						t.Errorf("the trail says %+v", ev)
 					}
 					counted += n
 				}
@@ -351,17 +371,23 @@ func (d deaf) AppendEvents(ctx context.Context, a store.Append) ([]byte, bool, e
 	return d.Store.AppendEvents(ctx, a)
 }
 
-// ST-18: even then, only the call that writes is held up for good; the others give up.
+// ST-18: even then, only the call that writes is held up for good; the others give up, each its own event and nobody else's.
 func TestACallBehindAnotherThatHangsGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := deaf{memstore.New(), make(chan struct{})}
-		e := authtest.NewWithStore(t, d, audited)
+		e := authtest.NewWithStore(t, joining{d}, audited)
+		from := func(address string) context.Context {
+			return auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr(address)})
+		}
 		first := make(chan error)
-		go func() { first <- guess(t.Context(), e) }()
+		go func() { first <- guess(from("192.0.2.1"), e) }()
 		synctest.Wait()
+		if err := guess(context.WithValue(from("192.0.2.2"), transaction{}, true), e); err != nil { // which has time
+			t.Error(err)
+		}
 		began := time.Now()
-		if err := guess(t.Context(), e); err != nil {
+		if err := guess(from("192.0.2.3"), e); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(began); took == 0 || took > 10*time.Second {
@@ -374,10 +400,73 @@ func TestACallBehindAnotherThatHangsGivesUp(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Error(err)
 		}
+		if err := e.FlushAuditTrail(t.Context()); err != nil {
+			t.Error(err)
+		}
+		var addresses []string
+		for _, ev := range list(t, e, auth.AuditQuery{Type: auth.EventSignInFailed, Limit: 10}) {
+			addresses = append(addresses, ev.Client.Address.String())
+		}
+		if diff := cmp.Diff([]string{"192.0.2.2"}, addresses); diff != "" { // the time of the first was up
+			t.Errorf("the trail has events from (-want +got):\n%s", diff)
+		}
 	})
 }
 
-// While one call writes, the events of all others gather, and go together.
+// gated is a store in which each write waits for its own gate.
+type gated struct {
+	store.Store
+	writes *atomic.Int32
+	gates  []chan struct{}
+}
+
+func (g gated) AppendEvents(ctx context.Context, a store.Append) ([]byte, bool, error) {
+	<-g.gates[g.writes.Add(1)-1]
+	return g.Store.AppendEvents(ctx, a)
+}
+
+// A call waits until its own event is written, by whomever, and not until those are that have come since.
+func TestACallWaitsForItsOwnEventAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := gated{memstore.New(), new(atomic.Int32), []chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}}
+		e := authtest.NewWithStore(t, g, audited)
+		var ended [4]atomic.Bool
+		var wg sync.WaitGroup
+		begin := func(i int) {
+			wg.Go(func() {
+				if err := guess(t.Context(), e); err != nil {
+					t.Error(err)
+				}
+				ended[i].Store(true)
+			})
+			synctest.Wait()
+		}
+		open := func(i int, want ...bool) {
+			t.Helper()
+			close(g.gates[i])
+			synctest.Wait()
+			for i := range ended {
+				if ended[i].Load() != want[i] {
+					t.Errorf("call %d has ended: %t", i, !want[i])
+				}
+			}
+		}
+		begin(0)
+		begin(1)
+		begin(2)
+		open(0, true, false, false, false) // now the second writes, for the third as well
+		begin(3)
+		open(1, true, true, true, false)
+		open(2, true, true, true, true)
+		wg.Wait()
+		if end := mustVerify(t, e); end.Seq != 4 || g.writes.Load() != 3 {
+			t.Errorf("there are %d events, of %d writes", end.Seq, g.writes.Load())
+		}
+	})
+}
+
+// While one call writes, the events of all others gather, a thousand of them, and go together.
 func TestEventsAreWrittenTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -394,16 +483,25 @@ func TestEventsAreWrittenTogether(t *testing.T) {
 		}
 		begin()
 		synctest.Wait()
-		for range 49 {
+		for range 1000 {
 			begin()
 		}
 		synctest.Wait()
+		if lost := e.Events.Of(auth.EventAuditLost); len(lost) != 0 {
+			t.Errorf("%d events are lost", len(lost))
+		}
+		if err := guess(t.Context(), e); err != nil { // which does not wait
+			t.Error(err)
+		}
+		if lost := e.Events.Of(auth.EventAuditLost); len(lost) != 1 {
+			t.Errorf("%d events are lost, want 1", len(lost))
+		}
 		close(d.wait)
 		wg.Wait()
 		if n := counter.Calls()["AppendEvents"]; n != 2 {
-			t.Errorf("50 events took %d writes, not 2", n)
+			t.Errorf("1001 events took %d writes, not 2", n)
 		}
-		if end := mustVerify(t, e); end.Seq != 50 {
+		if end := mustVerify(t, e); end.Seq != 1002 { // and one that tells of the lost one
 			t.Errorf("there are %d events", end.Seq)
 		}
 	})
@@ -567,6 +665,16 @@ func TestAHeadThatWasChangedIsNotContinued(t *testing.T) {
 			t.Errorf("the log says %s", engine.Logs)
 		}
 	}
+	// Once it is as it was, the trail goes on.
+	if _, ok, err := s.AppendEvents(t.Context(), store.Append{After: forged, Head: head}); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := guess(t.Context(), e); err != nil {
+		t.Error(err)
+	}
+	if _, after, err := s.Trail(t.Context(), math.MinInt64, 10); err != nil || len(after) <= len(events)-1 {
+		t.Errorf("the trail has not gone on: %d events, %v", len(after), err)
+	}
 }
 
 // An engine that has seen a later state tells of an earlier one.
@@ -641,17 +749,30 @@ func TestTheChainOutlivesItsSecret(t *testing.T) {
 func TestTextsOfEventsArePlain(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t, audited)
-	zone := "z\x00\r\n\x1b[31m\u2028\u0085\xff" + strings.Repeat("é", 600)
-	ctx := auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr("fe80::1").WithZone(zone)})
-	if err := guess(ctx, e); err != nil {
-		t.Fatal(err)
-	}
-	_, events, err := e.Store.Trail(t.Context(), 0, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a := events[0].Address; !strings.HasPrefix(a, "fe80::1%z[31mé") || len(a) > 512 || len(a) < 500 || strings.ContainsAny(a, "\x00\r\n\x1b\u2028\u0085\uFFFD") {
-		t.Errorf("the address is %q", a)
+	const before = "fe80::1%"
+	long := strings.Repeat("x", 512-len(before))
+	for text, want := range map[string]string{
+		"z\x00\r\n\x1b[31m":        "z[31m",
+		"a\x1f !~\x7f\u0080\u009f": "a !~",
+		"\u00a0\u2027\u202aé":      "\u00a0\u2027\u202aé",
+		"a\u2028\u2029\uFFFD\xff":  "a",
+		long:                       long,
+		long + "y":                 long,
+		long[1:] + "é":             long[1:],
+		"\n" + long:                long,
+		strings.Repeat("é", 600):   strings.Repeat("é", len(long)/2),
+	} {
+		ctx := auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr("fe80::1").WithZone(text)})
+		if err := guess(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+		_, events, err := e.Store.Trail(t.Context(), 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := events[len(events)-1].Address; got != before+want {
+			t.Errorf("%q becomes %q", text, got)
+		}
 	}
 	mustVerify(t, e)
 }

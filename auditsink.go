@@ -78,13 +78,11 @@ func (s *auditSink) Emit(ctx context.Context, ev Event) {
 		rouse(s.engine.outbox.tend)
 		return
 	}
-	timer := time.NewTimer(auditPatience)
-	defer timer.Stop()
 	select {
 	case <-entry.done:
 	case s.turn <- struct{}{}:
 		_ = s.write() // what is lost has been told
-	case <-timer.C:
+	case <-time.After(auditPatience):
 		if s.withdraw(entry) {
 			s.lose([]*auditEntry{entry}, context.DeadlineExceeded)
 		}
@@ -212,21 +210,21 @@ func (s *auditSink) append(ctx context.Context, events []store.Event, cut *audit
 // forgiven: where only the answer was lost, the head that is found then is the wanted one.
 func (s *auditSink) extend(ctx context.Context, a store.Append, failed *bool) (again bool, err error) {
 	for {
-		head, appended, err := s.engine.store.AppendEvents(ctx, a)
-		switch {
-		case err != nil && (*failed || ctx.Err() != nil):
-			return false, err
-		case err != nil:
+		head, _, err := s.engine.store.AppendEvents(ctx, a)
+		if err != nil {
+			if *failed || ctx.Err() != nil {
+				return false, err
+			}
 			*failed = true
 			continue
-		case appended || bytes.Equal(head, a.Head):
-			s.head = a.Head
-			return false, nil
-		case bytes.Equal(head, a.After):
-			s.head = nil
-			return false, &AuditFault{Problem: AuditHeadInvalid} // there is no place for one
 		}
 		s.head = head
+		switch {
+		case bytes.Equal(head, a.Head):
+			return false, nil
+		case bytes.Equal(head, a.After):
+			return false, &AuditFault{Problem: AuditHeadInvalid} // there is no place for one
+		}
 		return true, nil
 	}
 }

@@ -142,16 +142,17 @@ func TestTamperingWithTheTrailIsFound(t *testing.T) {
 		"all of it is gone":                        {nil, nil, anchored, fault(4, auth.AuditAnchorMismatch)},
 		"the anchor is of another trail's end":     {head, events, auth.VerifyAuditTrailParams{Anchor: at(others[5])}, fault(6, auth.AuditAnchorMismatch)},
 
-		"the head is gone":             {nil, events, none, badHead},
-		"the head of another trail":    {otherHead, events, none, badHead},
-		"the head's version":           {flipped(0), events, none, badHead},
-		"the head's beginning":         {flipped(8), events, none, badHead},
-		"the head's end":               {flipped(48), events, none, badHead},
-		"the head's own sum":           {flipped(len(head) - 1), events, none, badHead},
-		"the head is one byte":         {[]byte{1}, events, none, badHead},
-		"the head is short of its sum": {head[:81], events, none, badHead},
-		"the head is cut":              {head[:len(head)-1], events, none, badHead},
-		"the head is longer":           {append(bytes.Clone(head), 0), events, none, badHead},
+		"the head is gone":              {nil, events, none, badHead},
+		"the head of one event is gone": {nil, events[:1], none, badHead},
+		"the head of another trail":     {otherHead, events, none, badHead},
+		"the head's version":            {flipped(0), events, none, badHead},
+		"the head's beginning":          {flipped(8), events, none, badHead},
+		"the head's end":                {flipped(48), events, none, badHead},
+		"the head's own sum":            {flipped(len(head) - 1), events, none, badHead},
+		"the head is one byte":          {[]byte{1}, events, none, badHead},
+		"the head is short of its sum":  {head[:81], events, none, badHead},
+		"the head is cut":               {head[:len(head)-1], events, none, badHead},
+		"the head is longer":            {append(bytes.Clone(head), 0), events, none, badHead},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -191,6 +192,11 @@ func TestATrailThatChangesWhileItIsVerified(t *testing.T) {
 	}
 	other := at(events[999])
 	other.Link[0] ^= 1
+	// A removal that was told of, from which the beginning then was moved away.
+	removal := store.Event{Seq: 1004, ID: uuid.New(), At: events[1002].At, Type: string(auth.EventAuditPurged), Detail: "1000"}
+	link := auth.AuditLink(forger.Engine, end, removal)
+	removal.Link = link[:]
+	removed := append(copied(events)[1000:], removal)
 	noAnchor, anchored := auth.VerifyAuditTrailParams{}, auth.VerifyAuditTrailParams{Anchor: at(events[999])}
 	for name, tt := range map[string]struct {
 		head   []byte
@@ -218,6 +224,12 @@ func TestATrailThatChangesWhileItIsVerified(t *testing.T) {
 		"it begins at another event of the number": {
 			forged(other), copied(events)[1000:], noAnchor, auth.AuditFault{Problem: auth.AuditHeadInvalid},
 		},
+		"it begins at what was seen, and says so": {
+			auth.ForgeAuditHead(forger.Engine, at(events[999]), at(removal)), removed, noAnchor, auth.AuditFault{},
+		},
+		"it begins at another event of the number, and says so": {
+			auth.ForgeAuditHead(forger.Engine, other, at(removal)), removed, noAnchor, auth.AuditFault{Problem: auth.AuditHeadInvalid},
+		},
 		"it begins at another event than the anchor's": {
 			forged(other), copied(events)[1000:], anchored, auth.AuditFault{Seq: 1000, Problem: auth.AuditAnchorMismatch},
 		},
@@ -233,9 +245,12 @@ func TestATrailThatChangesWhileItIsVerified(t *testing.T) {
 		})
 	}
 	// A page that is full is followed by another, which may have nothing new.
-	full := pages{memstore.New(), new(int), []tampered{{nil, auth.ForgeAuditHead(forger.Engine, auth.AuditAnchor{}, at(events[999])), events[:1000]}}}
-	if got, err := over(full).VerifyAuditTrail(t.Context(), noAnchor); err != nil || got != at(events[999]) || *full.calls != 2 {
-		t.Errorf("%v, %v after %d pages", got, err, *full.calls)
+	for n, want := range map[int]int{999: 1, 1000: 2} {
+		last := at(events[n-1])
+		s := pages{memstore.New(), new(int), []tampered{{nil, auth.ForgeAuditHead(forger.Engine, auth.AuditAnchor{}, last), events[:n]}}}
+		if got, err := over(s).VerifyAuditTrail(t.Context(), noAnchor); err != nil || got != last || *s.calls != want {
+			t.Errorf("%d events: %v, %v after %d pages", n, got, err, *s.calls)
+		}
 	}
 }
 

@@ -195,8 +195,13 @@ func (e *Engine) Health(ctx context.Context) (err error) {
 func (e *Engine) Version() string { return moduleVersion() }
 
 var moduleVersion = sync.OnceValue(func() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	info, _ := debug.ReadBuildInfo()
+	return versionIn(info)
+})
+
+// versionIn is the version of this module in a program, of which nothing may be known.
+func versionIn(info *debug.BuildInfo) string {
+	if info == nil {
 		return ""
 	}
 	const path = "github.com/ostiary/auth"
@@ -206,7 +211,7 @@ var moduleVersion = sync.OnceValue(func() string {
 		}
 	}
 	return ""
-})
+}
 
 // Client is what is known of the program that calls.
 type Client struct {

@@ -358,6 +358,27 @@ func TestAVerifierOfOnesOwn(t *testing.T) {
 	}
 }
 
+// An answer is printable ASCII without blanks, of up to 16 KiB: a verifier sees nothing else.
+func TestWhatAVerifierIsAsked(t *testing.T) {
+	t.Parallel()
+	const most = 16 << 10
+	for answer, asked := range map[string]bool{
+		"!~": true, strings.Repeat("a", most): true, "": false, strings.Repeat("a", most+1): false, "a b": false, "a\x7f": false, "\x1f": false,
+	} {
+		var seen []string
+		e := authtest.New(t, func(config *auth.Config) {
+			config.Captcha = &auth.CaptchaConfig{Verifier: verifierFunc(func(_ context.Context, r captcha.Response) error {
+				seen = append(seen, r.Token)
+				return nil
+			})}
+		})
+		_, err := e.SignUpWebAuthn(auth.WithCaptcha(t.Context(), answer), auth.SignUpWebAuthnParams{Email: "ada@example.com"})
+		if asked && (err != nil || len(seen) != 1 || seen[0] != answer) || !asked && (!errors.Is(err, auth.ErrCaptchaFailed) || len(seen) != 0) {
+			t.Errorf("an answer of %d bytes: %v, %d asked", len(answer), err, len(seen))
+		}
+	}
+}
+
 // The service learns from where the client calls only if the operator wants it to.
 func TestTheAddressStaysHere(t *testing.T) {
 	t.Parallel()

@@ -117,6 +117,16 @@ func (c *complete) RotateSession(ctx context.Context, r store.SessionRotation) (
 	return c.Store.RotateSession(ctx, r)
 }
 
+func (c *complete) PutMessages(ctx context.Context, list []store.Message) error {
+	c.messages(list)
+	return c.Store.PutMessages(ctx, list)
+}
+
+func (c *complete) SettleMessage(ctx context.Context, s store.Settlement) error {
+	c.want(s.ID != uuid.Nil && !(s.Delivered && s.Dead) && (s.Delivered || s.Dead || s.RetryAt.After(c.now())), "an attempt that ends in nothing, or in two things: %+v", s)
+	return c.Store.SettleMessage(ctx, s)
+}
+
 func (c *complete) PutTicket(ctx context.Context, t store.Ticket) error {
 	c.ticket(&t)
 	return c.Store.PutTicket(ctx, t)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -324,20 +323,16 @@ func (m *mistakes) add(field, format string, args ...any) {
 // url checks the URL that links are made of. The rules for redirects leave nothing in it that two readers could take
 // differently.
 func (m *mistakes) url(field, s string) {
-	u, err := url.Parse(s)
+	err := redirect.CheckURL(s)
 	switch {
 	case s == "":
 		m.add(field, "is required")
-		return
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+	case !isWebOrigin(strings.ToLower(s)):
 		m.add(field, "is not an absolute http or https URL")
-		return
-	case u.User != nil || strings.ContainsAny(s, "?#"):
-		m.add(field, "must have neither user, query nor fragment")
-		return
-	}
-	if _, err := redirect.Compile(s, nil); err != nil {
-		m.add(field, "%w", errors.Unwrap(err))
+	case strings.ContainsAny(s, "?#"):
+		m.add(field, "must have neither query nor fragment")
+	case err != nil:
+		m.add(field, "%w", err)
 	}
 }
 

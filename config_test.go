@@ -2,12 +2,18 @@ package auth_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ostiary/auth"
+	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/store/memstore"
 )
 
@@ -43,9 +49,29 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"a redirect to any host":           {func(c *auth.Config) { c.AllowedRedirectURLs = []string{"https://*"} }, "AllowedRedirectURLs"},
 		"no secret":                        {func(c *auth.Config) { c.Secret = nil }, "Secret"},
 		"a short secret":                   {func(c *auth.Config) { c.Secret = c.Secret[:31] }, "Secret"},
+		"a server URL without a host":      {func(c *auth.Config) { c.ServerURL = "https:///v1" }, "ServerURL"},
+		"a server URL that is none":        {func(c *auth.Config) { c.ServerURL = "https://[::1" }, "ServerURL"},
+		"a redirect that is none besides":  {func(c *auth.Config) { c.AllowedRedirectURLs = []string{"https://ok.test", "x"} }, "AllowedRedirectURLs"},
 		"a short previous secret": {func(c *auth.Config) {
-			c.PreviousSecrets = []auth.Secret{auth.Secret(strings.Repeat("p", 32)), c.Secret[:8]}
+			c.PreviousSecrets = []auth.Secret{auth.Secret(strings.Repeat("p", 32)), c.Secret[:31]}
 		}, "PreviousSecrets[1]"},
+		"two previous secrets that are the same": {func(c *auth.Config) {
+			c.PreviousSecrets = []auth.Secret{auth.Secret(strings.Repeat("p", 32)), auth.Secret(strings.Repeat("p", 32))}
+		}, "PreviousSecrets[1]"},
+		"a challenge that ends before the client's time": {func(c *auth.Config) {
+			c.WebAuthn, c.Tickets.WebAuthn = &auth.WebAuthnConfig{Timeout: time.Minute + 1}, time.Minute
+		}, "Tickets.WebAuthn"},
+		"a provider that is nil":             {func(c *auth.Config) { c.Providers = map[string]provider.Provider{"x": nil} }, `Providers["x"]`},
+		"id tokens of nobody":                {func(c *auth.Config) { c.IDTokens = map[string]provider.IDTokenVerifier{"x": nil} }, `IDTokens["x"]`},
+		"id tokens without a name":           {func(c *auth.Config) { c.IDTokens = map[string]provider.IDTokenVerifier{"": nil} }, "IDTokens"},
+		"links without mail":                 {func(c *auth.Config) { c.MagicLink = &auth.MagicLinkConfig{} }, "Mail"},
+		"codes without mail":                 {func(c *auth.Config) { c.EmailOTP = &auth.EmailOTPConfig{} }, "Mail"},
+		"links and unproven, without mail":   {func(c *auth.Config) { c.MagicLink, c.Email.AllowUnverified = &auth.MagicLinkConfig{}, false }, "Mail"},
+		"negative metadata":                  {func(c *auth.Config) { c.SignUp.MaxMetadata = -1 }, "SignUp.MaxMetadata"},
+		"metadata of more than a MiB":        {func(c *auth.Config) { c.SignUp.MaxMetadata = 1<<20 + 1 }, "SignUp.MaxMetadata"},
+		"a default for no claim":             {func(c *auth.Config) { c.AccessTokens.CustomClaimsDefaults = map[string]any{"a": 1} }, "AccessTokens.CustomClaims"},
+		"a life of a day and more":           {func(c *auth.Config) { c.AccessTokens.Lifetime = 24*time.Hour + 1 }, "AccessTokens.Lifetime"},
+		"a life of less than a second":       {func(c *auth.Config) { c.AccessTokens.Lifetime = time.Second - 1 }, "AccessTokens.Lifetime"},
 		"a previous secret that is the same": {func(c *auth.Config) { c.PreviousSecrets = []auth.Secret{c.Secret} }, "PreviousSecrets[0]"},
 		"no mail where addresses are proven": {func(c *auth.Config) { c.Email.AllowUnverified = false }, "Mail"},
 		"a maximum below 64":                 {func(c *auth.Config) { c.Password.MaxLength = 50 }, "Password.MaxLength"},
@@ -83,7 +109,13 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			_, err := auth.New(memstore.New(), c)
 			var mistake *auth.ConfigError
 			if !errors.As(err, &mistake) || mistake.Field != w.field {
-				t.Errorf("got %v, want a mistake in %s", err, w.field)
+				t.Fatalf("got %v, want a mistake in %s", err, w.field)
+			}
+			if errors.Unwrap(mistake) != mistake.Err || strings.Count(err.Error(), "\n") != 0 || strings.Contains(err.Error(), "%!") {
+				t.Errorf("got %q, want one mistake", err)
+			}
+			if missing := strings.HasPrefix(name, "no "); strings.HasSuffix(w.field, "URL") && strings.HasSuffix(err.Error(), "is required") != missing {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
@@ -101,6 +133,76 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	}
 }
 
+// What is at a limit is within it.
+func TestNewTakesWhatIsJustAllowed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*auth.Config){
+		"a server nearby":        func(c *auth.Config) { c.ServerURL = "HTTP://localhost:3000/v1" },
+		"a secret of 32 bytes":   func(c *auth.Config) { c.Secret = c.Secret[:32] },
+		"a previous one as well": func(c *auth.Config) { c.PreviousSecrets = []auth.Secret{auth.Secret(strings.Repeat("p", 32))} },
+		"a byte of metadata":     func(c *auth.Config) { c.SignUp.MaxMetadata = 1 },
+		"a MiB of metadata":      func(c *auth.Config) { c.SignUp.MaxMetadata = 1 << 20 },
+		"a life of a second":     func(c *auth.Config) { c.AccessTokens.Lifetime = time.Second },
+		"a life of a day":        func(c *auth.Config) { c.AccessTokens.Lifetime = 24 * time.Hour },
+		"no captcha, keys of a minute": func(c *auth.Config) {
+			c.WebAuthn, c.Tickets.WebAuthn = &auth.WebAuthnConfig{Timeout: time.Minute}, time.Minute
+		},
+		"challenges of a minute, and no key": func(c *auth.Config) { c.Tickets.WebAuthn = time.Minute },
+		"links, with mail":                   func(c *auth.Config) { c.MagicLink, c.Mail = &auth.MagicLinkConfig{}, authtest.NewMailbox() },
+		"sixteen endpoints": func(c *auth.Config) {
+			for i := range 16 {
+				c.Webhooks = append(c.Webhooks, hookTo(fmt.Sprint("x", i)))
+			}
+		},
+		"an endpoint with four secrets": func(c *auth.Config) {
+			c.Webhooks = []auth.WebhookConfig{hookTo("x")}
+			c.Webhooks[0].Secrets = []auth.Secret{hookSecret('a'), hookSecret('b'), hookSecret('c'), hookSecret('d')}
+		},
+	} {
+		c := validConfig()
+		change(&c)
+		if _, err := auth.New(memstore.New(), c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What can be written in several ways is one thing to the engine.
+func TestAConfigIsPutInOrder(t *testing.T) {
+	t.Parallel()
+	c := validConfig()
+	c.ServerURL += "/"
+	c.Roles.Allowed = []string{"user", "me"}
+	complete, err := auth.Complete(c)
+	if err != nil || complete.ServerURL != "https://auth.test/v1" {
+		t.Errorf("server %s, %v", complete.ServerURL, err)
+	}
+	if diff := cmp.Diff(c.Roles.Allowed, complete.Roles.Allowed); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The version of a program is that of the module in it.
+func TestVersionIn(t *testing.T) {
+	t.Parallel()
+	const path = "github.com/ostiary/auth"
+	other := &debug.Module{Path: "example.com/other", Version: "v9.9.9"}
+	for name, tt := range map[string]struct {
+		info *debug.BuildInfo
+		want string
+	}{
+		"nothing is known":      {nil, ""},
+		"as a dependency":       {&debug.BuildInfo{Main: *other, Deps: []*debug.Module{other, {Path: path, Version: "v1.2.3"}}}, "v1.2.3"},
+		"as the program itself": {&debug.BuildInfo{Main: debug.Module{Path: path, Version: "v1.2.3"}, Deps: []*debug.Module{other}}, "v1.2.3"},
+		"from a working copy":   {&debug.BuildInfo{Main: debug.Module{Path: path, Version: "(devel)"}, Deps: []*debug.Module{other}}, ""},
+		"not at all":            {&debug.BuildInfo{Main: *other}, ""},
+	} {
+		if got := auth.VersionIn(tt.info); got != tt.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 // LG-10
 func TestAConfigDoesNotPrintItsSecrets(t *testing.T) {
 	t.Parallel()
@@ -114,6 +216,12 @@ func TestAConfigDoesNotPrintItsSecrets(t *testing.T) {
 				t.Errorf("%T prints a secret: %.300s", v, text)
 			}
 		}
+	}
+	if got := fmt.Sprintf("%v %+v %v", engine, c.Secret, hookTo("x")); got != "auth.Engine [redacted] {webhook x to x.test [redacted]}" {
+		t.Errorf("got %s", got)
+	}
+	if got := fmt.Sprint(auth.WebhookConfig{Name: "x", URL: "https://canary\x7f"}); got != "{webhook x to [redacted] [redacted]}" {
+		t.Errorf("got %s", got)
 	}
 }
 

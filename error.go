@@ -134,14 +134,9 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code
 }
 
-// Unwrap returns the cause. A concealed error has none: a caller who matches with errors.Is learns no more from it
+// Unwrap returns the cause. Nothing matches that of a concealed error: a caller who asks errors.Is learns no more from it
 // than the client does.
-func (e *Error) Unwrap() error {
-	if c, ok := e.cause.(concealed); ok && c.error != nil {
-		return nil
-	}
-	return e.cause
-}
+func (e *Error) Unwrap() error { return e.cause }
 
 // LogValue groups code and cause for the operator's log.
 func (e *Error) LogValue() slog.Value {
@@ -173,7 +168,7 @@ func (e *Error) limited(d limit.Decision) *Error {
 	return &c
 }
 
-// concealed marks a cause that callers must not be able to match.
+// concealed is a cause that callers must not be able to match: it has a text, and nothing to unwrap.
 type concealed struct{ error }
 
 // settle turns the error that a method is about to return into the one that its caller gets: every error becomes an

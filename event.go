@@ -260,7 +260,7 @@ func (e *Engine) emit(ctx context.Context, ev Event) {
 func (e *Engine) refusal(ctx context.Context, p *Principal, method string, err *error) {
 	ev := Event{Type: EventRefused, Detail: method}
 	switch {
-	case p == nil || *err == nil:
+	case p == nil:
 		return
 	case errors.Is(*err, ErrInvalidTOTP):
 		ev.Type = EventSecondFactorFailed

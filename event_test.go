@@ -753,6 +753,16 @@ var eventFlows = []eventFlow{
 			return []auth.Event{ev(auth.EventSignInFailed, by("pat"), because(auth.CodeInvalidPAT)), ev(auth.EventAuditLost, detail("1"))}
 		},
 	},
+	{name: "text messages that are not taken", run: func(s *scene) []auth.Event {
+		_, p := s.user(adaAddress)
+		s.begin()
+		for _, err := range []error{errors.New("not now"), permanent{}} {
+			s.Phone.Refuse(err)
+			s.refused(s.ChangePhone(s.t.Context(), p, auth.ChangePhoneParams{NewPhoneNumber: adaPhone}), auth.ErrCannotSendSMS)
+		}
+		asked, told := ev(auth.EventPhoneChangeAsked, acting(p)), ev(auth.EventMessageFailed, by(viaSMS), detail("the caller was told"))
+		return []auth.Event{asked, told, asked, told}
+	}},
 	{name: "letters that are not taken", run: func(s *scene) []auth.Event {
 		_, p := s.user(adaAddress)
 		s.begin()

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,9 +32,9 @@ func ForgeAuditHead(e *Engine, base, last AuditAnchor) []byte {
 	return e.audit.chain.encode(auditHead{base, last})
 }
 
-// AuditLink is the link of an event that is the first of the audit trail.
-func AuditLink(e *Engine, ev store.Event) [32]byte {
-	return e.audit.chain.link(AuditAnchor{}, &ev).Link
+// AuditLink is the link of an event of the audit trail that comes after another.
+func AuditLink(e *Engine, after AuditAnchor, ev store.Event) [32]byte {
+	return e.audit.chain.link(after, &ev).Link
 }
 
 // RetryAfter is the pause that a receiver of webhooks asks for.
@@ -42,6 +43,14 @@ func RetryAfter(h http.Header, now time.Time) time.Duration { return retryAfter(
 // SealKey seals what the row of a signing key holds.
 func SealKey(e *Engine, id string, content []byte) []byte {
 	return e.box.Seal(sealedKey, []byte(id), content)
+}
+
+// VersionIn is the version of this module in a program.
+func VersionIn(info *debug.BuildInfo) string { return versionIn(info) }
+
+// SealMessage seals what the row of a message holds.
+func SealMessage(e *Engine, id uuid.UUID, content []byte) []byte {
+	return e.box.Seal("message", id[:], content)
 }
 
 // Complete is a configuration with its defaults, as an engine uses it.

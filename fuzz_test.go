@@ -239,7 +239,7 @@ func FuzzAuditLink(f *testing.F) {
 		a := store.Event{Seq: 1, Type: type1, Address: address1, Method: method1, Code: code1, Detail: detail1}
 		b := store.Event{Seq: 1, Type: type2, Address: address2, Method: method2, Code: code2, Detail: detail2}
 		same := cmp.Equal(a, b)
-		if (auth.AuditLink(e.Engine, a) == auth.AuditLink(e.Engine, b)) != same {
+		if (auth.AuditLink(e.Engine, auth.AuditAnchor{}, a) == auth.AuditLink(e.Engine, auth.AuditAnchor{}, b)) != same {
 			t.Fatalf("%+v and %+v", a, b)
 		}
 	})

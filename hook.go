@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -64,10 +63,8 @@ func guard(f func() error) (err error) {
 
 // hook calls one of the service's functions.
 func hook(name string, f func() error) error {
-	err := guard(f)
-	var known *Error
-	if err == nil || errors.As(err, &known) {
-		return err
+	if err := guard(f); err != nil {
+		return fmt.Errorf("hook %s: %w", name, err)
 	}
-	return fmt.Errorf("hook %s: %w", name, err)
+	return nil
 }

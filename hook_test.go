@@ -11,6 +11,8 @@ import (
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
 )
 
 var errForbidden = &auth.Error{Code: auth.CodeSignUpDisabled, Message: "Not on a Sunday"}
@@ -43,6 +45,9 @@ func TestAFailingHookFailsTheCallWhole(t *testing.T) {
 					want = errForbidden
 				}
 				wantErr(t, err, want)
+				if want != errForbidden && !strings.Contains(err.Error(), "hook "+which) {
+					t.Errorf("nobody is told which hook it was: %v", err)
+				}
 				if n := userCount(t, e.Store); n != 0 {
 					t.Errorf("%d users", n)
 				}
@@ -174,6 +179,41 @@ func TestAnEventSinkThatPanicsHarmsNobody(t *testing.T) {
 	if len(e.Events.Of(auth.EventUserCreated)) != 1 {
 		t.Error("the sink beside it got no event")
 	}
+	if n := strings.Count(e.Logs.String(), `msg="event sink failed" event=user-created`); n != 2 {
+		t.Errorf("the log tells of %d:\n%s", n, e.Logs)
+	}
+}
+
+// A step that has been committed is told of although its caller has left: what a sink does about it is not cut short.
+func TestASinkIsNotInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	told := 0
+	left := storetest.Fault{Method: "CreateUser", After: true, Do: func(context.Context) { cancel() }}
+	e := authtest.NewWithStore(t, storetest.Break(memstore.New(), left), func(c *auth.Config) {
+		c.Events = auth.EventFunc(func(own context.Context, _ auth.Event) {
+			told++
+			if ctx.Err() == nil || own.Err() != nil {
+				t.Errorf("the caller: %v, the sink: %v", ctx.Err(), own.Err())
+			}
+		})
+	})
+	if _, err := e.SignInAnonymous(ctx, auth.SignInAnonymousParams{}); err != nil || told != 2 {
+		t.Errorf("%d events, %v", told, err)
+	}
+}
+
+// A sink of several can stand within another of the service's own.
+func TestFanOut(t *testing.T) {
+	t.Parallel()
+	var told []string
+	to := func(name string) auth.EventSink {
+		return auth.EventFunc(func(_ context.Context, ev auth.Event) { told = append(told, name+" "+string(ev.Type)) })
+	}
+	auth.FanOut(to("a"), auth.FanOut(to("b"), to("c"))).Emit(t.Context(), auth.Event{Type: auth.EventSignedIn})
+	if got := strings.Join(told, ", "); got != "a signed-in, b signed-in, c signed-in" {
+		t.Errorf("got %s", got)
+	}
 }
 
 // E1, E2, AN-03: anonymous users can refresh and read themselves, even where addresses are verified, and have one role.
@@ -230,6 +270,7 @@ func TestNobodyIsNotAuthenticated(t *testing.T) {
 	_, err = e.ListSessions(t.Context(), nil)
 	wantErr(t, err, auth.ErrUnauthenticated)
 	wantErr(t, e.RevokeSession(t.Context(), nil, uuid.New()), auth.ErrUnauthenticated)
+	wantErr(t, e.CheckRole(t.Context(), nil, "user"), auth.ErrUnauthenticated)
 }
 
 func TestUsersForTheService(t *testing.T) {

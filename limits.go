@@ -265,8 +265,8 @@ func (e *Engine) tellLimited(ctx context.Context, bucket string, takes []limit.T
 	if i < 0 {
 		return // somebody's own limiter does not say which it was
 	}
-	d, err := e.limiters.told.Take(ctx, limit.Take{Bucket: bucket, Key: takes[i].Key, Rate: limit.Rate{Burst: 1, Per: time.Minute}})
-	if err == nil && d.Allowed {
+	d, _ := e.limiters.told.Take(ctx, limit.Take{Bucket: bucket, Key: takes[i].Key, Rate: limit.Rate{Burst: 1, Per: time.Minute}})
+	if d.Allowed { // and not if nobody can say
 		e.emit(ctx, Event{Type: EventLimited, Code: CodeTooManyRequests, Detail: bucket})
 	}
 }
@@ -352,7 +352,7 @@ func (e *Engine) mayPresent(ctx context.Context) (presented func(error), err err
 		return nil, err
 	}
 	return func(err error) {
-		if known := (*Error)(nil); err == nil || !errors.As(err, &known) || known.Code == CodeInternal {
+		if known := (*Error)(nil); !errors.As(err, &known) || known.Code == CodeInternal {
 			e.giveBack(ctx, client)
 		}
 	}, nil
@@ -413,11 +413,10 @@ func (e *Engine) mayTryPassword(ctx context.Context, emailKey string) (tried fun
 // forgivePasswords ends the counts of wrong passwords of a user: there is a new one, which nobody has guessed at.
 func (e *Engine) forgivePasswords(ctx context.Context, u *store.User) {
 	own := ownPassword(u)
-	takes := []limit.Take{all(e.take(BudgetGuessesPerAccount, own)), all(e.take(BudgetGuessesPerAccountLong, own))}
-	if u.EmailKey != "" {
-		takes = append(takes, all(e.take(BudgetPasswordsPerAccount, u.EmailKey)), all(e.take(BudgetPasswordsPerAccountLong, u.EmailKey)))
-	}
-	e.giveBack(ctx, takes...)
+	e.giveBack(
+		ctx, all(e.take(BudgetGuessesPerAccount, own)), all(e.take(BudgetGuessesPerAccountLong, own)),
+		all(e.take(BudgetPasswordsPerAccount, u.EmailKey)), all(e.take(BudgetPasswordsPerAccountLong, u.EmailKey)),
+	)
 }
 
 // ownPassword is what guesses of a password count for by who is signed in.

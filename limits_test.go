@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -334,6 +335,30 @@ func TestLimitsConfig(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
+	}
+}
+
+// What the service's own hook could not decide is no guess of the client.
+func TestAFailureOfTheServiceIsNoGuess(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, onlyLimits(limit.Rate{Burst: 1, Per: time.Hour}, auth.BudgetGuessesPerClient), func(c *auth.Config) {
+		c.Hooks.BeforeSession = func(_ context.Context, u *auth.User, _ []string) error {
+			if u.DisplayName == "Ada" {
+				return auth.ErrInternal
+			}
+			return nil
+		}
+	})
+	ada := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	pat := createPAT(t, e, ada, time.Hour).Token
+	name := "Ada"
+	if _, err := e.UpdateUser(t.Context(), ada.UserID, auth.UserUpdate{DisplayName: &name}); err != nil {
+		t.Fatal(err)
+	}
+	ctx := auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr("192.0.2.1")})
+	for range 3 {
+		_, err := e.SignInPAT(ctx, auth.SignInPATParams{PersonalAccessToken: pat})
+		wantErr(t, err, auth.ErrInternal)
 	}
 }
 

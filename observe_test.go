@@ -7,10 +7,12 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -223,6 +225,55 @@ func TestTheObserverIsToldOfWaitingPasswords(t *testing.T) {
 	if diff := cmp.Diff(want, w.waits); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// holding is an observer that holds up whoever is about to hash a password.
+type holding struct {
+	watch
+	release chan struct{}
+}
+
+func (h *holding) HashWaited(ctx context.Context, waited time.Duration, err error) {
+	h.watch.HashWaited(ctx, waited, err)
+	if err == nil {
+		<-h.release
+	}
+}
+
+// So many passwords are hashed at once as the service says, and so many wait. Whoever leaves meanwhile is a failed call.
+func TestSoManyPasswordsAreHashedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &holding{release: make(chan struct{})}
+		most := runtime.GOMAXPROCS(0) + 1 // which is no default
+		e := authtest.New(t, func(c *auth.Config) {
+			c.Observer, c.Password.MaxHashes, c.Password.MaxWaiting = h, most, 2
+		})
+		begin := func(ctx context.Context, want error) {
+			go func() {
+				_, err := e.SignInPassword(ctx, auth.SignInPasswordParams{Email: "ada@example.com", Password: authtest.Password})
+				wantErr(t, err, want)
+			}()
+			synctest.Wait()
+		}
+		for range most {
+			begin(t.Context(), auth.ErrInvalidEmailPassword)
+		}
+		left, leave := context.WithCancel(t.Context())
+		begin(left, auth.ErrInternal)
+		begin(t.Context(), auth.ErrInvalidEmailPassword)
+		begin(t.Context(), auth.ErrTooManyRequests)
+		leave()
+		synctest.Wait()
+		if diff := cmp.Diff(map[string]int{"ok": most, string(auth.CodeTooManyRequests): 1, string(auth.CodeInternal): 1}, h.waits); diff != "" {
+			t.Error(diff)
+		}
+		close(h.release)
+		synctest.Wait()
+		if n := h.waits["ok"]; n != most+1 {
+			t.Errorf("%d passwords were hashed", n)
+		}
+	})
 }
 
 // Who does not watch does not pay.

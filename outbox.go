@@ -214,9 +214,9 @@ func (e *Engine) deliver(ctx context.Context, ls ...letter) {
 	for _, l := range ls {
 		if l.row.Attempts > 0 {
 			_ = e.attempt(ctx, l, false)
-			continue
+		} else {
+			rouse(e.outbox.wake)
 		}
-		rouse(e.outbox.wake)
 	}
 }
 
@@ -299,14 +299,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, w := range e.rules.webhooks {
 		others.Go(func() { e.deliverTo(ctx, w) })
 	}
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
+	poll := time.Tick(pollInterval)
 	for {
 		e.deliverDue(ctx)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-poll.C:
+		case <-poll:
 		case <-e.outbox.wake:
 		}
 	}
@@ -314,8 +313,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // tend does what the store and the keys need from time to time. Letters that take long do not keep it.
 func (e *Engine) tend(ctx context.Context) {
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
+	poll := time.Tick(pollInterval)
 	var purged time.Time
 	for {
 		e.keepKeys(ctx)
@@ -330,7 +328,7 @@ func (e *Engine) tend(ctx context.Context) {
 		case <-ctx.Done():
 			e.tendAudit(context.WithoutCancel(ctx)) // a last time
 			return
-		case <-poll.C:
+		case <-poll:
 		case <-e.outbox.tend:
 		}
 	}
@@ -402,16 +400,15 @@ func (e *Engine) settleMessage(ctx context.Context, channel string, s store.Sett
 
 func (e *Engine) purge(ctx context.Context) {
 	p := store.Purge{Now: e.now(), Limit: batch}
-	if a := e.config.Anonymous; a != nil && a.MaxIdle > 0 {
+	if a := e.config.Anonymous; a != nil && a.MaxIdle != 0 {
 		p.AnonymousBefore = p.Now.Add(-a.MaxIdle)
 	}
 	for ctx.Err() == nil {
 		n, err := e.store.Purge(ctx, p)
 		if err != nil {
 			e.config.Logger.ErrorContext(ctx, "purge", slog.Any("error", err))
-			return
 		}
-		if n < p.Limit {
+		if n < p.Limit { // and where it failed
 			return
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
@@ -321,7 +322,7 @@ func TestTheLoopCleansUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(25 * time.Hour)
+		time.Sleep(24*time.Hour + time.Minute + time.Second) // the next minute, however many there are
 		if n := userCount(t, e.Store); n != 1 {
 			t.Errorf("%d users are left", n)
 		}
@@ -333,6 +334,221 @@ func TestTheLoopCleansUp(t *testing.T) {
 			t.Errorf("%d rows were left, %v", n, err)
 		}
 	})
+}
+
+// The loop removes what has expired once a minute, and nobody who may stay.
+func TestHowOftenTheLoopCleansUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]*auth.AnonymousConfig{"guests stay": {}, "guests are off": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := memstore.New()
+				guestOf(t, authtest.NewWithStore(t, s, realTime))
+				counter := storetest.Count(s)
+				looping(t, authtest.NewWithStore(t, counter, realTime, func(config *auth.Config) { config.Anonymous = c }), 10*time.Minute+time.Second)
+				if n := counter.Calls()["Purge"]; n != 11 || userCount(t, s) != 1 {
+					t.Errorf("%d times, %d users are left", n, userCount(t, s))
+				}
+			})
+		})
+	}
+}
+
+// ST-18: where the store fails, the loop says so and goes on when it can.
+func TestALoopWhileTheStoreFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		down := authtest.NewWithStore(t, s, realTime)
+		down.Mailbox.Refuse(errors.New("421 not now"))
+		if _, err := signUp(t, down, "ada@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "ClaimMessages", Call: 1}, storetest.Fault{Method: "Purge", Call: 1},
+			storetest.Fault{Method: "SettleMessage", Call: 1}), realTime)
+		looping(t, e, 10*time.Minute)
+		for _, said := range []string{`msg="claim messages"`, `msg=purge `, `msg="settle message"`} {
+			if n := strings.Count(e.Logs.String(), said); n != 1 {
+				t.Errorf("%s is said %d times:\n%s", said, n, e.Logs)
+			}
+		}
+		if n := len(e.Mailbox.All()); n != 2 { // for nobody knew that the first had come
+			t.Errorf("%d letters have come", n)
+		}
+	})
+}
+
+// A loop that is told to end begins with nothing more, and says nothing of that.
+func TestALoopThatEndsBeginsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		down := authtest.NewWithStore(t, s, realTime)
+		down.Mailbox.Refuse(errors.New("421 not now"))
+		for i := range 3 {
+			if _, err := signUp(t, down, fmt.Sprintf("user%d@example.com", i), authtest.Password, auth.SignUpOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		ctx, stop := context.WithCancel(t.Context())
+		began, sent := time.Now(), 0
+		e := authtest.NewWithStore(t, s, realTime, func(c *auth.Config) {
+			c.Mail = sendFunc(func(context.Context, mail.Message) error {
+				if sent++; sent == 2 {
+					stop()
+				}
+				return nil
+			})
+		})
+		wantErr(t, e.Run(ctx), context.Canceled)
+		if took := time.Since(began); sent != 2 || took != 0 || e.Logs.String() != "" {
+			t.Errorf("%d letters in %v:\n%s", sent, took, e.Logs)
+		}
+		// From now on calls send their letters themselves.
+		if _, err := signUp(t, e, "bob@example.com", authtest.Password, auth.SignUpOptions{}); err != nil || sent != 3 {
+			t.Errorf("%d letters, %v", sent, err)
+		}
+	})
+}
+
+// A loop of a process that has no sender loses nothing: another one delivers what it cannot.
+func TestALoopWithoutASender(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		e := authtest.NewWithStore(t, joining{s}, realTime)
+		p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+		sent := len(e.Mailbox.All())
+		ctx := context.WithValue(t.Context(), transaction{}, true)
+		if err := e.SendPasswordReset(ctx, auth.SendPasswordResetParams{Email: "ada@example.com"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.ChangePhone(ctx, p, auth.ChangePhoneParams{NewPhoneNumber: adaPhone}); err != nil {
+			t.Fatal(err)
+		}
+		without := authtest.NewWithStore(t, s, realTime, unverified, func(c *auth.Config) { c.Mail, c.SMS = nil, nil })
+		looping(t, without, time.Second)
+		if failed, said := without.Events.Of(auth.EventMessageFailed), strings.Count(without.Logs.String(), `error="no sender is configured"`); len(failed) != 2 || said != 2 {
+			t.Errorf("%d events:\n%s", len(failed), without.Logs)
+		}
+		looping(t, e, time.Minute)
+		if letters, texts := len(e.Mailbox.All())-sent, len(e.Phone.All()); letters != 1 || texts != 1 {
+			t.Errorf("%d letters and %d texts have come", letters, texts)
+		}
+	})
+}
+
+// What nobody can read is given up, and nothing is made of it: what is sealed under another secret, and what is no message.
+func TestMessagesThatNobodyCanRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &receivers{}
+		e := authtest.New(t, realTime, hooked(r, hookTo("x", auth.EventSignedIn)))
+		other := authtest.New(t, func(c *auth.Config) { c.Secret = auth.Secret(strings.Repeat("other", 8)) })
+		var rows []store.Message
+		for _, channel := range []string{"mail", "sms", "webhook:x"} {
+			for i, by := range []*authtest.Engine{e, other} {
+				if i == 0 && channel == "webhook:x" {
+					continue // to which anything is a message
+				}
+				id := uuid.New()
+				rows = append(rows, store.Message{
+					ID: id, Channel: channel, Body: auth.SealMessage(by.Engine, id, []byte("no JSON")), CreatedAt: time.Now(), NextAt: time.Now(),
+				})
+			}
+		}
+		if err := e.Store.PutMessages(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+		looping(t, e, time.Second)
+		if lost := e.Events.Of(auth.EventMessageGivenUp); len(lost) != len(rows) || len(e.Events.All()) != len(rows) {
+			t.Errorf("of %d there are %d given up: %+v", len(rows), len(lost), e.Events.All())
+		}
+		if n := strings.Count(e.Logs.String(), `msg="give up message"`); n != len(rows) || strings.Contains(e.Logs.String(), `msg="deliver message"`) {
+			t.Errorf("the log says\n%s", e.Logs)
+		}
+		if len(e.Mailbox.All()) != 0 || len(e.Phone.All()) != 0 || len(r.calls) != 0 {
+			t.Error("something was sent")
+		}
+	})
+}
+
+// A text message is of no use when its code has expired, or is one that the service's provider would not know: no loop sends it,
+// and the log says why.
+func TestTextMessagesThatAreOfNoUse(t *testing.T) {
+	t.Parallel()
+	for why, tt := range map[string]struct {
+		wait  time.Duration
+		amend func(*auth.Config)
+	}{
+		"the code has expired":                         {time.Hour, func(*auth.Config) {}},
+		"the code was made for another kind of sender": {0, func(c *auth.Config) { c.SMS = &auth.SMSConfig{Verifier: authtest.NewPhone()} }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := memstore.New()
+			e := authtest.NewWithStore(t, joining{s}, realTime)
+			p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+			if err := e.ChangePhone(context.WithValue(t.Context(), transaction{}, true), p, auth.ChangePhoneParams{NewPhoneNumber: adaPhone}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(tt.wait)
+			late := authtest.NewWithStore(t, s, realTime, tt.amend)
+			looping(t, late, time.Second)
+			if n := len(late.Events.Of(auth.EventMessageGivenUp)); n != 1 || len(late.Phone.All()) != 0 || !strings.Contains(late.Logs.String(), `error="sms: outbox: `+why+`"`) {
+				t.Errorf("%d given up:\n%s", n, late.Logs)
+			}
+		})
+	}
+}
+
+// No letter goes to an address that is none: the call fails, whatever the row of the user says.
+func TestAnAddressThatIsNone(t *testing.T) {
+	t.Parallel()
+	s := memstore.New()
+	e := authtest.NewWithStore(t, s)
+	ada := e.SignUp(t, "ada@example.com")
+	broken := authtest.NewWithStore(t, amended{s, func(u *store.User) { u.Email = "ada" }}, func(c *auth.Config) { c.Now = e.Clock.Now })
+	wantErr(t, broken.SendPasswordReset(t.Context(), auth.SendPasswordResetParams{Email: "ada@example.com"}), auth.ErrInternal)
+	err := broken.ChangePassword(t.Context(), e.Principal(t, ada), auth.ChangePasswordParams{CurrentPassword: authtest.Password, NewPassword: newPassword})
+	wantErr(t, err, auth.ErrInternal)
+	if o, err := e.Outbox(t.Context()); err != nil || o != (auth.OutboxState{}) || len(broken.Mailbox.All()) != 0 {
+		t.Errorf("%+v, %v, %d letters", o, err, len(broken.Mailbox.All()))
+	}
+	e.SignIn(t, "ada@example.com")
+}
+
+// Who cannot be told is not: where nothing sends letters, and where there is no address.
+func TestNoticesToNobody(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		params auth.ImportUserParams
+		amend  func(*auth.Config)
+	}{
+		"without a sender":   {auth.ImportUserParams{Email: "ada@example.com", EmailVerified: true}, func(c *auth.Config) { unverified(c); c.Mail = nil }},
+		"without an address": {auth.ImportUserParams{Phone: adaPhone, PhoneVerified: true}, func(*auth.Config) {}},
+	} {
+		e := authtest.New(t, tt.amend)
+		u, err := e.ImportUser(t.Context(), tt.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		yes := true // whatever there is to be verified
+		if _, err := e.UpdateUser(t.Context(), u.ID, auth.UserUpdate{EmailVerified: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.CreatePAT(t.Context(), &auth.Principal{UserID: u.ID}, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := e.DeleteAccount(t.Context(), &auth.Principal{UserID: u.ID, AuthTime: e.Clock.Now()}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if o, err := e.Outbox(t.Context()); err != nil || o != (auth.OutboxState{}) || len(e.Events.Of(auth.EventMessageFailed)) != 0 {
+			t.Errorf("%s: %+v, %v", name, o, err)
+		}
+	}
 }
 
 // ST-12: many users at once, doing everything, get what is theirs.

@@ -100,6 +100,31 @@ func TestEverySignInIsRecorded(t *testing.T) {
 	}
 }
 
+// An event's line says what there is to say and no more, at the level that it deserves.
+func TestWhatALogSaysOfAnEvent(t *testing.T) {
+	t.Parallel()
+	id := uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+	for want, ev := range map[string]auth.Event{
+		"level=INFO msg=signed-in": {Type: auth.EventSignedIn},
+		"level=INFO msg=signed-in method=pat detail=x user=" + id.String():   {Type: auth.EventSignedIn, Method: "pat", Detail: "x", UserID: id},
+		"level=INFO msg=signed-out address=192.0.2.1 session=" + id.String(): {Type: auth.EventSignedOut, SessionID: id, Client: auth.Client{Address: netip.MustParseAddr("192.0.2.1")}},
+		"level=WARN msg=sign-in-failed code=invalid-pat":                     {Type: auth.EventSignInFailed, Code: auth.CodeInvalidPAT},
+		"level=WARN msg=audit-lost detail=1":                                 {Type: auth.EventAuditLost, Detail: "1"},
+		"level=WARN msg=message-given-up":                                    {Type: auth.EventMessageGivenUp},
+	} {
+		var b bytes.Buffer
+		auth.LogEvents(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))).Emit(t.Context(), ev)
+		if got := strings.TrimSpace(b.String()); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 // LG-12, LG-13: an event is one line of a log whatever is in it, and what goes wrong stands out.
 func TestAnEventIsOneLine(t *testing.T) {
 	t.Parallel()

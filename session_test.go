@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
@@ -662,6 +664,72 @@ func TestCheckOnVerifyTellsAFaultFromARefusal(t *testing.T) {
 	e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "User"}), func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 	_, err := e.Authenticate(t.Context(), session.AccessToken)
 	wantErr(t, err, auth.ErrInternal)
+	wantErr(t, e.VerifyToken(t.Context(), auth.VerifyTokenParams{Token: session.AccessToken}), auth.ErrInternal)
+}
+
+// With CheckOnVerify a token is good only if it names a session that lives, of a user who may come in.
+func TestCheckOnVerifyWantsASessionAndItsUser(t *testing.T) {
+	t.Parallel()
+	lenient := authtest.New(t, unverified, hs256)
+	in, err := signUp(t, lenient, "ada@example.com", authtest.Password, auth.SignUpOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := jwt.MapClaims{}
+	if _, err := jwt.ParseWithClaims(in.Session.AccessToken, claims, func(*jwt.Token) (any, error) { return []byte(hmacSecret), nil }); err != nil {
+		t.Fatal(err)
+	}
+	delete(claims, "sid")
+	nameless, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(hmacSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(c *auth.Config) { c.Sessions.CheckOnVerify = true }
+	for name, tt := range map[string]struct {
+		e     *authtest.Engine
+		token string
+		want  error
+	}{
+		"a token":                               {replica(t, lenient, unverified, hs256, check), in.Session.AccessToken, nil},
+		"without a session":                     {replica(t, lenient, unverified, hs256, check), nameless, auth.ErrUnauthenticated},
+		"without a session, which nobody wants": {lenient, nameless, nil},
+		"of who has not proven their address":   {replica(t, lenient, hs256, check), in.Session.AccessToken, auth.ErrUnauthenticated},
+	} {
+		p, err := tt.e.Authenticate(t.Context(), tt.token)
+		if !errors.Is(err, tt.want) || (p == nil) != (tt.want != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// LG-12: what a client calls itself is shown as one line of text, of 256 bytes at most.
+func TestWhatAClientCallsItself(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	e.SignUp(t, "ada@example.com")
+	long := strings.Repeat("x", 256)
+	for agent, want := range map[string]string{
+		" a~b\x1fc\x7fd":    " a~bcd",
+		"a\uFFFDb\xff\xfec": "abc",
+		long:                long,
+		long + "y":          long,
+		long[1:] + "é":      long[1:],
+		long[2:] + "é":      long[2:] + "é",
+	} {
+		ctx := auth.WithClient(t.Context(), auth.Client{UserAgent: agent})
+		in, err := e.SignInPassword(ctx, auth.SignInPasswordParams{Email: "ada@example.com", Password: authtest.Password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := e.ListSessions(t.Context(), e.Principal(t, in.Session))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(list, func(s auth.SessionDetails) bool { return s.Current })
+		if i < 0 || list[i].UserAgent != want {
+			t.Errorf("%q is shown as %q", agent, list[i].UserAgent)
+		}
+	}
 }
 
 // A session ends with its last token, and not with a failure of the service at every attempt.

@@ -27,6 +27,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 )
 
@@ -623,23 +624,98 @@ func TestCustomClaims(t *testing.T) {
 	e := authtest.New(t, unverified, func(c *auth.Config) {
 		c.AccessTokens.CustomClaims = map[string]string{
 			"plan": "metadata.plan", "X-Hasura-Orgs": "metadata.orgs[]", "Email": "email", "roles": "roles[].role", "missing": "metadata.none", "number": "metadata.number",
+			"X-Hasura-Teams": "metadata.orgs[]", "phone": "phoneNumber",
 		}
 		c.AccessTokens.CustomClaimsDefaults = map[string]any{"plan": "free"}
 		c.Hooks.Claims = func(_ context.Context, u *auth.User) (map[string]any, error) {
-			return map[string]any{"tenant": []string{`a"b`, `c\d`}, "email": strings.ToUpper(u.Email)}, nil
+			return map[string]any{"tenant": []string{`a"b`, `c\d`}, "email": strings.ToUpper(u.Email), "teams": 7}, nil
 		}
 	})
-	in, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{Metadata: json.RawMessage(`{"orgs":["a\"b","c"],"number":123.456}`)})
+	in, err := signUp(t, e, "ada@example.com", authtest.Password, auth.SignUpOptions{Metadata: json.RawMessage(`{"orgs":["a\"b","c"],"number":123456789012345678.90}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{
 		"x-hasura-plan": "free", "X-Hasura-Orgs": `{"a\"b","c"}`, "x-hasura-email": "ADA@EXAMPLE.COM", "x-hasura-roles": `{"me","user"}`,
-		"x-hasura-missing": "null", "x-hasura-number": "123.456", "x-hasura-tenant": `{"a\"b","c\\d"}`,
+		"x-hasura-missing": "null", "x-hasura-number": "123456789012345678.90", "x-hasura-tenant": `{"a\"b","c\\d"}`,
+		"x-hasura-teams": "7", "x-hasura-phone": "null",
 	}
 	if diff := cmp.Diff(want, e.Principal(t, in.Session).Claims); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// What a user does not have is null, and not an empty text.
+func TestClaimsOfWhatAUserHas(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) {
+		c.AccessTokens.CustomClaims = map[string]string{"mail": "email", "phone": "phoneNumber", "data": "metadata"}
+	})
+	guest, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		session           *auth.Session
+		mail, phone, data string
+	}{
+		"a guest":                {guest.Session, "null", "null", "null"},
+		"a user with an address": {e.SignUp(t, "ada@example.com"), "ada@example.com", "null", "null"},
+		"a user with a number":   {signUpByPhone(t, e, adaPhone), "null", adaPhone, "null"},
+	} {
+		want := map[string]string{"x-hasura-mail": tt.mail, "x-hasura-phone": tt.phone, "x-hasura-data": tt.data}
+		if diff := cmp.Diff(want, e.Principal(t, tt.session).Claims); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// Nobody gets a token in which claims are missing that cannot be made.
+func TestClaimsThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		wrap  func(store.Store) store.Store
+		amend func(*auth.Config)
+	}{
+		"of metadata that are broken": {
+			func(s store.Store) store.Store {
+				return amended{s, func(u *store.User) { u.Metadata = json.RawMessage(`{"a":`) }}
+			},
+			func(c *auth.Config) { c.AccessTokens.CustomClaims = map[string]string{"a": "metadata.a"} },
+		},
+		"of a value without a JSON form": {
+			func(s store.Store) store.Store { return s },
+			func(c *auth.Config) {
+				c.Hooks.Claims = func(context.Context, *auth.User) (map[string]any, error) { return map[string]any{"a": func() {}}, nil }
+			},
+		},
+	} {
+		s := memstore.New()
+		authtest.NewWithStore(t, s).SignUp(t, "ada@example.com")
+		e := authtest.NewWithStore(t, tt.wrap(s), tt.amend)
+		in, err := signIn(t, e, "ada@example.com", authtest.Password)
+		if !errors.Is(err, auth.ErrInternal) || in != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// amended is a store in which users are something else than was written.
+type amended struct {
+	store.Store
+	change func(*store.User)
+}
+
+func (s amended) User(ctx context.Context, q store.UserQuery) (store.Account, error) {
+	a, err := s.Store.User(ctx, q)
+	s.change(&a.User)
+	return a, err
+}
+
+func (s amended) ChangeUser(ctx context.Context, c store.UserChange) (store.User, error) {
+	u, err := s.Store.ChangeUser(ctx, c)
+	s.change(&u)
+	return u, err
 }
 
 // JW-21: neither the configuration nor a hook can replace what the engine itself says.

@@ -237,9 +237,6 @@ type callError struct {
 
 func (e *callError) Error() string { return "webhook: " + e.err.Error() }
 
-// Unwrap returns what the transport said.
-func (e *callError) Unwrap() error { return e.err }
-
 // Permanent reports whether the endpoint has said that it is there no more.
 func (e *callError) Permanent() bool { return e.status == http.StatusGone }
 
@@ -254,7 +251,8 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	d := time.Duration(0)
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
+	} else {
+		at, _ := http.ParseTime(text) // or the zero time, which is past
 		d = at.Sub(now)
 	}
 	return min(max(d, 0), longestPause)
@@ -265,7 +263,7 @@ type pace struct {
 	mu       sync.Mutex
 	busy     int
 	failures int       // in a row
-	failed   time.Time // the last of them
+	failed   time.Time // the last of them; zero without one
 	until    time.Time // nothing begins before
 }
 
@@ -293,8 +291,8 @@ func (p *pace) end(began, now time.Time, err error) {
 	switch {
 	case errors.Is(err, errNotTried):
 	case err == nil, answered && !call.down():
-		p.failures = 0
-	case p.failures == 0 || !began.Before(p.failed):
+		p.failures, p.failed = 0, time.Time{}
+	case !began.Before(p.failed):
 		p.failures++
 		p.failed = now
 		p.until = now.Add(min(firstRetry<<min(p.failures-1, 16), longestRest))
@@ -322,10 +320,9 @@ func (p *pace) idle() {
 func (e *Engine) deliverTo(ctx context.Context, w *endpoint) {
 	var under sync.WaitGroup
 	defer under.Wait()
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
+	poll := time.Tick(pollInterval)
 	for {
-		for ctx.Err() == nil && w.pace.begin(e.now()) {
+		for w.pace.begin(e.now()) {
 			row, ok := e.claim(ctx, store.MessageClaim{Channel: w.channel})
 			if !ok {
 				w.pace.idle()
@@ -341,7 +338,7 @@ func (e *Engine) deliverTo(ctx context.Context, w *endpoint) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-poll.C:
+		case <-poll:
 		case <-w.wake:
 		}
 	}

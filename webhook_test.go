@@ -19,10 +19,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/mail"
+	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
 	"github.com/ostiary/auth/webhook"
@@ -377,18 +379,176 @@ func TestWhatAnEndpointAsksFor(t *testing.T) {
 	}
 }
 
-// What waits is not delivered after days: an endpoint that was dead for long is not told of old things.
+// What waits is not delivered after days: an endpoint that was dead for long is not told of old things. What is new comes at once
+// all the same.
 func TestWhatHasWaitedTooLongIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &receivers{}
 		e := authtest.New(t, realTime, hooked(r, hookTo("x")))
 		guestOf(t, e)
-		time.Sleep(3*24*time.Hour + time.Second)
+		time.Sleep(time.Microsecond)
 		guestOf(t, e)
-		looping(t, e, time.Minute)
-		if calls, lost := r.to("x"), e.Events.Of(auth.EventMessageGivenUp); len(calls) != 2 || len(lost) != 2 {
+		time.Sleep(3*24*time.Hour - time.Microsecond)
+		guestOf(t, e)
+		guestOf(t, e)
+		time.Sleep(time.Microsecond) // now the first has waited for longer than it may, and the second just as long
+		looping(t, e, time.Second)
+		if calls, lost := r.to("x"), e.Events.Of(auth.EventMessageGivenUp); len(calls) != 6 || len(lost) != 2 {
 			t.Errorf("%d calls, %d given up", len(calls), len(lost))
+		}
+	})
+}
+
+// An endpoint is left alone for a while by what says that it is in trouble, and not by what it says of one message. A pause that
+// it asks for holds for all messages, and for this one in every process.
+func TestWhatLeavesAnEndpointAlone(t *testing.T) {
+	t.Parallel()
+	for status, alone := range map[int]bool{0: true, 429: true, 500: true, 503: true, 599: true, 400: false, 410: false, 428: false, 430: false, 499: false, 302: false} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := &receivers{answer: func(_ context.Context, n int, _ hookCall) *http.Response {
+					switch {
+					case n > 1:
+						return response(200)
+					case status == 0:
+						return nil
+					}
+					return response(status, "Retry-After", "120")
+				}}
+				s := memstore.New()
+				e := authtest.NewWithStore(t, s, realTime, hooked(r, hookTo("x", auth.EventSignedIn)))
+				ctx, stop := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- e.Run(ctx) }()
+				began := time.Now()
+				guestOf(t, e)
+				time.Sleep(time.Second)
+				guestOf(t, e)
+				time.Sleep(time.Second)
+				if calls := r.to("x"); (len(calls) == 1) != alone {
+					t.Errorf("%d calls", len(calls))
+				}
+				stop()
+				<-done
+				if status == 0 && strings.Count(e.Logs.String(), `connection refused" channel=webhook:x`) != 1 {
+					t.Errorf("the log does not say why:\n%s", e.Logs)
+				}
+				// Another process knows of the first message alone when it is to be tried again.
+				looping(t, authtest.NewWithStore(t, s, realTime, hooked(r, hookTo("x", auth.EventSignedIn))), 10*time.Minute)
+				calls := r.to("x")
+				if status == 410 {
+					return
+				}
+				i := slices.IndexFunc(calls[1:], func(c hookCall) bool { return c.id() == calls[0].id() }) + 1
+				if i == 0 || len(calls) != 3 {
+					t.Fatalf("%d calls", len(calls))
+				}
+				if again := calls[i].at.Sub(began); status != 0 && again < 2*time.Minute || again > 3*time.Minute {
+					t.Errorf("tried again after %v", again)
+				}
+				if other := calls[3-i].at.Sub(began); alone && other < 2*time.Second || other > 10*time.Second {
+					t.Errorf("the other has come after %v", other)
+				}
+			})
+		})
+	}
+}
+
+// The pause that an endpoint asks for is one from all messages.
+func TestAPauseIsForAllMessages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &receivers{answer: func(_ context.Context, n int, _ hookCall) *http.Response {
+			if n == 1 {
+				return response(503, "Retry-After", "120")
+			}
+			return response(200)
+		}}
+		e := authtest.New(t, realTime, hooked(r, hookTo("x", auth.EventSignedIn)))
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		guestOf(t, e)
+		time.Sleep(time.Second)
+		guestOf(t, e)
+		time.Sleep(10 * time.Minute)
+		stop()
+		<-done
+		calls := r.to("x")
+		if len(calls) != 3 || calls[1].at.Sub(calls[0].at) < 2*time.Minute {
+			t.Errorf("%d calls: %v", len(calls), calls)
+		}
+	})
+}
+
+// Four requests at once go to an endpoint that answers, and one to one that has failed, until it answers. Those that fail together
+// are one failure, and what is given up without a request is none and no success.
+func TestHowManyRequestsGoAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &receivers{answer: func(_ context.Context, n int, _ hookCall) *http.Response {
+			if n <= 4 {
+				time.Sleep(time.Duration(n) * 100 * time.Millisecond)
+				return response(500)
+			}
+			time.Sleep(3 * time.Second)
+			return response(200)
+		}}
+		e := authtest.New(t, realTime, hooked(r, hookTo("x", auth.EventSignedIn)))
+		began := time.Now()
+		for range 4 {
+			guestOf(t, e)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		time.Sleep(time.Second)
+		id := uuid.New()
+		if err := e.Store.PutMessages(t.Context(), []store.Message{{ID: id, Channel: "webhook:x", Body: []byte("nobody can read it"), CreatedAt: began.Add(-1), NextAt: began}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 8 {
+			guestOf(t, e)
+		}
+		time.Sleep(time.Hour)
+		stop()
+		<-done
+		var at []time.Duration
+		for _, c := range r.to("x") {
+			at = append(at, c.at.Sub(began))
+		}
+		if len(at) != 16 || len(e.Events.Of(auth.EventMessageGivenUp)) != 1 {
+			t.Fatalf("%d calls, %d given up", len(at), len(e.Events.Of(auth.EventMessageGivenUp)))
+		}
+		if slices.Max(at[:4]) != 0 {
+			t.Errorf("the first four begin after %v", at[:4])
+		}
+		if at[4] < 10*time.Second || at[4] > 16*time.Second {
+			t.Errorf("after a failure it is tried again after %v", at[4])
+		}
+		if at[5] != at[4]+3*time.Second || at[8] != at[5] || at[9] != at[8]+3*time.Second {
+			t.Errorf("then they begin after %v", at[4:])
+		}
+	})
+}
+
+// A loop that is told to end waits for the answers to what is under way.
+func TestALoopWaitsForAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answered := 0
+		r := &receivers{answer: func(context.Context, int, hookCall) *http.Response {
+			time.Sleep(5 * time.Second)
+			answered++
+			return response(200)
+		}}
+		e := authtest.New(t, realTime, hooked(r, hookTo("x", auth.EventSignedIn)))
+		guestOf(t, e)
+		looping(t, e, time.Second)
+		if o, err := e.Outbox(t.Context()); answered != 1 || err != nil || o != (auth.OutboxState{}) {
+			t.Errorf("%d answers, %+v, %v", answered, o, err)
 		}
 	})
 }
@@ -401,7 +561,12 @@ func TestMessagesOfAnEndpointThatIsGone(t *testing.T) {
 		r, s := &receivers{}, memstore.New()
 		guestOf(t, authtest.NewWithStore(t, s, realTime, hooked(r, hookTo("gone"))))
 		other := authtest.NewWithStore(t, s, realTime, hooked(r, hookTo("other", auth.EventSignedOut)))
-		looping(t, other, 59*time.Minute)
+		looping(t, other, time.Second)
+		time.Sleep(9 * time.Minute)
+		if o, err := other.Outbox(t.Context()); err != nil || o != (auth.OutboxState{Waiting: 2}) { // for somebody else
+			t.Errorf("%+v, %v", o, err)
+		}
+		looping(t, other, 50*time.Minute)
 		if n := len(other.Events.All()); n != 0 {
 			t.Errorf("%d events", n)
 		}
@@ -417,6 +582,14 @@ func TestMessagesOfAnEndpointThatIsGone(t *testing.T) {
 		looping(t, newer, 15*time.Minute)
 		if n := len(r.to("new")); n != 2 || len(newer.Events.Of(auth.EventMessageGivenUp)) != 0 {
 			t.Errorf("%d calls", n)
+		}
+
+		// They have an hour, and not more.
+		guestOf(t, authtest.NewWithStore(t, s, realTime, hooked(r, hookTo("gone"))))
+		time.Sleep(time.Hour)
+		looping(t, other, time.Second)
+		if lost := other.Events.Of(auth.EventMessageGivenUp); len(lost) != 4 {
+			t.Errorf("after an hour %d are given up", len(lost))
 		}
 	})
 }

@@ -89,13 +89,7 @@ func Compile(clientURL string, allowed []string) (*Rules, error) {
 		rules Rules
 		errs  []error
 	)
-	client, at, err := parse(clientURL)
-	if err == nil {
-		err = checkScheme(at.scheme)
-	}
-	if err == nil && strings.ContainsAny(at.path, "*?[]{}") {
-		err = errors.New("wildcards do not belong in a client URL")
-	}
+	client, at, err := parseClient(clientURL)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("redirect: client URL %s: %w", quote(clientURL), err))
 	} else {
@@ -114,6 +108,24 @@ func Compile(clientURL string, allowed []string) (*Rules, error) {
 		return nil, errors.Join(errs...)
 	}
 	return &rules, nil
+}
+
+// parseClient splits a URL that can be a client URL.
+func parseClient(text string) (Target, location, error) {
+	client, at, err := parse(text)
+	if err == nil {
+		err = checkScheme(at.scheme)
+	}
+	if err == nil && strings.ContainsAny(at.path, "*?[]{}") {
+		err = errors.New("wildcards do not belong in a client URL")
+	}
+	return client, at, err
+}
+
+// CheckURL says what keeps a configured URL from being a client URL, without repeating it.
+func CheckURL(text string) error {
+	_, _, err := parseClient(text)
+	return err
 }
 
 // quote prints a configured value for an error message, except where it may hold a password.

@@ -620,3 +620,20 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+// What keeps a URL from being a client URL is said alone as it is among other mistakes, and does not repeat it.
+func TestCheckURL(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"https://app.test", "http://localhost:3000/v1"} {
+		if err := CheckURL(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "canary", "https://canary.test:99999", "https://canary@app.test", "https://app.test/canary/..", "https://app.test/canary*", "javascript://canary"} {
+		_, all := Compile(bad, nil)
+		err := CheckURL(bad)
+		if err == nil || all == nil || !strings.HasSuffix(all.Error(), err.Error()) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v, and among others %v", bad, err, all)
+		}
+	}
+}
