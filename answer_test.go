@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
 )
@@ -540,3 +543,95 @@ func TestNoAnswerComesOfAFault(t *testing.T) {
 
 // afterwards is what the store is asked when all is done: the answer does not depend on it.
 var afterwards = []string{"SettleMessage", "CreatePAT: ChangeUser, 2"} // the latter keeps a letter
+
+// RT-24, ST-08: the same where an access token cannot be made, at each that a call would make.
+func TestNoAnswerComesWithoutAnAccessToken(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range calls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			try := func(fails int) (made int, err error) {
+				v := newVisitor(t, everyWay)
+				c := prepare(t, v)
+				return made, c(t.Context(), v.replica(t, v.Store, everyWay, func(c *auth.Config) {
+					c.Hooks.Claims = func(context.Context, *auth.User) (map[string]any, error) {
+						if made++; made == fails {
+							return nil, errors.New("no claims today")
+						}
+						return nil, nil
+					}
+				}))
+			}
+			made, err := try(0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range made {
+				if _, err := try(n + 1); !errors.Is(err, auth.ErrInternal) {
+					t.Errorf("token %d: %v", n+1, err)
+				}
+			}
+		})
+	}
+}
+
+// ST-06: a call that owes a user a letter does nothing if that cannot be written.
+func TestNothingHappensWithoutItsLetter(t *testing.T) {
+	t.Parallel()
+	accounts := func(t *testing.T, e *authtest.Engine) (list []store.Account) {
+		befall(t.Context(), t, e, func(_ context.Context, e *authtest.Engine, a *store.Account) error {
+			all := store.WithIdentities | store.WithSecurityKeys | store.WithSessions | store.WithPATs
+			full, err := e.Store.User(t.Context(), store.UserQuery{ID: a.ID, Now: e.Clock.Now(), With: all})
+			list = append(list, full)
+			return err
+		})
+		return list
+	}
+	for name, prepare := range calls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVisitor(t, everyWay)
+			c, sent, users := prepare(t, v), len(v.Mailbox.All()), accounts(t, v.Engine)
+			if err := c(t.Context(), v.replica(t, v.Store, everyWay)); err != nil {
+				t.Fatal(err)
+			}
+			owed := false
+			for _, l := range v.Mailbox.All()[sent:] {
+				if strings.HasSuffix(name, "of a pending address") {
+					break // the letter goes to the address as it has been typed now
+				}
+				owed = owed || slices.ContainsFunc(users, func(a store.Account) bool { return a.Email == l.To })
+			}
+			v = newVisitor(t, everyWay)
+			c = prepare(t, v)
+			befall(t.Context(), t, v.Engine, func(ctx context.Context, e *authtest.Engine, a *store.Account) error {
+				if a.EmailKey == "" {
+					return nil
+				}
+				_, err := e.Store.ChangeUser(ctx, store.UserChange{
+					UserID: a.ID, Now: e.Clock.Now(), Set: store.UserSet{Email: &store.Email{Typed: "nowhere", Key: a.EmailKey}},
+				})
+				return err
+			})
+			before := accounts(t, v.Engine)
+			e := v.replica(t, v.Store, everyWay)
+			err := c(t.Context(), e)
+			switch {
+			case name == "CreatePAT": // which tells of it afterwards
+				if err != nil || !strings.Contains(e.Logs.String(), "tell the owner") {
+					t.Errorf("%v", err)
+				}
+			case !owed:
+				if err != nil {
+					t.Error(err)
+				}
+			case !errors.Is(err, auth.ErrInternal):
+				t.Error(err)
+			default:
+				if diff := cmp.Diff(before, accounts(t, v.Engine)); diff != "" {
+					t.Error(diff)
+				}
+			}
+		})
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -96,7 +95,7 @@ func (e *Engine) CreatePAT(ctx context.Context, principal *Principal, p CreatePA
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(principal.AMR, amrMFA) || e.config.Elevation.Mode != ElevationDisabled && !e.isElevated(principal) {
+	if !e.shownTwo(principal) || e.config.Elevation.Mode != ElevationDisabled && !e.isElevated(principal) {
 		a, checked, err := e.protectedAccount(ctx, principal, anything, 0)
 		if err != nil {
 			return nil, err
