@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -306,6 +307,13 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 		"FinishProvider, of somebody new": visit(func(t *testing.T, v *visitor) *auth.ProviderStart {
 			return v.start(t, "here", auth.SignUpOptions{})
 		}),
+		"FinishProvider, of somebody new, for a code": visit(func(t *testing.T, v *visitor) *auth.ProviderStart {
+			start, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: "here", CodeChallenge: challengeFor(verifier)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return start
+		}),
 		"FinishProvider, of somebody with the address": visit(func(t *testing.T, v *visitor) *auth.ProviderStart {
 			v.SignUp(t, email)
 			return v.start(t, "here", auth.SignUpOptions{})
@@ -531,7 +539,7 @@ func TestNoAnswerComesOfAFault(t *testing.T) {
 						if broken.Fired() == 0 {
 							t.Fatalf("%s, %d: no fault has happened", method, n+1)
 						}
-						if !errors.Is(err, auth.ErrInternal) {
+						if !errors.Is(err, auth.ErrInternal) || !errors.Is(err, storetest.ErrFault) {
 							t.Errorf("%s, %d: %v", method, n+1, err)
 						}
 					}
@@ -543,6 +551,73 @@ func TestNoAnswerComesOfAFault(t *testing.T) {
 
 // afterwards is what the store is asked when all is done: the answer does not depend on it.
 var afterwards = []string{"SettleMessage", "CreatePAT: ChangeUser, 2"} // the latter keeps a letter
+
+// rewritten is a store in which somebody has changed what lies in the tickets.
+type rewritten struct {
+	store.Store
+	met atomic.Bool
+}
+
+func (s *rewritten) alter(t *store.Ticket) {
+	if len(t.Data) > 0 {
+		s.met.Store(true)
+		t.Data = slices.Clone(t.Data)
+		t.Data[len(t.Data)-1] ^= 1
+	}
+}
+
+func (s *rewritten) TakeTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, error) {
+	t, err := s.Store.TakeTicket(ctx, q)
+	s.alter(&t)
+	return t, err
+}
+
+func (s *rewritten) CheckTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, store.User, error) {
+	t, u, err := s.Store.CheckTicket(ctx, q)
+	s.alter(&t)
+	return t, u, err
+}
+
+// TK-07: the same where a ticket does not hold what was put into it.
+func TestNoAnswerComesOfAnAlteredTicket(t *testing.T) {
+	t.Parallel()
+	var met atomic.Int64
+	t.Run("calls", func(t *testing.T) {
+		for name, prepare := range calls() {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				v := newVisitor(t, everyWay)
+				c, s := prepare(t, v), &rewritten{Store: v.Store}
+				err := c(t.Context(), v.replica(t, s, everyWay))
+				if !s.met.Load() {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				met.Add(1)
+				if !errors.Is(err, auth.ErrInternal) {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	if met.Load() < 15 {
+		t.Errorf("%d calls look at a ticket", met.Load())
+	}
+	// What was put into it by another version may be something else altogether.
+	e := authtest.New(t)
+	s := e.SignUp(t, "ada@example.com")
+	e.EnrolTOTP(t, s)
+	ticket, text, err := auth.Issue(e.Engine, "mfaTotp", s.User.ID, "no object")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Store.PutTicket(t.Context(), *ticket); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, verifyMFA(e, text, "123456"), auth.ErrInternal)
+}
 
 // RT-24, ST-08: the same where an access token cannot be made, at each that a call would make.
 func TestNoAnswerComesWithoutAnAccessToken(t *testing.T) {

@@ -952,8 +952,16 @@ func TestSteppingUpByATouch(t *testing.T) {
 	if got, err := e.ElevationMethods(t.Context(), p); err != nil || !cmp.Equal(got, []auth.ElevationMethod{auth.ElevateByWebAuthn}) {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, up := elevate(t, e, p, key); !up.Elevated || slices.Contains(up.AMR, "mfa") {
+	_, up := elevate(t, e, p, key)
+	if !up.Elevated || slices.Contains(up.AMR, "mfa") {
 		t.Errorf("%+v", up)
+	}
+	// With the key the step-up is gone, and what needs none can be done.
+	if _, err := e.RemoveSecurityKey(t.Context(), up, auth.RemoveSecurityKeyParams{ID: up.ElevatedBy}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.CreatePAT(t.Context(), up, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)}); err != nil {
+		t.Errorf("%v", err)
 	}
 }
 
