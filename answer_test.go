@@ -617,6 +617,9 @@ func TestNoAnswerComesOfAnAlteredTicket(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantErr(t, verifyMFA(e, text, "123456"), auth.ErrInternal)
+	if _, _, err := auth.Issue(e.Engine, "mfaTotp", s.User.ID, func() {}); err == nil {
+		t.Error("a ticket that holds nothing")
+	}
 }
 
 // RT-24, ST-08: the same where an access token cannot be made, at each that a call would make.

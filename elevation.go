@@ -213,14 +213,12 @@ func (e *Engine) changeProtected(ctx context.Context, p *Principal, what protect
 }
 
 // withoutStepUp is the principal whose step-up has ended, and with it what it had shown. Their token is as good as any other of the
-// session, of which nobody knows more than one factor where it is not at hand.
+// session; where that is not at hand, nobody knows what it has shown.
 func withoutStepUp(p *Principal, s *store.Session) *Principal {
 	plain := *p
-	plain.Elevated, plain.ElevatedBy = false, uuid.Nil
+	plain.Elevated, plain.ElevatedBy, plain.AMR = false, uuid.Nil, nil
 	if s != nil {
 		plain.AMR = s.AMR
-	} else {
-		plain.AMR = slices.DeleteFunc(slices.Clone(p.AMR), func(m string) bool { return m == amrMFA })
 	}
 	return &plain
 }
@@ -392,9 +390,9 @@ func (VerifyElevationParams) LogValue() slog.Value { return slog.StringValue(red
 //
 // A code of the app is good once, here or elsewhere, as [Engine.VerifyMFA] says, and the token of its step-up has "otp" and "mfa"
 // in the claim amr: for its life the session is one of two factors. Guesses of codes and of passwords count for the account; see
-// Config.Limits.GuessesPerAccount. A step-up with a security key ends when the key is removed. One of another kind lasts as
-// long as its token, also if what it was done with is turned off or replaced meanwhile; what ends the session ends it, as
-// [Engine.RemoveMFA] does, and a new password where it was set in another session.
+// Config.Limits.GuessesPerAccount. A step-up with a security key ends when the key is removed, and with it what it has shown.
+// One of another kind lasts as long as its token, also if what it was done with is turned off or replaced meanwhile; what ends
+// the session ends it, as [Engine.RemoveMFA] does, and a new password where it was set in another session.
 //
 // Errors: [ErrDisabledEndpoint] as at [Engine.Elevate]; [ErrInvalidRequest] for a credential that is not an answer to a
 // challenge of this session, or is not one of its user's, or that WebAuthn L3 §7.2 or the configuration refuse, and for a

@@ -716,6 +716,10 @@ func TestAStepUpWithTheAppMendsAnOldSignIn(t *testing.T) {
 	if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, auth.ErrElevationRequired) {
 		t.Errorf("later: %v", err)
 	}
+	open := replica(t, e, func(c *auth.Config) { c.Elevation = auth.ElevationConfig{Mode: auth.ElevationDisabled} })
+	if _, err := open.AddSecurityKey(t.Context(), p); err != nil {
+		t.Errorf("later, where no step-up is demanded: %v", err)
+	}
 	up, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: nextCode(t, e, secret)})
 	if err != nil {
 		t.Fatal(err)

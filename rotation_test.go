@@ -184,6 +184,9 @@ func TestTheLifeOfARotatedKey(t *testing.T) {
 			if diff := cmp.Diff([]string{first.ID, second.ID}, added(e)); diff != "" {
 				t.Errorf("events: %s", diff)
 			}
+			if text := e.Logs.String(); strings.Contains(text, "level=ERROR") {
+				t.Errorf("the log says that something has failed:\n%s", text)
+			}
 		})
 	}
 }
