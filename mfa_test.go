@@ -640,6 +640,11 @@ func TestWhoseSecretAnAppHas(t *testing.T) {
 	}
 	number := signUpByPhone(t, e, bobPhone)
 	none, name := "", "Ada L."
+	for _, s := range []*auth.Session{both, number} {
+		if _, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{DisplayName: &name}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	nameless, named := signUpByPhone(t, e, "+41791234569"), signUpByPhone(t, e, "+41791234570")
 	for id, shown := range map[uuid.UUID]string{nameless.User.ID: "", named.User.ID: name} {
 		_, err := e.Store.ChangeUser(t.Context(), store.UserChange{

@@ -140,6 +140,8 @@ func TestWhatIsNoECDSASignature(t *testing.T) {
 		"no sequence":        {2, 1, 1},
 		"one number":         {0x30, 3, 2, 1, 1},
 		"a negative r":       {0x30, 6, 2, 1, 0xff, 2, 1, 1},
+		"a long r":           append(append([]byte{0x30, 38, 2, 33, 1}, make([]byte, 32)...), 2, 1, 1),
+		"a long s":           append([]byte{0x30, 38, 2, 1, 1, 2, 33, 1}, make([]byte, 32)...),
 		"a negative s":       {0x30, 6, 2, 1, 1, 2, 1, 0xff},
 		"texts, not numbers": {0x30, 6, 4, 1, 1, 4, 1, 1},
 	} {
