@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
 )
@@ -309,6 +313,13 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 		"FinishProvider, of somebody new": visit(func(t *testing.T, v *visitor) *auth.ProviderStart {
 			return v.start(t, "here", auth.SignUpOptions{})
 		}),
+		"FinishProvider, of somebody new, for a code": visit(func(t *testing.T, v *visitor) *auth.ProviderStart {
+			start, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: "here", CodeChallenge: challengeFor(verifier)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return start
+		}),
 		"FinishProvider, of somebody with the address": visit(func(t *testing.T, v *visitor) *auth.ProviderStart {
 			v.SignUp(t, email)
 			return v.start(t, "here", auth.SignUpOptions{})
@@ -541,7 +552,7 @@ func TestNoAnswerComesOfAFault(t *testing.T) {
 						if broken.Fired() == 0 {
 							t.Fatalf("%s, %d: no fault has happened", method, n+1)
 						}
-						if !errors.Is(err, auth.ErrInternal) {
+						if !errors.Is(err, auth.ErrInternal) || !errors.Is(err, storetest.ErrFault) {
 							t.Errorf("%s, %d: %v", method, n+1, err)
 						}
 					}
@@ -553,3 +564,165 @@ func TestNoAnswerComesOfAFault(t *testing.T) {
 
 // afterwards is what the store is asked when all is done: the answer does not depend on it.
 var afterwards = []string{"SettleMessage", "CreatePAT: ChangeUser, 2"} // the latter keeps a letter
+
+// rewritten is a store in which somebody has changed what lies in the tickets.
+type rewritten struct {
+	store.Store
+	met atomic.Bool
+}
+
+func (s *rewritten) alter(t *store.Ticket) {
+	if len(t.Data) > 0 {
+		s.met.Store(true)
+		t.Data = slices.Clone(t.Data)
+		t.Data[len(t.Data)-1] ^= 1
+	}
+}
+
+func (s *rewritten) TakeTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, error) {
+	t, err := s.Store.TakeTicket(ctx, q)
+	s.alter(&t)
+	return t, err
+}
+
+func (s *rewritten) CheckTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, store.User, error) {
+	t, u, err := s.Store.CheckTicket(ctx, q)
+	s.alter(&t)
+	return t, u, err
+}
+
+// TK-07: the same where a ticket does not hold what was put into it.
+func TestNoAnswerComesOfAnAlteredTicket(t *testing.T) {
+	t.Parallel()
+	var met atomic.Int64
+	t.Run("calls", func(t *testing.T) {
+		for name, prepare := range calls() {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				v := newVisitor(t, everyWay)
+				c, s := prepare(t, v), &rewritten{Store: v.Store}
+				err := c(t.Context(), v.replica(t, s, everyWay))
+				if !s.met.Load() {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				met.Add(1)
+				if !errors.Is(err, auth.ErrInternal) {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	if met.Load() < 15 {
+		t.Errorf("%d calls look at a ticket", met.Load())
+	}
+	// What was put into it by another version may be something else altogether.
+	e := authtest.New(t)
+	s := e.SignUp(t, "ada@example.com")
+	e.EnrolTOTP(t, s)
+	ticket, text, err := auth.Issue(e.Engine, "mfaTotp", s.User.ID, "no object")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Store.PutTicket(t.Context(), *ticket); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, verifyMFA(e, text, "123456"), auth.ErrInternal)
+	if _, _, err := auth.Issue(e.Engine, "mfaTotp", s.User.ID, func() {}); err == nil {
+		t.Error("a ticket that holds nothing")
+	}
+}
+
+// RT-24, ST-08: the same where an access token cannot be made, at each that a call would make.
+func TestNoAnswerComesWithoutAnAccessToken(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range calls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			try := func(fails int) (made int, err error) {
+				v := newVisitor(t, everyWay)
+				c := prepare(t, v)
+				return made, c(t.Context(), v.replica(t, v.Store, everyWay, func(c *auth.Config) {
+					c.Hooks.Claims = func(context.Context, *auth.User) (map[string]any, error) {
+						if made++; made == fails {
+							return nil, errors.New("no claims today")
+						}
+						return nil, nil
+					}
+				}))
+			}
+			made, err := try(0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range made {
+				if _, err := try(n + 1); !errors.Is(err, auth.ErrInternal) {
+					t.Errorf("token %d: %v", n+1, err)
+				}
+			}
+		})
+	}
+}
+
+// ST-06: a call that owes a user a letter does nothing if that cannot be written.
+func TestNothingHappensWithoutItsLetter(t *testing.T) {
+	t.Parallel()
+	accounts := func(t *testing.T, e *authtest.Engine) (list []store.Account) {
+		befall(t.Context(), t, e, func(_ context.Context, e *authtest.Engine, a *store.Account) error {
+			all := store.WithIdentities | store.WithSecurityKeys | store.WithSessions | store.WithPATs
+			full, err := e.Store.User(t.Context(), store.UserQuery{ID: a.ID, Now: e.Clock.Now(), With: all})
+			list = append(list, full)
+			return err
+		})
+		return list
+	}
+	for name, prepare := range calls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVisitor(t, everyWay)
+			c, sent, users := prepare(t, v), len(v.Mailbox.All()), accounts(t, v.Engine)
+			if err := c(t.Context(), v.replica(t, v.Store, everyWay)); err != nil {
+				t.Fatal(err)
+			}
+			owed := false
+			for _, l := range v.Mailbox.All()[sent:] {
+				if strings.HasSuffix(name, "of a pending address") {
+					break // the letter goes to the address as it has been typed now
+				}
+				owed = owed || slices.ContainsFunc(users, func(a store.Account) bool { return a.Email == l.To })
+			}
+			v = newVisitor(t, everyWay)
+			c = prepare(t, v)
+			befall(t.Context(), t, v.Engine, func(ctx context.Context, e *authtest.Engine, a *store.Account) error {
+				if a.EmailKey == "" {
+					return nil
+				}
+				_, err := e.Store.ChangeUser(ctx, store.UserChange{
+					UserID: a.ID, Now: e.Clock.Now(), Set: store.UserSet{Email: &store.Email{Typed: "nowhere", Key: a.EmailKey}},
+				})
+				return err
+			})
+			before := accounts(t, v.Engine)
+			e := v.replica(t, v.Store, everyWay)
+			err := c(t.Context(), e)
+			switch {
+			case name == "CreatePAT": // which tells of it afterwards
+				if err != nil || !strings.Contains(e.Logs.String(), "tell the owner") {
+					t.Errorf("%v", err)
+				}
+			case !owed:
+				if err != nil {
+					t.Error(err)
+				}
+			case !errors.Is(err, auth.ErrInternal):
+				t.Error(err)
+			default:
+				if diff := cmp.Diff(before, accounts(t, v.Engine)); diff != "" {
+					t.Error(diff)
+				}
+			}
+		})
+	}
+}

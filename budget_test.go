@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/ostiary/auth"
@@ -14,7 +13,9 @@ import (
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	counter := storetest.Count(memstore.New())
-	e := authtest.NewWithStore(t, counter)
+	e := authtest.NewWithStore(t, counter, func(c *auth.Config) {
+		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByPassword, auth.ElevateByEmailOTP}
+	})
 	open := authtest.NewWithStore(t, counter, unverified)
 	checked := authtest.NewWithStore(t, counter, func(c *auth.Config) { c.Sessions.CheckOnVerify = true })
 	ctx := t.Context()
@@ -29,6 +30,7 @@ func TestRoundTrips(t *testing.T) {
 	keyed := e.Principal(t, withKey(t, e, "keyed@example.com", passkey))
 	beginning, ending := beginKeySignUp(t, e, "new@example.com"), beginKeySignIn(t, e, "")
 	lax := beginKeySignUp(t, open, "lax@example.com")
+	_, elevated := elevate(t, e, keyed, passkey)
 	rising := beginElevation(t, e, keyed)
 	adding, err := e.AddSecurityKey(ctx, keyed)
 	if err != nil {
@@ -98,13 +100,22 @@ func TestRoundTrips(t *testing.T) {
 			return err
 		}},
 		{"Elevate", 2, func() error { _, err := e.Elevate(ctx, keyed, auth.ElevateParams{}); return err }},
-		{"CheckElevation", 0, func() error {
-			err := e.CheckElevation(ctx, keyed, 0)
-			if errors.Is(err, auth.ErrElevationRequired) {
-				err = nil
-			}
+		{"Elevate with a letter", 3, func() error {
+			_, err := e.Elevate(ctx, ada, auth.ElevateParams{Method: auth.ElevateByEmailOTP})
 			return err
 		}},
+		{"VerifyElevation with a letter", 4, func() error {
+			_, err := e.VerifyElevation(ctx, ada, auth.VerifyElevationParams{
+				Method: auth.ElevateByEmailOTP, OTP: e.Mailbox.Last(t, "ada@example.com").Ticket(),
+			})
+			return err
+		}},
+		{"VerifyElevation with a password", 2, func() error {
+			_, err := e.VerifyElevation(ctx, ada, auth.VerifyElevationParams{Method: auth.ElevateByPassword, Password: authtest.Password})
+			return err
+		}},
+		{"CheckElevation", 0, func() error { return e.CheckElevation(ctx, elevated, 0) }},
+		{"CheckElevation with CheckOnVerify", 1, func() error { return checked.CheckElevation(ctx, elevated, 0) }},
 		{"CheckRole", 0, func() error { return e.CheckRole(ctx, keyed, "me") }},
 		{"ListSecurityKeys", 1, func() error { _, err := e.ListSecurityKeys(ctx, keyed); return err }},
 		{"RenameSecurityKey", 2, func() error {

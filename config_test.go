@@ -100,6 +100,10 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"a ticket that lives for ever":       {func(c *auth.Config) { c.Tickets.VerifyEmail = 1 << 62 }, "Tickets.VerifyEmail"},
 		"an audit trail of an hour":          {func(c *auth.Config) { c.Audit = &auth.AuditConfig{Retention: time.Hour} }, "Audit.Retention"},
 		"an event of no type left out":       {func(c *auth.Config) { c.Audit = &auth.AuditConfig{Omit: []auth.EventType{""}} }, "Audit.Omit"},
+		"no sessions at all":                 {func(c *auth.Config) { c.Sessions.MaxPerUser = -1 }, "Sessions.MaxPerUser"},
+		"tokens that last for a second":      {func(c *auth.Config) { c.PAT = &auth.PATConfig{MaxLifetime: time.Second} }, "PAT.MaxLifetime"},
+		"tokens without number":              {func(c *auth.Config) { c.PAT = &auth.PATConfig{MaxPerUser: 1001} }, "PAT.MaxPerUser"},
+		"no policy for second factors":       {func(c *auth.Config) { c.MFA = &auth.MFAConfig{Policy: "never"} }, "MFA.Policy"},
 		"anonymous users gone in a second":   {func(c *auth.Config) { c.Anonymous.MaxIdle = time.Second }, "Anonymous.MaxIdle"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -77,7 +77,7 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 		return store.Conditions{}, err
 	}
 	// A second factor that is turned on while this is under way has not been shown.
-	rule := store.Conditions{Session: p.SessionID, NoTOTP: what != enrolling && !slices.Contains(p.AMR, amrMFA)}
+	rule := store.Conditions{Session: p.SessionID, NoTOTP: what != enrolling && !e.shownTwo(p)}
 	switch mode := e.config.Elevation.Mode; {
 	case what == addingFirstUseful:
 	case e.isElevated(p):
@@ -94,7 +94,12 @@ func (e *Engine) protected(p *Principal, what protection) (store.Conditions, err
 
 // isElevated reports whether the token of a step-up still is one. A principal can be kept for longer.
 func (e *Engine) isElevated(p *Principal) bool {
-	return p.Elevated && (p.Expires.IsZero() || e.now().Before(p.Expires))
+	return p.Elevated && e.now().Before(p.Expires)
+}
+
+// shownTwo reports whether two factors were shown. What a step-up has shown counts for as long as the rest of it.
+func (e *Engine) shownTwo(p *Principal) bool {
+	return slices.Contains(p.AMR, amrMFA) && (!p.Elevated || e.isElevated(p))
 }
 
 // sinceSignIn is how long ago the principal signed in, which a step-up does not change.
@@ -108,17 +113,17 @@ func (e *Engine) sinceSignIn(a *store.Account, p *Principal) time.Duration {
 
 // mayDo applies the rule to an account that has been read with its security keys, and returns it for the change.
 func (e *Engine) mayDo(a *store.Account, p *Principal, what protection) (store.Conditions, error) {
+	p = e.standing(a, p)
 	rule, err := e.protected(p, what)
-	if err == nil && rule.SecurityKey != uuid.Nil && indexOfKey(a.SecurityKeys, rule.SecurityKey) < 0 {
-		rule, err = e.protected(withoutStepUp(p), what)
+	switch {
+	case err != nil:
+		return rule, err
+	case rule.NoSecurityKeys && len(a.SecurityKeys) > 0:
+		return rule, ErrElevationRequired
+	case what != enrolling:
+		return rule, e.mayWithSecond(a, p)
 	}
-	if err == nil && rule.NoSecurityKeys && len(a.SecurityKeys) > 0 {
-		err = ErrElevationRequired
-	}
-	if err == nil && what != enrolling {
-		err = e.mayWithSecond(a, p)
-	}
-	return rule, err
+	return rule, nil
 }
 
 // protectedAccount reads the account of a principal who may do what is protected, with its security keys, and returns the
@@ -150,7 +155,7 @@ func (e *Engine) mayWithSecond(a *store.Account, p *Principal) error {
 	switch {
 	case len(a.TOTPSecret) == 0:
 		return nil
-	case !slices.Contains(p.AMR, amrMFA):
+	case !e.shownTwo(p):
 		return errSecondFactor
 	case e.config.Elevation.Mode != ElevationDisabled && slices.Contains(e.config.Elevation.Methods, ElevateByTOTP) &&
 		!e.isElevated(p) && e.sinceSignIn(a, p) > justNow:
@@ -161,7 +166,7 @@ func (e *Engine) mayWithSecond(a *store.Account, p *Principal) error {
 
 // shownBoth reports whether the principal has shown two factors, and has just now been there.
 func (e *Engine) shownBoth(a *store.Account, p *Principal) bool {
-	return slices.Contains(p.AMR, amrMFA) && e.justThere(a, p)
+	return e.shownTwo(e.standing(a, p)) && e.justThere(a, p)
 }
 
 // errSecondFactor is for what a session of one factor cannot do to an account that has two.
@@ -184,7 +189,7 @@ const justNow = 10 * time.Minute
 // cannotStepUp reports whether the user has nothing with which they can step up, and has just signed in themselves. They may
 // add a key with which they can; otherwise they could neither do that nor remove what keeps them from it.
 func (e *Engine) cannotStepUp(a *store.Account, p *Principal) bool {
-	return !a.Anonymous && len(e.elevationMethods(a)) == 0 && len(a.TOTPSecret) == 0 && e.sinceSignIn(a, p) <= justNow
+	return len(e.elevationMethods(a)) == 0 && len(a.TOTPSecret) == 0 && e.sinceSignIn(a, p) <= justNow
 }
 
 // stepsUp reports whether any of the keys will do for a step-up.
@@ -202,27 +207,36 @@ func (e *Engine) changeProtected(ctx context.Context, p *Principal, what protect
 	}
 	_, err = e.store.ChangeUser(ctx, change)
 	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionSecurityKey}) {
-		return e.changeProtected(ctx, withoutStepUp(p), what, change)
+		return e.changeProtected(ctx, withoutStepUp(p, nil), what, change)
 	}
 	return unprotected(err)
 }
 
-// withoutStepUp is the principal whose step-up has ended, because its key is gone. Their token is as good as any other.
-func withoutStepUp(p *Principal) *Principal {
+// withoutStepUp is the principal whose step-up has ended, and with it what it had shown. Their token is as good as any other of the
+// session; where that is not at hand, nobody knows what it has shown.
+func withoutStepUp(p *Principal, s *store.Session) *Principal {
 	plain := *p
-	plain.Elevated, plain.ElevatedBy = false, uuid.Nil
+	plain.Elevated, plain.ElevatedBy, plain.AMR = false, uuid.Nil, nil
+	if s != nil {
+		plain.AMR = s.AMR
+	}
 	return &plain
+}
+
+// standing is the principal as far as their step-up still stands, given their account with its keys.
+func (e *Engine) standing(a *store.Account, p *Principal) *Principal {
+	if !p.Elevated || e.steppedUp(a, p) {
+		return p
+	}
+	return withoutStepUp(p, a.Session)
 }
 
 // unprotected translates the store's word that a rule no longer holds.
 func unprotected(err error) error {
-	var unmet store.ErrUnmet
-	switch {
-	case errors.Is(err, store.ErrNotFound):
+	if errors.Is(err, store.ErrNotFound) {
 		return ErrUnauthenticated.because(err)
-	case !errors.As(err, &unmet):
-		return err
 	}
+	unmet, _ := errors.AsType[store.ErrUnmet](err)
 	switch unmet.Condition {
 	case store.ConditionSession:
 		return ErrUnauthenticated.because(err)
@@ -285,7 +299,7 @@ func (e *Engine) elevationMethods(a *store.Account) []ElevationMethod {
 	}
 	add(ElevateByWebAuthn, e.config.WebAuthn != nil && e.stepsUp(a.SecurityKeys))
 	add(ElevateByTOTP, len(a.TOTPSecret) > 0)
-	if len(methods) > 0 || len(a.TOTPSecret) > 0 || len(a.SecurityKeys) > 0 {
+	if len(a.TOTPSecret) > 0 || len(a.SecurityKeys) > 0 {
 		return methods // what cannot be used here is stronger all the same
 	}
 	add(ElevateByPassword, e.hasher != nil && a.PasswordHash != "")
@@ -378,9 +392,9 @@ func (VerifyElevationParams) LogValue() slog.Value { return slog.StringValue(red
 //
 // A code of the app is good once, here or elsewhere, as [Engine.VerifyMFA] says, and the token of its step-up has "otp" and "mfa"
 // in the claim amr: for its life the session is one of two factors. Guesses of codes and of passwords count for the account; see
-// Config.Limits.GuessesPerAccount. A step-up with a security key ends when the key is removed. One of another kind lasts as
-// long as its token, also if what it was done with is turned off or replaced meanwhile; what ends the session ends it, as
-// [Engine.RemoveMFA] does, and a new password where it was set in another session.
+// Config.Limits.GuessesPerAccount. A step-up with a security key ends when the key is removed, and with it what it has shown.
+// One of another kind lasts as long as its token, also if what it was done with is turned off or replaced meanwhile; what ends
+// the session ends it, as [Engine.RemoveMFA] does, and a new password where it was set in another session.
 //
 // Errors: [ErrDisabledEndpoint] as at [Engine.Elevate]; [ErrInvalidRequest] for a credential that is not an answer to a
 // challenge of this session, or is not one of its user's, or that WebAuthn L3 §7.2 or the configuration refuse, and for a

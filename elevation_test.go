@@ -13,6 +13,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/limit"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
@@ -429,6 +430,9 @@ func TestAStepUpEndsWithItsUserSessionAndKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if err := checked.CheckElevation(t.Context(), p, 0); err != nil {
+				t.Errorf("CheckElevation, before: %v", err)
+			}
 			c.end(t, e, p)
 			if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, c.want) {
 				t.Errorf("AddSecurityKey: %v, not %v", err, c.want)
@@ -712,6 +716,10 @@ func TestAStepUpWithTheAppMendsAnOldSignIn(t *testing.T) {
 	if _, err := e.AddSecurityKey(t.Context(), p); !errors.Is(err, auth.ErrElevationRequired) {
 		t.Errorf("later: %v", err)
 	}
+	open := replica(t, e, func(c *auth.Config) { c.Elevation = auth.ElevationConfig{Mode: auth.ElevationDisabled} })
+	if _, err := open.AddSecurityKey(t.Context(), p); err != nil {
+		t.Errorf("later, where no step-up is demanded: %v", err)
+	}
 	up, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: nextCode(t, e, secret)})
 	if err != nil {
 		t.Fatal(err)
@@ -719,4 +727,342 @@ func TestAStepUpWithTheAppMendsAnOldSignIn(t *testing.T) {
 	if _, err := e.AddSecurityKey(t.Context(), e.Principal(t, up)); err != nil {
 		t.Errorf("with the app: %v", err)
 	}
+}
+
+// EL-06, EL-10: what a step-up has shown ends with it, whether its key is gone or its token has expired: a session of one factor is
+// one of one factor again. One that was opened with two still is one of two.
+func TestWhatAStepUpHasShownEndsWithIt(t *testing.T) {
+	t.Parallel()
+	type way struct {
+		name  string
+		after bool // in a session of two factors it is as good as before
+		try   func() error
+	}
+	for name, end := range map[string]func(t *testing.T, e *authtest.Engine, p *auth.Principal){
+		"its key is gone": func(t *testing.T, e *authtest.Engine, p *auth.Principal) {
+			if _, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: p.ElevatedBy}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"its token has expired": func(_ *testing.T, e *authtest.Engine, _ *auth.Principal) { e.Clock.Advance(15 * time.Minute) },
+	} {
+		for _, factors := range []int{1, 2} {
+			e := authtest.New(t, func(c *auth.Config) { c.Tickets.WebAuthn = time.Hour })
+			key := &authtest.Authenticator{}
+			s := withKey(t, e, "ada@example.com", key)
+			left := addKey(t, e, e.Principal(t, s), &authtest.Authenticator{})
+			secret := e.EnrolTOTP(t, s)
+			if factors == 2 {
+				in, err := e.VerifyMFA(t.Context(), auth.VerifyMFAParams{Ticket: askedAgain(t, e, "ada@example.com"), OTP: nextCode(t, e, secret)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s = in.Session
+			}
+			_, p := elevate(t, e, e.Principal(t, s), key)
+			ways := []way{
+				{"CreatePAT", false, func() error {
+					_, err := e.CreatePAT(t.Context(), p, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)})
+					return err
+				}},
+				{"GenerateTOTP", false, func() error { _, err := e.GenerateTOTP(t.Context(), p, auth.GenerateTOTPParams{}); return err }},
+				{"GenerateRecoveryCodes", false, func() error {
+					_, err := e.GenerateRecoveryCodes(t.Context(), p, auth.GenerateRecoveryCodesParams{})
+					return err
+				}},
+				{"AddSecurityKey", true, func() error { _, err := e.AddSecurityKey(t.Context(), p); return err }},
+			}
+			for _, w := range ways {
+				if err := w.try(); err != nil {
+					t.Errorf("%s, with %d factors, %s before: %v", name, factors, w.name, err)
+				}
+			}
+			begun, err := e.AddSecurityKey(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			credential := (&authtest.Authenticator{Unchecked: true}).Create(t, begun)
+			end(t, e, p)
+			if _, err := e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{Credential: credential}); !errors.Is(err, auth.ErrElevationRequired) {
+				t.Errorf("%s, with %d factors, VerifyAddSecurityKey: %v", name, factors, err)
+			}
+			for _, w := range append(ways, way{"RemoveSecurityKey", true, func() error {
+				_, err := e.RemoveSecurityKey(t.Context(), p, auth.RemoveSecurityKeyParams{ID: left.ID})
+				return err
+			}}) {
+				err := w.try()
+				if factors == 1 && !errors.Is(err, auth.ErrElevationRequired) || factors == 2 && w.after && err != nil {
+					t.Errorf("%s, with %d factors, %s: %v", name, factors, w.name, err)
+				}
+			}
+		}
+	}
+}
+
+// EL-10: ten minutes after a sign-in its user is there no more, to the instant; also where the token names no session, as those of
+// the documented server.
+func TestHowLongASignInCounts(t *testing.T) {
+	t.Parallel()
+	recommended := func(c *auth.Config) { c.Elevation.Mode = auth.ElevationRecommended }
+	add := func(e *authtest.Engine, p *auth.Principal) error {
+		_, err := e.AddSecurityKey(background, p)
+		return err
+	}
+	for name, c := range map[string]struct {
+		amend   func(*auth.Config)
+		prepare func(t *testing.T, e *authtest.Engine) *auth.Session
+		call    func(e *authtest.Engine, p *auth.Principal) error
+	}{
+		"for a new address": {func(*auth.Config) {}, func(t *testing.T, e *authtest.Engine) *auth.Session {
+			return e.SignUp(t, "ada@example.com")
+		}, func(e *authtest.Engine, p *auth.Principal) error {
+			return e.ChangeEmail(background, p, auth.ChangeEmailParams{NewEmail: "new@example.com"})
+		}},
+		"for a first key, with both factors": {recommended, func(t *testing.T, e *authtest.Engine) *auth.Session {
+			ticket, secret := challenged(t, e, "ada@example.com")
+			in, err := e.VerifyMFA(t.Context(), auth.VerifyMFAParams{Ticket: ticket, OTP: nextCode(t, e, secret)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return in.Session
+		}, add},
+		"for a first key that will do": {recommended, func(t *testing.T, e *authtest.Engine) *auth.Session {
+			return withKey(t, e, "ada@example.com", authtest.NewSecurityKey())
+		}, add},
+	} {
+		e := authtest.New(t, c.amend)
+		p := *e.Principal(t, c.prepare(t, e))
+		e.Clock.Advance(time.Hour)
+		p.SessionID = uuid.Nil
+		p.AuthTime = e.Clock.Now().Add(-10 * time.Minute)
+		if err := c.call(e, &p); err != nil {
+			t.Errorf("%s, in time: %v", name, err)
+		}
+		p.AuthTime = p.AuthTime.Add(-1)
+		if err := c.call(e, &p); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("%s, too late: %v", name, err)
+		}
+	}
+}
+
+// A step-up of any kind does where one is demanded of all, and its token says of which it was.
+func TestEveryStepUpIsOne(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		methods []auth.ElevationMethod
+		amr     []string // beyond that of the sign-in
+		prepare func(t *testing.T, e *authtest.Engine) (*auth.Principal, auth.VerifyElevationParams)
+	}{
+		"a password": {[]auth.ElevationMethod{auth.ElevateByPassword}, []string{"pwd"}, func(t *testing.T, e *authtest.Engine) (*auth.Principal, auth.VerifyElevationParams) {
+			return e.Principal(t, e.SignUp(t, "ada@example.com")), auth.VerifyElevationParams{Method: auth.ElevateByPassword, Password: authtest.Password}
+		}},
+		"the app": {nil, []string{"otp", "mfa"}, func(t *testing.T, e *authtest.Engine) (*auth.Principal, auth.VerifyElevationParams) {
+			s := e.SignUp(t, "ada@example.com")
+			return e.Principal(t, s), auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: nextCode(t, e, e.EnrolTOTP(t, s))}
+		}},
+		"a key, by name": {nil, []string{"pop", "user", "mfa"}, func(t *testing.T, e *authtest.Engine) (*auth.Principal, auth.VerifyElevationParams) {
+			key := &authtest.Authenticator{}
+			p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+			return p, auth.VerifyElevationParams{Method: auth.ElevateByWebAuthn, Credential: key.Get(t, beginElevation(t, e, p))}
+		}},
+	} {
+		e := authtest.New(t, func(x *auth.Config) {
+			x.Elevation = auth.ElevationConfig{Mode: auth.ElevationRequired, Methods: c.methods}
+		})
+		p, params := c.prepare(t, e)
+		change := func(p *auth.Principal) error {
+			return e.ChangeEmail(t.Context(), p, auth.ChangeEmailParams{NewEmail: "new@example.com"})
+		}
+		if err := change(p); !errors.Is(err, auth.ErrElevationRequired) {
+			t.Errorf("%s, before: %v", name, err)
+		}
+		up, err := e.VerifyElevation(t.Context(), p, params)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		elevated := e.Principal(t, up)
+		if err := change(elevated); err != nil {
+			t.Errorf("%s, after: %v", name, err)
+		}
+		if diff := cmp.Diff(slices.Concat(p.AMR, c.amr), elevated.AMR); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// What a section of the configuration turns off is no way to step up, and nothing else is.
+func TestStepUpByWhatIsOff(t *testing.T) {
+	t.Parallel()
+	methods := []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByPassword, auth.ElevateByEmailOTP, auth.ElevateBySMSOTP}
+	all := func(c *auth.Config) { c.Elevation.Methods = methods }
+	e := authtest.New(t, all)
+	users := map[auth.ElevationMethod]*auth.Principal{}
+	plain, change := e.Principal(t, e.SignUp(t, "plain@example.com")), textings()[1]
+	if err := change.redeem(e, plain, adaPhone, change.code(t, e, plain, adaPhone)); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range methods {
+		users[m] = plain
+	}
+	users[auth.ElevateByWebAuthn] = e.Principal(t, withKey(t, e, "keyed@example.com", &authtest.Authenticator{}))
+	s := e.SignUp(t, "totp@example.com")
+	e.EnrolTOTP(t, s)
+	users[auth.ElevateByTOTP] = e.Principal(t, s)
+	for off, amend := range map[auth.ElevationMethod]func(*auth.Config){
+		"":                     func(*auth.Config) {},
+		auth.ElevateByWebAuthn: func(c *auth.Config) { c.WebAuthn = nil },
+		auth.ElevateByPassword: func(c *auth.Config) { c.Password = nil },
+		auth.ElevateByEmailOTP: func(c *auth.Config) { c.Mail, c.Email.AllowUnverified = nil, true },
+		auth.ElevateBySMSOTP:   func(c *auth.Config) { c.SMS = nil },
+	} {
+		r := replica(t, e, all, amend)
+		for _, m := range methods {
+			got, err := r.ElevationMethods(t.Context(), users[m])
+			if err != nil || slices.Contains(got, m) != (m != off) {
+				t.Errorf("without %q: ways %v, %v", off, got, err)
+			}
+			begun, err := r.Elevate(t.Context(), users[m], auth.ElevateParams{Method: m})
+			if m == off {
+				if !errors.Is(err, auth.ErrDisabledEndpoint) {
+					t.Errorf("without %q: Elevate by %s: %v", off, m, err)
+				}
+			} else if err != nil || begun.Method != m {
+				t.Errorf("without %q: Elevate by %s: %+v, %v", off, m, begun, err)
+			}
+			// Nothing is shown, so nothing comes of it.
+			up, err := r.VerifyElevation(t.Context(), users[m], auth.VerifyElevationParams{Method: m})
+			if up != nil || err == nil || errors.Is(err, auth.ErrDisabledEndpoint) != (m == off) {
+				t.Errorf("without %q: VerifyElevation by %s: %v, %v", off, m, up, err)
+			}
+		}
+	}
+	if _, err := e.Elevate(t.Context(), plain, auth.ElevateParams{Method: "magic"}); messageOf(err) != "invalid-request: there is no such method" {
+		t.Errorf("by magic: %v", err)
+	}
+	nowhere := e.Principal(t, signUpByPhone(t, e, bobPhone))
+	for _, email := range []string{"nonsense", "plain@example.com"} {
+		if _, err := e.Elevate(t.Context(), nowhere, auth.ElevateParams{Email: email}); messageOf(err) != "invalid-request: email is not the user's" {
+			t.Errorf("with the address %s, by who has none: %v", email, err)
+		}
+	}
+}
+
+// EL-12: where a touch is enough, a key that never asks who its user is will do.
+func TestSteppingUpByATouch(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, onlyPresence, func(c *auth.Config) { c.WebAuthn.UserVerification = auth.UserVerificationDiscouraged })
+	key := &authtest.Authenticator{NoUserVerification: true}
+	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	if got, err := e.ElevationMethods(t.Context(), p); err != nil || !cmp.Equal(got, []auth.ElevationMethod{auth.ElevateByWebAuthn}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	_, up := elevate(t, e, p, key)
+	if !up.Elevated || slices.Contains(up.AMR, "mfa") {
+		t.Errorf("%+v", up)
+	}
+	// With the key the step-up is gone, and what needs none can be done.
+	if _, err := e.RemoveSecurityKey(t.Context(), up, auth.RemoveSecurityKeyParams{ID: up.ElevatedBy}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.CreatePAT(t.Context(), up, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)}); err != nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// EO-02: a code of a step-up stands so many guesses. What is no code is none.
+func TestGuessesAtACodeOfAStepUp(t *testing.T) {
+	t.Parallel()
+	for _, method := range []auth.ElevationMethod{auth.ElevateByEmailOTP, auth.ElevateBySMSOTP} {
+		e := authtest.New(t, func(c *auth.Config) { c.Elevation.Methods = []auth.ElevationMethod{method} })
+		p, change := e.Principal(t, e.SignUp(t, "ada@example.com")), textings()[1]
+		if err := change.redeem(e, p, adaPhone, change.code(t, e, p, adaPhone)); err != nil {
+			t.Fatal(err)
+		}
+		for guesses, want := range map[int]error{4: nil, 5: auth.ErrInvalidRequest} {
+			if _, err := e.Elevate(t.Context(), p, auth.ElevateParams{Method: method}); err != nil {
+				t.Fatal(err)
+			}
+			code := e.Mailbox.Last(t, "ada@example.com").Ticket()
+			if method == auth.ElevateBySMSOTP {
+				code = e.Phone.Last(t, adaPhone).Code
+			}
+			end := func(code string) error {
+				_, err := e.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Method: method, OTP: code})
+				return err
+			}
+			for _, wrong := range append(slices.Repeat([]string{otherCode(code)}, guesses), "", "1", "1234567", "12345a", "１２３４５６") {
+				if err := end(wrong); !errors.Is(err, auth.ErrInvalidRequest) {
+					t.Errorf("%s, %q: %v", method, wrong, err)
+				}
+			}
+			if err := end(code); !errors.Is(err, want) || want == nil && err != nil {
+				t.Errorf("%s, after %d guesses: %v", method, guesses, err)
+			}
+		}
+	}
+}
+
+// SM-01: whoever steps up by a text message has answered it, and nobody else has.
+func TestAStepUpByTextAnswersIt(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) {
+		many := limit.Rate{Burst: 1000, Per: time.Hour}
+		c.Limits = auth.LimitsConfig{SMSPerNumber: many, SMSPerNumberLong: many, UnansweredSMS: limit.Rate{Burst: 8, Per: time.Hour}}
+		c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByPassword, auth.ElevateBySMSOTP}
+	})
+	p, change := e.Principal(t, e.SignUp(t, "ada@example.com")), textings()[1]
+	if err := change.redeem(e, p, adaPhone, change.code(t, e, p, adaPhone)); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() error {
+		_, err := e.Elevate(t.Context(), p, auth.ElevateParams{Method: auth.ElevateBySMSOTP})
+		return err
+	}
+	end := func(params auth.VerifyElevationParams) {
+		t.Helper()
+		if _, err := e.VerifyElevation(t.Context(), p, params); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 20 {
+		if err := begin(); err != nil {
+			t.Fatalf("text %d: %v", n+1, err)
+		}
+		end(auth.VerifyElevationParams{Method: auth.ElevateBySMSOTP, OTP: e.Phone.Last(t, adaPhone).Code})
+	}
+	for n := range 8 {
+		if err := begin(); err != nil {
+			t.Fatalf("unanswered text %d: %v", n+1, err)
+		}
+		end(auth.VerifyElevationParams{Method: auth.ElevateByPassword, Password: authtest.Password})
+	}
+	if err := begin(); !errors.Is(err, auth.ErrTooManyRequests) {
+		t.Errorf("%v", err)
+	}
+}
+
+// forgetful is a store that finds accounts and does not return by what.
+type forgetful struct{ store.Store }
+
+func (s forgetful) User(ctx context.Context, q store.UserQuery) (store.Account, error) {
+	a, err := s.Store.User(ctx, q)
+	a.Session, a.PAT = nil, nil
+	return a, err
+}
+
+// ST-01: a store that does not keep its contract is at fault, and takes nobody along.
+func TestAStoreThatForgetsWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	key := &authtest.Authenticator{}
+	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	made := createPAT(t, e, p, time.Hour)
+	answer := key.Get(t, beginElevation(t, e, p))
+	broken := authtest.NewWithStore(t, forgetful{e.Store}, func(c *auth.Config) { c.Now = e.Clock.Now })
+	_, err := broken.Elevate(t.Context(), p, auth.ElevateParams{})
+	wantErr(t, err, auth.ErrInternal)
+	_, err = broken.VerifyElevation(t.Context(), p, auth.VerifyElevationParams{Credential: answer})
+	wantErr(t, err, auth.ErrInternal)
+	_, err = signInPAT(t, broken, made.Token)
+	wantErr(t, err, auth.ErrInternal)
 }

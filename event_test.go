@@ -598,6 +598,53 @@ var eventFlows = []eventFlow{
 			}
 		},
 	},
+	{
+		name: "a step-up in each other way",
+		amend: func(c *auth.Config) {
+			c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByWebAuthn, auth.ElevateByTOTP, auth.ElevateByEmailOTP, auth.ElevateBySMSOTP}
+		},
+		run: func(s *scene) []auth.Event {
+			ctx := s.t.Context()
+			_, p := s.user(adaAddress)
+			s.done(s.ChangePhone(ctx, p, auth.ChangePhoneParams{NewPhoneNumber: adaPhone}))
+			s.done(s.VerifyChangePhone(ctx, p, auth.VerifyChangePhoneParams{NewPhoneNumber: adaPhone, OTP: s.text(adaPhone)}))
+			s.begin()
+			ask := func(m auth.ElevationMethod) {
+				_, err := s.Elevate(ctx, p, auth.ElevateParams{Method: m})
+				s.done(err)
+			}
+			end := func(params auth.VerifyElevationParams) {
+				s.say(params, &params)
+				must[*auth.Session](s)(s.VerifyElevation(ctx, p, params))
+			}
+			ask(auth.ElevateByEmailOTP)
+			end(auth.VerifyElevationParams{Method: auth.ElevateByEmailOTP, OTP: s.secret(adaAddress)})
+			ask(auth.ElevateBySMSOTP)
+			end(auth.VerifyElevationParams{Method: auth.ElevateBySMSOTP, OTP: s.text(adaPhone)})
+			key := &authtest.Authenticator{}
+			id := detail(addKey(s.t, s.Engine, p, key).ID.String())
+			up := func(counter uint32) error {
+				begun := must[*auth.Elevation](s)(s.Elevate(ctx, p, auth.ElevateParams{}))
+				s.secrets.keep("challenge", challengeOf(s.t, begun.WebAuthn))
+				_, err := s.VerifyElevation(ctx, p, auth.VerifyElevationParams{
+					Credential: key.Get(s.t, begun.WebAuthn, func(c *authtest.Ceremony) { c.Counter = counter }),
+				})
+				return err
+			}
+			s.done(up(9))
+			s.refused(up(5), auth.ErrInvalidRequest)
+			secret := s.enrolled(p)
+			end(auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: s.totp(secret)})
+			return []auth.Event{
+				ev(auth.EventElevationAsked, acting(p), by("otp-email")), ev(auth.EventElevated, acting(p), by("otp-email")),
+				ev(auth.EventElevationAsked, acting(p), by("otp-sms")), ev(auth.EventElevated, acting(p), by("otp-sms")),
+				ev(auth.EventSecurityKeyAdded, acting(p), id), ev(auth.EventElevated, acting(p), by("webauthn"), id),
+				ev(auth.EventSignCountRollback, of(p.UserID), by("webauthn"), because(auth.CodeInvalidRequest), id),
+				ev(auth.EventElevationFailed, acting(p), by("webauthn"), because(auth.CodeInvalidRequest)),
+				ev(auth.EventMFAEnrolmentBegun, acting(p)), ev(auth.EventMFAEnabled, acting(p)), ev(auth.EventElevated, acting(p), by("totp")),
+			}
+		},
+	},
 	{name: "a security key, from its beginning to its end", run: func(s *scene) []auth.Event {
 		_, p := s.user(adaAddress)
 		s.begin()

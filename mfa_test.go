@@ -629,6 +629,45 @@ func TestEnrolment(t *testing.T) {
 	}
 }
 
+// An app shows whose secret it has: by the address, or the number without one, or the name without either.
+func TestWhoseSecretAnAppHas(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	both, change := e.SignUp(t, "ada@example.com"), textings()[1]
+	p := e.Principal(t, both)
+	if err := change.redeem(e, p, adaPhone, change.code(t, e, p, adaPhone)); err != nil {
+		t.Fatal(err)
+	}
+	number := signUpByPhone(t, e, bobPhone)
+	none, name := "", "Ada L."
+	for _, s := range []*auth.Session{both, number} {
+		if _, err := e.UpdateUser(t.Context(), s.User.ID, auth.UserUpdate{DisplayName: &name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nameless, named := signUpByPhone(t, e, "+41791234569"), signUpByPhone(t, e, "+41791234570")
+	for id, shown := range map[uuid.UUID]string{nameless.User.ID: "", named.User.ID: name} {
+		_, err := e.Store.ChangeUser(t.Context(), store.UserChange{
+			UserID: id, Now: e.Clock.Now(), Set: store.UserSet{Phone: &none, DisplayName: &shown},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want, s := range map[string]*auth.Session{
+		"ada@example.com": both, bobPhone: number, name: named, nameless.User.ID.String(): nameless,
+	} {
+		made, err := e.GenerateTOTP(t.Context(), e.Principal(t, s), auth.GenerateTOTPParams{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(made.URI)
+		if err != nil || u.Path != "/app.test:"+want {
+			t.Errorf("%s is shown as %v, %v", want, u, err)
+		}
+	}
+}
+
 // MF-18: who has a second factor can end it where enrolment is off.
 func TestASecondFactorEndsWhereEnrolmentIsOff(t *testing.T) {
 	t.Parallel()
@@ -1039,6 +1078,7 @@ func TestASecondFactorProtectsTheFirstKey(t *testing.T) {
 	if _, err := e.VerifyAddSecurityKey(t.Context(), p, auth.VerifyAddSecurityKeyParams{Credential: credential}); !errors.Is(err, auth.ErrElevationRequired) {
 		t.Errorf("a factor that has come since: %v", err)
 	}
+	authtest.New(t, func(c *auth.Config) { c.MFA.Issuer = strings.Repeat("x", 64) })
 	for _, issuer := range []string{strings.Repeat("x", 65), "a\nb"} {
 		c := validConfig()
 		c.MFA = &auth.MFAConfig{Issuer: issuer}
@@ -1192,6 +1232,9 @@ func TestATicketIsUsedBetweenTheLookAndTheChange(t *testing.T) {
 	})
 	if err := verifyMFA(e.Engine, ticket, code); !errors.Is(err, auth.ErrInvalidTicket) {
 		t.Errorf("%v", err)
+	}
+	if failed, refused := e.Events.Of(auth.EventSignInFailed), e.Events.Of(auth.EventTicketRefused); len(failed) != 0 || len(refused) != 1 {
+		t.Errorf("recorded: %+v, %+v", failed, refused)
 	}
 }
 

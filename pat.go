@@ -96,7 +96,7 @@ func (e *Engine) CreatePAT(ctx context.Context, principal *Principal, p CreatePA
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(principal.AMR, amrMFA) || e.config.Elevation.Mode != ElevationDisabled && !e.isElevated(principal) {
+	if !e.shownTwo(principal) || e.config.Elevation.Mode != ElevationDisabled && !e.isElevated(principal) {
 		a, checked, err := e.protectedAccount(ctx, principal, anything, 0)
 		if err != nil {
 			return nil, err
@@ -149,7 +149,7 @@ func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInRes
 	if e.config.PAT == nil {
 		return nil, ErrDisabledEndpoint
 	}
-	if id, err := uuid.Parse(p.PersonalAccessToken); err != nil || id.String() != p.PersonalAccessToken {
+	if id, _ := uuid.Parse(p.PersonalAccessToken); id.String() != p.PersonalAccessToken {
 		return nil, ErrInvalidPAT.because(errors.New("not the form of one"))
 	}
 	presented, err := e.mayPresent(ctx)
@@ -171,15 +171,14 @@ func (e *Engine) SignInPAT(ctx context.Context, p SignInPATParams) (_ *SignInRes
 // enterByPAT lets in whoever has a personal access token.
 func (e *Engine) enterByPAT(ctx context.Context, token string) (*SignInResult, error) {
 	a, err := e.store.User(ctx, store.UserQuery{PATHashes: hashes(e.box.MACs("pat", []byte(token))), Now: e.now()})
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		e.emit(ctx, Event{Type: EventSignInFailed, Method: methodPAT, Code: CodeInvalidPAT})
 		return nil, err
-	}
-	if err == nil && a.PAT == nil {
-		err = errors.New("the store found a user by a token and did not return it")
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("find personal access token: %w", err)
+	case a.PAT == nil:
+		return nil, errors.New("the store found a user by a token and did not return it")
 	}
 	return e.enter(ctx, entry{user: a.User, method: methodPAT, amr: []string{amrPAT}, pat: a.PAT, change: &store.UserChange{UsePAT: a.PAT.ID}})
 }
@@ -218,11 +217,7 @@ func (e *Engine) RevokePAT(ctx context.Context, principal *Principal, id uuid.UU
 	if err != nil {
 		return err
 	}
-	owned := false
-	for _, p := range a.PATs {
-		owned = owned || p.ID == id
-	}
-	if !owned {
+	if !slices.ContainsFunc(a.PATs, func(p store.PAT) bool { return p.ID == id }) {
 		return ErrNotFound
 	}
 	_, err = e.store.ChangeUser(ctx, store.UserChange{

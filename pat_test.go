@@ -22,6 +22,8 @@ import (
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
 	"github.com/ostiary/auth/store"
+	"github.com/ostiary/auth/store/memstore"
+	"github.com/ostiary/auth/store/storetest"
 )
 
 func createPAT(t *testing.T, e *authtest.Engine, p *auth.Principal, life time.Duration) *auth.PAT {
@@ -60,6 +62,9 @@ func TestPersonalAccessTokens(t *testing.T) {
 	}
 	if strings.Contains(fmt.Sprintf("%v %+v %#v %s", made, *made, made, made), made.Token) {
 		t.Error("it prints")
+	}
+	if text := fmt.Sprint(made); !strings.Contains(text, made.ID.String()) {
+		t.Errorf("it does not say which it is: %s", text)
 	}
 	if l := e.Mailbox.Last(t, "ada@example.com"); l.Template != "pat-created" || strings.Contains(l.Text+l.HTML, made.Token) { // PW-19
 		t.Errorf("letter %s", l.Template)
@@ -103,6 +108,9 @@ func TestPersonalAccessTokens(t *testing.T) {
 		}
 	}
 	theirs := createPAT(t, e, p, time.Hour)
+	if err := e.RevokePAT(ctx, p, made.ID); !errors.Is(err, auth.ErrNotFound) {
+		t.Errorf("one that is gone, with another left: %v", err)
+	}
 	mallory := e.Principal(t, e.SignUp(t, "mallory@example.com"))
 	if err := e.RevokePAT(ctx, mallory, theirs.ID); !errors.Is(err, auth.ErrNotFound) {
 		t.Errorf("another's: %v", err)
@@ -134,8 +142,9 @@ func TestCreatePATRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := e.CreatePAT(ctx, p, auth.CreatePATParams{ExpiresAt: now.Add(30 * 24 * time.Hour)}); err != nil {
-		t.Errorf("as late as it may: %v", err)
+	scopes := strings.Split(strings.Repeat("a ", 32), " ")[:32]
+	if _, err := e.CreatePAT(ctx, p, auth.CreatePATParams{ExpiresAt: now.Add(30 * 24 * time.Hour), Scopes: scopes}); err != nil {
+		t.Errorf("as late as it may, with as many scopes: %v", err)
 	}
 	var ok atomic.Int64
 	atOnce(50, func(int) {
@@ -348,6 +357,97 @@ func TestWhatAPersonalAccessTokenIsNot(t *testing.T) {
 			}
 		}
 	})
+}
+
+// PA-02: what has not the form of a token is not looked for.
+func TestWhatIsNoTokenCostsNoLook(t *testing.T) {
+	t.Parallel()
+	counter := storetest.Count(memstore.New())
+	e := authtest.NewWithStore(t, counter)
+	token := uuid.NewString()
+	for _, bad := range []string{"", "x", token[:35], token + "0", "{" + token + "}", "urn:uuid:" + token, strings.ReplaceAll(token, "-", ""), token[:35] + "x"} {
+		if _, err := signInPAT(t, e, bad); !errors.Is(err, auth.ErrInvalidPAT) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if n := counter.Trips(); n != 0 {
+		t.Errorf("%v", counter.Calls())
+	}
+	if _, err := signInPAT(t, e, token); !errors.Is(err, auth.ErrInvalidPAT) || counter.Trips() != 1 {
+		t.Errorf("%v, %v", err, counter.Calls())
+	}
+}
+
+// The round trips of a new token, beside the two for the letter: one where it is known that both factors were shown, and that there
+// was a step-up if one may be demanded.
+func TestRoundTripsOfANewToken(t *testing.T) {
+	t.Parallel()
+	for _, mode := range modes {
+		for _, factors := range []int{1, 2} {
+			for _, stepUp := range []bool{false, true} {
+				counter := storetest.Count(memstore.New())
+				e := authtest.NewWithStore(t, counter, func(c *auth.Config) {
+					c.Elevation.Mode = mode
+					c.Elevation.Methods = []auth.ElevationMethod{auth.ElevateByTOTP, auth.ElevateByPassword}
+				})
+				s := e.SignUp(t, "ada@example.com")
+				up := auth.VerifyElevationParams{Method: auth.ElevateByPassword, Password: authtest.Password}
+				if factors == 2 {
+					secret := e.EnrolTOTP(t, s)
+					in, err := e.VerifyMFA(t.Context(), auth.VerifyMFAParams{Ticket: askedAgain(t, e, "ada@example.com"), OTP: nextCode(t, e, secret)})
+					if err != nil {
+						t.Fatal(err)
+					}
+					s, up = in.Session, auth.VerifyElevationParams{Method: auth.ElevateByTOTP, OTP: nextCode(t, e, secret)}
+				}
+				if stepUp {
+					var err error
+					if s, err = e.VerifyElevation(t.Context(), e.Principal(t, s), up); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p := e.Principal(t, s)
+				counter.Reset()
+				_, err := e.CreatePAT(t.Context(), p, auth.CreatePATParams{ExpiresAt: e.Clock.Now().Add(time.Hour)})
+				want := 2
+				switch {
+				case mode == auth.ElevationRequired && !stepUp:
+					if !errors.Is(err, auth.ErrElevationRequired) || counter.Trips() != 0 {
+						t.Errorf("%s, %d factors: %v, %v", mode, factors, err, counter.Calls())
+					}
+					continue
+				case factors == 2 && (mode == auth.ElevationDisabled || stepUp):
+					want = 1
+				}
+				if n := counter.Trips() - 2; err != nil || n != want {
+					t.Errorf("%s, %d factors, step-up %t: %d trips, not %d: %v, %v", mode, factors, stepUp, n, want, counter.Calls(), err)
+				}
+			}
+		}
+	}
+}
+
+// PA-08: a token of a user of whom something is revoked again and again meanwhile is asked for once more.
+func TestTokensAreRevokedTwiceDuringASignIn(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t)
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	made, first, second := createPAT(t, e.Engine, p, time.Hour), createPAT(t, e.Engine, p, time.Hour), createPAT(t, e.Engine, p, time.Hour)
+	revoke := func(id uuid.UUID) {
+		if err := e.RevokePAT(background, p, id); err != nil {
+			t.Error(err)
+		}
+	}
+	e.arm(func() {
+		revoke(first.ID)
+		e.arm(func() { revoke(second.ID) })
+	})
+	if _, err := signInPAT(t, e.Engine, made.Token); !errors.Is(err, auth.ErrInvalidPAT) {
+		t.Errorf("%v", err)
+	}
+	if _, err := signInPAT(t, e.Engine, made.Token); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
 }
 
 // PA-06, RT-27: what a session of a token may do, of all that a principal can: see who its user is, in every mode.

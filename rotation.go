@@ -90,8 +90,8 @@ type keyring struct {
 
 // old reports whether the set was loaded longer ago than that, or never. A clock that has been set back makes any set old.
 func (s *keySet) old(now time.Time, age time.Duration) bool {
-	d := now.Sub(s.loaded)
-	return s.loaded.IsZero() || d >= age || d < -clockSkew
+	d := now.Sub(s.loaded) // the most that there can be, if never
+	return d >= age || d < -clockSkew
 }
 
 // knownKeys returns the keys as they are known, which costs nothing but where it is time to look at the store: then for one
@@ -194,7 +194,7 @@ func (e *Engine) loadKeys(ctx context.Context, now time.Time, wait, force bool) 
 		r.mu.Lock()
 	}
 	// A clock that has been set back ends the pause.
-	if since := now.Sub(r.tried); !force && !r.tried.IsZero() && since < keyRetry && since > -clockSkew {
+	if since := now.Sub(r.tried); !force && since < keyRetry && since > -clockSkew {
 		defer r.mu.Unlock()
 		return false, r.err
 	}
@@ -276,12 +276,7 @@ func (e *Engine) arrange(ctx context.Context, rows []store.SigningKey, now time.
 	set.all = slices.Clone(set.signers)
 	for _, b := range e.keys.base.all {
 		k := *b
-		if len(rows) > 0 {
-			k.until = sooner(k.until, baseEnd)
-		}
-		if !k.live(now) {
-			continue
-		}
+		k.until = sooner(k.until, baseEnd)
 		set.all = append(set.all, &k)
 		if slices.Contains(e.keys.base.signers, b) {
 			set.signers = slices.Insert(set.signers, 0, &k)
@@ -292,11 +287,8 @@ func (e *Engine) arrange(ctx context.Context, rows []store.SigningKey, now time.
 
 // due reports whether it is time for another key.
 func (s *keySet) due(now time.Time, r *RotationConfig) bool {
-	if len(s.signers) == 0 {
-		return true
-	}
-	last := s.signers[len(s.signers)-1]
-	return last.from.IsZero() || !now.Before(last.from.Add(r.Every-r.Lead))
+	last := s.signers[len(s.signers)-1] // a base key signs since the year 1
+	return !now.Before(last.from.Add(r.Every - r.Lead))
 }
 
 // based reports whether no key of the store signs.
@@ -320,12 +312,10 @@ func (e *Engine) takesOver(set *keySet, now time.Time) time.Time {
 func (e *Engine) addKey(ctx context.Context, rows []store.SigningKey, now, activeAt time.Time) (bool, error) {
 	// Clocks may be apart, and may be set back: what is made later has the later time, and each has a time of its own.
 	created, since := now, now.Add(-strayKey)
-	for i, row := range rows {
-		if i == 0 || row.CreatedAt.After(since) {
-			since = row.CreatedAt
-		}
-		if !row.CreatedAt.Before(created) {
-			created = row.CreatedAt.Add(time.Microsecond)
+	if n := len(rows); n > 0 { // the oldest first
+		since = rows[n-1].CreatedAt
+		if !since.Before(created) {
+			created = since.Add(time.Microsecond)
 		}
 	}
 	if activeAt.After(now) && !created.Before(activeAt) {
@@ -351,7 +341,7 @@ func (e *Engine) addKey(ctx context.Context, rows []store.SigningKey, now, activ
 		ID: id, Algorithm: algorithm, Private: e.box.Seal(sealedKey, []byte(id), content),
 		CreatedAt: created, ActiveAt: activeAt, ExpiresAt: activeAt.Add(openEnded),
 	}, since)
-	if added && err == nil {
+	if added {
 		e.emit(ctx, Event{Type: EventSigningKeyAdded, Detail: id})
 	}
 	return added, err
@@ -377,26 +367,27 @@ func (e *Engine) endKeys(ctx context.Context, rows []store.SigningKey, set *keyS
 const sealedKey = "signing key"
 
 // openKey returns the key of a row, and when the base keys are no longer accepted.
-func (e *Engine) openKey(row store.SigningKey) (_ *key, baseEnd time.Time, err error) {
+func (e *Engine) openKey(row store.SigningKey) (*key, time.Time, error) {
+	var never time.Time
 	content, err := e.box.Open(sealedKey, []byte(row.ID), row.Private)
 	if err != nil {
-		return nil, baseEnd, err
+		return nil, never, err
 	}
 	if len(content) < 8 {
-		return nil, baseEnd, errors.New("not a private key")
+		return nil, never, errors.New("not a private key")
 	}
-	baseEnd = time.UnixMicro(int64(binary.BigEndian.Uint64(content))).UTC()
+	baseEnd := time.UnixMicro(int64(binary.BigEndian.Uint64(content))).UTC()
 	private, err := x509.ParsePKCS8PrivateKey(content[8:])
 	if err != nil {
-		return nil, baseEnd, errors.New("not a private key in PKCS #8") // the decoder's words are about the key
+		return nil, never, errors.New("not a private key in PKCS #8") // the decoder's words are about the key
 	}
 	signer, ok := private.(crypto.Signer)
 	if !ok {
-		return nil, baseEnd, fmt.Errorf("a key of type %T cannot sign", private)
+		return nil, never, fmt.Errorf("a key of type %T cannot sign", private)
 	}
 	k, err := compileKey(Key{ID: row.ID, Algorithm: row.Algorithm, Private: signer}, true)
 	if err != nil {
-		return nil, baseEnd, err
+		return nil, never, err
 	}
 	k.from, k.until = row.ActiveAt, row.ExpiresAt
 	return k, baseEnd, nil
@@ -411,9 +402,8 @@ func (e *Engine) baseEnd(rows []store.SigningKey, now, activeAt time.Time) time.
 	}
 	end := activeAt.Add(e.config.AccessTokens.Lifetime + clockSkew)
 	for _, row := range rows {
-		if _, ends, err := e.openKey(row); err == nil {
-			end = sooner(end, ends)
-		}
+		_, ends, _ := e.openKey(row)
+		end = sooner(end, ends)
 	}
 	return end
 }

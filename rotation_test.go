@@ -148,6 +148,9 @@ func TestTheLifeOfARotatedKey(t *testing.T) {
 				t.Fatalf("%d keys are stored, %v published", len(stored), kids(t, e))
 			}
 			second := stored[1]
+			if !second.CreatedAt.Equal(e.Clock.Now()) {
+				t.Errorf("the second key was made at %v", second.CreatedAt)
+			}
 			if got := second.ActiveAt.Sub(e.Clock.Now()); got != lead {
 				t.Errorf("the second key signs after %v", got)
 			}
@@ -180,6 +183,9 @@ func TestTheLifeOfARotatedKey(t *testing.T) {
 			}
 			if diff := cmp.Diff([]string{first.ID, second.ID}, added(e)); diff != "" {
 				t.Errorf("events: %s", diff)
+			}
+			if text := e.Logs.String(); strings.Contains(text, "level=ERROR") {
+				t.Errorf("the log says that something has failed:\n%s", text)
 			}
 		})
 	}
@@ -247,6 +253,15 @@ func TestAClockThatIsSetBackMakesNoSecondKey(t *testing.T) {
 		t.Errorf("it signs from %v, want %v: after it is there", keys[1].ActiveAt, want)
 	}
 	guestOf(t, behind)
+	// They leave in the order in which they sign.
+	ahead.Clock.Advance(lead)
+	if got := kidOf(t, guestOf(t, ahead)); got != keys[0].ID {
+		t.Errorf("%s signs", got)
+	}
+	ahead.Clock.Advance(grace)
+	if diff := cmp.Diff([]string{keys[0].ID}, kids(t, ahead)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // A replica that has not seen the newest key looks before it refuses, and before it signs with an old one.
@@ -573,6 +588,9 @@ func TestRotateKeys(t *testing.T) {
 		e.Principal(t, next)
 		if diff := cmp.Diff([]string{kidOf(t, next)}, kids(t, e)); diff != "" {
 			t.Error(diff)
+		}
+		if keys := storedKeys(t, e); len(keys) != 1 || !keys[0].ActiveAt.Equal(e.Clock.Now()) {
+			t.Errorf("the next one signs from %v", keys[0].ActiveAt)
 		}
 		if ev := e.Events.All(); ev[len(ev)-1].Type != auth.EventSigningKeyRevoked || ev[len(ev)-1].Detail != kid {
 			t.Errorf("%+v", ev[len(ev)-1])

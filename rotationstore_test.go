@@ -8,6 +8,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +80,36 @@ func TestKeysInATransactionOfTheService(t *testing.T) {
 		kids(t, e) // outside, the view is as old as it was
 		if calls := counter.Calls(); calls["SigningKeys"] != 3 {
 			t.Errorf("%v", calls)
+		}
+	})
+	t.Run("and sees what others have made", func(t *testing.T) {
+		t.Parallel()
+		e, _, _ := begin(t)
+		kid := settled(t, e)
+		other := authtest.NewWithStore(t, e.Store, rotating)
+		other.Clock.Set(e.Clock.Now())
+		if err := other.RotateKeys(t.Context(), auth.RotateKeysParams{}); err != nil {
+			t.Fatal(err)
+		}
+		e.Clock.Advance(lead)
+		if got := kidIn(t, e); got == kid || got != added(other)[0] {
+			t.Errorf("%s signs", got)
+		}
+	})
+	t.Run("a former key of the configuration leaves", func(t *testing.T) {
+		t.Parallel()
+		k := testKeys()
+		e := authtest.NewWithStore(t, joining{memstore.New()}, rotating, keyed("EdDSA", k.ed), func(c *auth.Config) {
+			c.AccessTokens.Keys.Retired = []auth.Key{{ID: "former", Algorithm: "ES256", Public: k.ec.Public(), RetiredAt: c.Now()}}
+		})
+		for after, want := range map[time.Duration]bool{15*time.Minute - time.Second: true, 15 * time.Minute: false} {
+			r := authtest.NewWithStore(t, e.Store, rotating, keyed("EdDSA", k.ed), func(c *auth.Config) {
+				c.AccessTokens.Keys.Retired = []auth.Key{{ID: "former", Algorithm: "ES256", Public: k.ec.Public(), RetiredAt: c.Now().Add(-after)}}
+			})
+			set, err := r.KeySet(ctx)
+			if err != nil || strings.Contains(string(set), `"former"`) != want {
+				t.Errorf("after %v: %s, %v", after, set, err)
+			}
 		}
 	})
 	t.Run("no key is made in it", func(t *testing.T) {
@@ -282,10 +314,14 @@ func TestTheLoopLooksAfterTheKeys(t *testing.T) {
 		if n := counter.Calls()["SigningKeys"]; n != 12 { // the first look made a key and looked again
 			t.Errorf("%d looks in ten minutes", n)
 		}
+		if text := e.Logs.String(); strings.Contains(text, "signing key") {
+			t.Errorf("the log says that something has failed:\n%s", text)
+		}
 		down = true
 		looping(t, e, 2*time.Minute)
-		if !strings.Contains(e.Logs.String(), "load signing keys") {
-			t.Errorf("the log does not say it:\n%s", e.Logs)
+		// It looks every ten seconds once what it knows is a minute old, and tells of each look.
+		if n := strings.Count(e.Logs.String(), `msg="load signing keys"`); n != 7 {
+			t.Errorf("the log says it %d times:\n%s", n, e.Logs)
 		}
 	})
 }
@@ -396,8 +432,8 @@ func TestRowsThatHoldNoKey(t *testing.T) {
 	if got := kidOf(t, guestOf(t, e)); got != kid {
 		t.Errorf("%s signs", got)
 	}
-	if n := strings.Count(e.Logs.String(), "open a signing key"); n < 6 {
-		t.Errorf("the log tells of %d:\n%s", n, e.Logs)
+	if text := e.Logs.String(); strings.Count(text, "open a signing key") < 6 || strings.Contains(text, "could not be loaded") {
+		t.Errorf("the log says:\n%s", text)
 	}
 }
 
@@ -417,7 +453,9 @@ func TestTheKeySetIsThatOfTheMoment(t *testing.T) {
 	if err := e.SetKeys(auth.Keys{
 		Active: key("active", time.Time{}), Next: []auth.Key{key("next", time.Time{})},
 		// Each stays for the fifteen minutes that a token lives.
-		Retired: []auth.Key{key("third", after(3*time.Minute)), key("first", after(time.Minute)), key("second", after(2*time.Minute))},
+		Retired: []auth.Key{
+			key("third", after(3*time.Minute)), key("first", after(time.Minute)), key("second", after(2*time.Minute)), key("kept", time.Time{}),
+		},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -425,15 +463,15 @@ func TestTheKeySetIsThatOfTheMoment(t *testing.T) {
 		at   time.Duration
 		want []string
 	}{
-		{0, []string{"active", "next", "third", "first", "second"}},
-		{16*time.Minute - 1, []string{"active", "next", "third", "first", "second"}},
-		{16 * time.Minute, []string{"active", "next", "third", "second"}},
-		{17 * time.Minute, []string{"active", "next", "third"}},
-		{18*time.Minute - 1, []string{"active", "next", "third"}},
-		{18 * time.Minute, []string{"active", "next"}},
-		{30 * 24 * time.Hour, []string{"active", "next"}},
-		{17 * time.Minute, []string{"active", "next", "third"}},
-		{0, []string{"active", "next", "third", "first", "second"}},
+		{0, []string{"active", "next", "third", "first", "second", "kept"}},
+		{16*time.Minute - 1, []string{"active", "next", "third", "first", "second", "kept"}},
+		{16 * time.Minute, []string{"active", "next", "third", "second", "kept"}},
+		{17 * time.Minute, []string{"active", "next", "third", "kept"}},
+		{18*time.Minute - 1, []string{"active", "next", "third", "kept"}},
+		{18 * time.Minute, []string{"active", "next", "kept"}},
+		{30 * 24 * time.Hour, []string{"active", "next", "kept"}},
+		{17 * time.Minute, []string{"active", "next", "third", "kept"}},
+		{0, []string{"active", "next", "third", "first", "second", "kept"}},
 	} {
 		e.Clock.Set(after(step.at))
 		for range 2 { // what is kept is the same
@@ -441,5 +479,213 @@ func TestTheKeySetIsThatOfTheMoment(t *testing.T) {
 				t.Errorf("after %v: %s", step.at, diff)
 			}
 		}
+	}
+}
+
+// A clock that has been set back by more than clocks are apart makes what was loaded old, and ends the pause after the last look.
+func TestAClockThatIsSetBackEndsThePause(t *testing.T) {
+	t.Parallel()
+	counter := storetest.Count(memstore.New())
+	e := authtest.NewWithStore(t, counter, rotating)
+	settled(t, e)
+	other := authtest.New(t, rotating)
+	settled(t, other)
+	unknown := guestOf(t, other).AccessToken
+	for _, step := range []struct {
+		what string
+		back time.Duration
+		look func()
+		want int
+	}{
+		{"what is known, by a minute", time.Minute, func() { kids(t, e) }, 0},
+		{"what is known, by more", time.Minute + time.Microsecond, func() { kids(t, e) }, 1},
+		{"an unknown key, by less", time.Minute - time.Microsecond, func() { _, _ = e.Authenticate(t.Context(), unknown) }, 0},
+		{"an unknown key, by a minute", time.Minute, func() { _, _ = e.Authenticate(t.Context(), unknown) }, 1},
+	} {
+		e.Clock.Advance(5 * time.Minute)
+		kids(t, e) // looks
+		counter.Reset()
+		e.Clock.Advance(-step.back)
+		step.look()
+		if n := counter.Calls()["SigningKeys"]; n != step.want {
+			t.Errorf("%s: %d looks", step.what, n)
+		}
+	}
+}
+
+// A token that names a key of the set costs no look, whatever is wrong with it.
+func TestKnownKeysCostNoLook(t *testing.T) {
+	t.Parallel()
+	counter := storetest.Count(memstore.New())
+	e := authtest.NewWithStore(t, counter, rotating)
+	settled(t, e)
+	if err := e.RotateKeys(t.Context(), auth.RotateKeysParams{}); err != nil {
+		t.Fatal(err)
+	}
+	known := kids(t, e)
+	if len(known) != 2 {
+		t.Fatalf("%v are published", known)
+	}
+	parts := strings.Split(guestOf(t, e).AccessToken, ".")
+	e.Clock.Advance(time.Minute)
+	counter.Reset()
+	for _, kid := range known {
+		header := base64.RawURLEncoding.EncodeToString([]byte(`{"typ":"JWT","kid":"` + kid + `","alg":"EdDSA"}`))
+		_, err := authenticate(t, e, header+"."+parts[1]+"."+parts[2])
+		wantErr(t, err, auth.ErrUnauthenticated)
+	}
+	if n := counter.Trips(); n != 0 {
+		t.Errorf("%v", counter.Calls())
+	}
+}
+
+// Whoever happens to ask is not who makes a key.
+func TestNobodyIsSaidToMakeAKey(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, rotating)
+	ctx := auth.WithClient(t.Context(), auth.Client{Address: netip.MustParseAddr("192.0.2.7"), UserAgent: "Browser"})
+	if _, err := e.SignInAnonymous(ctx, auth.SignInAnonymousParams{}); err != nil {
+		t.Fatal(err)
+	}
+	if events := e.Events.Of(auth.EventSigningKeyAdded); len(events) != 1 || events[0].Client != (auth.Client{}) {
+		t.Errorf("%+v", events)
+	}
+}
+
+// A key that has been made and cannot be read back does not keep the others from theirs; the operator hears of it, once for a look.
+func TestAKeyThatCannotBeReadBack(t *testing.T) {
+	t.Parallel()
+	e := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{Method: "SigningKeys", Call: 2}), rotating)
+	derived := kidOf(t, guestOf(t, e))
+	if n := strings.Count(e.Logs.String(), `msg="make a signing key"`); n != 1 {
+		t.Errorf("the log says it %d times:\n%s", n, e.Logs)
+	}
+	e.Clock.Advance(2 * time.Minute)
+	if published := kids(t, e); len(published) != 2 || !slices.Contains(published, derived) {
+		t.Errorf("%v are published", published)
+	}
+	// The same of a look that fails: it is told of once, and not by those who come while nobody looks again.
+	down := false
+	e = authtest.NewWithStore(t, keysDown{memstore.New(), &down}, rotating)
+	settled(t, e)
+	down = true
+	e.Clock.Advance(2 * time.Minute)
+	for range 3 {
+		kids(t, e)
+	}
+	if n := strings.Count(e.Logs.String(), `msg="the signing keys could not be loaded`); n != 1 {
+		t.Errorf("the log says it %d times:\n%s", n, e.Logs)
+	}
+}
+
+// One that another replica has removed is what was wanted, also on schedule: nobody is told.
+func TestAFormerKeyThatIsGone(t *testing.T) {
+	t.Parallel()
+	e := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{Method: "ExpireSigningKey", Err: store.ErrNotFound}), rotating)
+	settled(t, e)
+	e.Clock.Advance(every)
+	guestOf(t, e)
+	if text := e.Logs.String(); len(added(e)) != 2 || strings.Contains(text, "retire a signing key") {
+		t.Errorf("%d keys, and the log says %q", len(added(e)), text)
+	}
+}
+
+// JW-19: a configured key that leaves before the first of the store would sign, or has left, is followed at once.
+func TestAConfiguredKeyThatLeavesEarly(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		since  time.Duration // its retirement
+		follow bool
+	}{
+		"in good time":    {-(lead + time.Minute), false},
+		"early":           {-(lead - time.Minute), true},
+		"now":             {0, true},
+		"some time ago":   {15 * time.Minute, true},
+		"a long time ago": {24 * time.Hour, true},
+	} {
+		e := authtest.New(t, rotating, func(x *auth.Config) {
+			x.AccessTokens.Keys.Active = auth.Key{ID: "configured", Algorithm: "EdDSA", Private: testKeys().ed, RetiredAt: x.Now().Add(-c.since)}
+			x.AccessTokens.Keys.Next = []auth.Key{{ID: "next", Algorithm: "ES256", Private: testKeys().ec}} // which does not sign
+		})
+		kid, made := kidOf(t, guestOf(t, e)), added(e)[0]
+		if c.follow && kid != made || !c.follow && kid != "configured" {
+			t.Errorf("%s: %s signs", name, kid)
+		}
+		// With none left that signs, a revocation makes one at once.
+		if err := e.RotateKeys(t.Context(), auth.RotateKeysParams{Revoke: []string{made}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := kidOf(t, guestOf(t, e)); got == made || got != added(e)[1] {
+			t.Errorf("%s: after a revocation %s signs", name, got)
+		}
+	}
+}
+
+// Of two replicas that rotate at the same moment one does for both, unless a key is to be revoked: then each sees to it that there is
+// one that signs.
+func TestReplicasRotateAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		mine, theirs bool // revoke the key that signs
+		made         int  // by this one
+	}{"ahead of schedule": {false, false, 0}, "one revokes": {true, false, 1}, "both revoke": {true, true, 1}} {
+		s := memstore.New()
+		other := authtest.NewWithStore(t, s, rotating)
+		var race func()
+		e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "AddSigningKey", Do: func(context.Context) {
+			if f := race; f != nil {
+				race = nil
+				f()
+			}
+		}}), rotating)
+		kid := settled(t, e)
+		other.Clock.Set(e.Clock.Now())
+		revoke := func(yes bool) (p auth.RotateKeysParams) {
+			if yes {
+				p.Revoke = []string{kid}
+			}
+			return p
+		}
+		race = func() {
+			if err := other.RotateKeys(background, revoke(c.theirs)); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := e.RotateKeys(t.Context(), revoke(c.mine)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if mine, theirs := len(added(e))-1, len(added(other)); mine != c.made || theirs != 1 {
+			t.Errorf("%s: %d and %d keys were made", name, mine, theirs)
+		}
+		if got := kidOf(t, guestOf(t, e)); (got == kid) == c.mine {
+			t.Errorf("%s: %s signs", name, got)
+		}
+	}
+}
+
+// never is a store to which another has always just added a key.
+type never struct {
+	store.Store
+	calls *int
+}
+
+func (s never) AddSigningKey(ctx context.Context, k store.SigningKey, since time.Time) (bool, error) {
+	if *s.calls++; *s.calls == 1 {
+		return s.Store.AddSigningKey(ctx, k, since)
+	}
+	return false, nil
+}
+
+// A revocation ends, and is one, whatever others make meanwhile.
+func TestARevocationEnds(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	e := authtest.NewWithStore(t, never{memstore.New(), &calls}, rotating)
+	kid := settled(t, e)
+	if err := e.RotateKeys(t.Context(), auth.RotateKeysParams{Revoke: []string{kid}}); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(kids(t, e), kid) || len(added(e)) != 1 {
+		t.Errorf("%v are published, of %v", kids(t, e), added(e))
 	}
 }

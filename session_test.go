@@ -120,6 +120,9 @@ func TestReuseIsToldToTheOwner(t *testing.T) {
 		if open && len(letters) != 0 {
 			t.Errorf("%d letters to an address that is not known to be the user's", len(letters))
 		}
+		if text := e.Logs.String(); strings.Contains(text, "tell the owner") {
+			t.Errorf("the log says that something has failed:\n%s", text)
+		}
 		if !open && (len(letters) != 1 || letters[0].Template != "session-reuse" || letters[0].To != "ada@example.com") {
 			t.Errorf("letters %v", letters)
 		}
@@ -763,7 +766,7 @@ func TestASessionDoesNotPrintItsTokens(t *testing.T) {
 	e := authtest.New(t)
 	s := e.SignUp(t, "ada@example.com")
 	for _, text := range prints(s) {
-		if strings.Contains(text, s.RefreshToken) || strings.Contains(text, s.AccessToken) {
+		if strings.Contains(text, s.RefreshToken) || strings.Contains(text, s.AccessToken) || !strings.Contains(text, s.RefreshTokenID.String()) {
 			t.Errorf("%q", text)
 		}
 	}
@@ -860,5 +863,72 @@ func TestARetryAtAReplicaThatIsBehind(t *testing.T) {
 		case !reused && (err != nil || again.RefreshToken != next.RefreshToken):
 			t.Errorf("%v behind: %v", behind, err)
 		}
+	}
+}
+
+// A rotation that cannot be taken back is told of, and no other.
+func TestARotationThatCannotBeTakenBack(t *testing.T) {
+	t.Parallel()
+	for _, works := range []bool{false, true} {
+		s := memstore.New()
+		session := authtest.NewWithStore(t, s).SignUp(t, "ada@example.com")
+		var faults []storetest.Fault
+		if !works {
+			faults = append(faults, storetest.Fault{Method: "UnrotateSession"})
+		}
+		e := authtest.NewWithStore(t, storetest.Break(s, faults...), func(c *auth.Config) {
+			c.Hooks.Claims = func(context.Context, *auth.User) (map[string]any, error) { return nil, errors.New("no claims today") }
+		})
+		_, err := refresh(t, e, session.RefreshToken)
+		wantErr(t, err, auth.ErrInternal)
+		if said := strings.Contains(e.Logs.String(), "take back rotation"); said == works {
+			t.Errorf("works %t: the log says %q", works, e.Logs)
+		}
+	}
+}
+
+// Who has no address, or where no letters are sent, is not written to; nor is a letter kept for them.
+func TestReuseIsToldToNobodyWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	yes := true
+	for name, c := range map[string]struct {
+		amend  func(*auth.Config)
+		signUp func(t *testing.T, e *authtest.Engine) *auth.Session
+	}{
+		"without letters": {func(c *auth.Config) { c.Mail, c.Email.AllowUnverified = nil, true }, func(t *testing.T, e *authtest.Engine) *auth.Session {
+			return e.SignUp(t, "ada@example.com")
+		}},
+		"without an address": {func(*auth.Config) {}, func(t *testing.T, e *authtest.Engine) *auth.Session { return signUpByPhone(t, e, adaPhone) }},
+	} {
+		e := authtest.New(t)
+		s := c.signUp(t, e)
+		if _, err := e.Store.ChangeUser(t.Context(), store.UserChange{UserID: s.User.ID, Now: e.Clock.Now(), Set: store.UserSet{EmailVerified: &yes}}); err != nil {
+			t.Fatal(err)
+		}
+		waiting := countMessages(t, e)
+		r := replica(t, e, c.amend)
+		mustRefresh(t, r, s.RefreshToken)
+		e.Clock.Advance(time.Minute)
+		_, err := refresh(t, r, s.RefreshToken)
+		wantErr(t, err, auth.ErrInvalidRefreshToken)
+		if n := countMessages(t, e); n != waiting || strings.Contains(r.Logs.String(), "tell the owner") {
+			t.Errorf("%s: %d letters wait, and the log says %q", name, n-waiting, r.Logs)
+		}
+	}
+}
+
+// The user whom a session comes with is the one who it was opened for, at that moment.
+func TestASessionShowsItsUserAsTheyAre(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t)
+	id := e.SignUp(t, "ada@example.com").User.ID
+	name := "Ada L."
+	e.arm(func() {
+		if _, err := e.UpdateUser(background, id, auth.UserUpdate{DisplayName: &name}); err != nil {
+			t.Error(err)
+		}
+	})
+	if s := e.SignIn(t, "ada@example.com"); s.User.DisplayName != name {
+		t.Errorf("%s", asJSON(s.User))
 	}
 }

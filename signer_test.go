@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,15 +85,20 @@ func TestSignersThatMisbehave(t *testing.T) {
 		}
 		return der
 	}
-	huge := new(big.Int).Lsh(big.NewInt(1), 400)
+	denied, one, long := errors.New("access denied to key 42"), big.NewInt(1), new(big.Int).Lsh(big.NewInt(1), 256)
+	huge := new(big.Int).Lsh(one, 400)
 	for name, sign := range map[string]func() ([]byte, error){
-		"fails":                    func() ([]byte, error) { return nil, errors.New("access denied to key 42") },
+		"fails":                    func() ([]byte, error) { return nil, denied },
 		"returns nothing":          func() ([]byte, error) { return nil, nil },
 		"returns garbage":          func() ([]byte, error) { return []byte("garbage"), nil },
 		"returns zeros":            func() ([]byte, error) { return make([]byte, 64), nil },
 		"returns a pair of zeros":  func() ([]byte, error) { return pair(new(big.Int), new(big.Int)), nil },
 		"returns large numbers":    func() ([]byte, error) { return pair(huge, huge), nil },
 		"returns negative numbers": func() ([]byte, error) { return pair(big.NewInt(-1), big.NewInt(-1)), nil },
+		"returns a long r":         func() ([]byte, error) { return pair(long, one), nil },
+		"returns a long s":         func() ([]byte, error) { return pair(one, long), nil },
+		"returns a negative r":     func() ([]byte, error) { return pair(big.NewInt(-1), one), nil },
+		"returns a negative s":     func() ([]byte, error) { return pair(one, big.NewInt(-1)), nil },
 		"returns a megabyte":       func() ([]byte, error) { return make([]byte, 1<<20), nil },
 		"panics":                   func() ([]byte, error) { panic("canary") },
 		"has another key":          func() ([]byte, error) { return otherEC.Sign(rand.Reader, digest, crypto.SHA256) },
@@ -107,6 +113,9 @@ func TestSignersThatMisbehave(t *testing.T) {
 				kms.becomes(sign)
 				_, err := refresh(t, e, s.RefreshToken)
 				wantErr(t, err, auth.ErrInternal)
+				if name == "fails" {
+					wantErr(t, err, denied)
+				}
 				_, err = e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
 				wantErr(t, err, auth.ErrInternal)
 				if n := userCount(t, e.Store); n != 1 {
@@ -117,6 +126,29 @@ func TestSignersThatMisbehave(t *testing.T) {
 				e.Clock.Advance(time.Hour) // longer than a token that was rotated stays good
 				e.Principal(t, mustRefresh(t, e, s.RefreshToken))
 			})
+		}
+	}
+}
+
+// What is no ECDSA signature is called that.
+func TestWhatIsNoECDSASignature(t *testing.T) {
+	t.Parallel()
+	kms := &service{Signer: testKeys().ec}
+	e := authtest.New(t, keyed("ES256", kms))
+	for name, r := range map[string][]byte{
+		"nothing":            {},
+		"no sequence":        {2, 1, 1},
+		"one number":         {0x30, 3, 2, 1, 1},
+		"a negative r":       {0x30, 6, 2, 1, 0xff, 2, 1, 1},
+		"a long r":           append(append([]byte{0x30, 38, 2, 33, 1}, make([]byte, 32)...), 2, 1, 1),
+		"a long s":           append([]byte{0x30, 38, 2, 1, 1, 2, 33, 1}, make([]byte, 32)...),
+		"a negative s":       {0x30, 6, 2, 1, 1, 2, 1, 0xff},
+		"texts, not numbers": {0x30, 6, 4, 1, 1, 4, 1, 1},
+	} {
+		kms.becomes(func() ([]byte, error) { return r, nil })
+		_, err := e.SignInAnonymous(t.Context(), auth.SignInAnonymousParams{})
+		if !errors.Is(err, auth.ErrInternal) || !strings.Contains(err.Error(), "no ECDSA signature") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -137,6 +169,7 @@ func TestASignerThatHangs(t *testing.T) {
 			callers.Go(func() {
 				_, err := refresh(t, e, s.RefreshToken)
 				wantErr(t, err, auth.ErrInternal)
+				wantErr(t, err, context.DeadlineExceeded)
 			})
 		}
 		callers.Wait()

@@ -412,8 +412,7 @@ func displace(c *store.UserChange) {
 // URL to use, re-serialised from what was checked. The empty wish is for Config.ClientURL.
 //
 // Errors: [ErrRedirectNotAllowed].
-func (e *Engine) RedirectTo(wish string) (_ string, err error) {
-	defer e.settle(&err)
+func (e *Engine) RedirectTo(wish string) (string, error) {
 	if wish == "" {
 		return e.rules.redirects.Default().String(), nil
 	}

@@ -153,7 +153,7 @@ func (e *Engine) sign(ctx context.Context, u *store.User, s *store.Session, up *
 		b = append(b, id...)
 		b = append(b, '"')
 	}
-	for _, name := range sortedKeys(custom) {
+	for _, name := range slices.Sorted(maps.Keys(custom)) {
 		b = append(b, ',')
 		b = appendJSON(b, name)
 		b = append(b, ':')
@@ -244,16 +244,4 @@ func appendList(b []byte, list []string) []byte {
 		b = appendJSON(b, s)
 	}
 	return append(b, ']')
-}
-
-func sortedKeys(m map[string]string) []string {
-	if len(m) == 0 {
-		return nil
-	}
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
