@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,6 +118,31 @@ func TestRefusedAddressesStayOut(t *testing.T) {
 	}
 }
 
+// unadmitted are the calls that succeed whatever the address is; each name is one of those in calls.
+var unadmitted = []string{
+	"DeleteUser", "FindUser", "Health", "ImportUser", "ListUsers", "Outbox", "RemoveMFA", "UpdateUser", // of the service
+	"SignInAnonymous", "VerifyDeanonymize", "VerifySMSOTP, of somebody new", // of somebody without one
+	"SendPasswordReset", "SendSMSOTP", "SignInWebAuthn", "StartProvider", // which let nobody in, and do not tell
+	"SignOut", "SignOut, everywhere",
+}
+
+// Whoever has an address that the lists refuse gets in nowhere, and does nothing with a session from before.
+func TestWhoeverHasARefusedAddressStaysOut(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range calls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVisitor(t, everyWay)
+			c := prepare(t, v)
+			blocking := v.replica(t, v.Store, everyWay, func(c *auth.Config) { c.Email.BlockedAddresses = []string{"ada@example.com"} })
+			err := c(t.Context(), blocking)
+			if slices.Contains(unadmitted, name) && err != nil || !slices.Contains(unadmitted, name) && !errors.Is(err, auth.ErrInvalidEmailPassword) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // MF-12: of two who give one code for two tickets at the same moment, the second is told that it is wrong, and that is recorded.
 func TestACodeIsUsedBetweenTheLookAndTheChange(t *testing.T) {
 	t.Parallel()
@@ -134,6 +160,33 @@ func TestACodeIsUsedBetweenTheLookAndTheChange(t *testing.T) {
 	}
 	if events := e.Events.Of(auth.EventSignInFailed); len(events) != 1 || events[0].Code != auth.CodeInvalidTOTP || events[0].Method != "password" {
 		t.Errorf("%+v", events)
+	}
+}
+
+// TK-04: a code that another one takes the place of at that moment is told to be none, as one that was exchanged before, and that
+// is recorded.
+func TestACodeIsReplacedBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t, letters)
+	id := e.SignUp(t, "ada@example.com").User.ID
+	ask := func() {
+		if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: challengeFor(verifier)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	first, second := followLink(t, e.Engine, "ada@example.com").Code, ""
+	ask()
+	e.arm(func() { second = followLink(t, e.Engine, "ada@example.com").Code })
+	in, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: first, CodeVerifier: verifier})
+	if in != nil || !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("%v, %v", in, err)
+	}
+	if events := e.Events.Of(auth.EventTicketRefused); len(events) != 1 || events[0].UserID != id || events[0].Detail != "code" {
+		t.Errorf("%+v", events)
+	}
+	if _, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: second, CodeVerifier: verifier}); err != nil {
+		t.Errorf("the second: %v", err)
 	}
 }
 

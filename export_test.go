@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	texts "github.com/ostiary/auth/internal/letter"
 	"github.com/ostiary/auth/store"
 )
 
@@ -49,3 +50,6 @@ func Complete(c Config) (Config, error) {
 	complete, _, err := c.withDefaults()
 	return complete, err
 }
+
+// ForgetTexts takes all letters and text messages from an engine, which can write none from then on.
+func ForgetTexts(e *Engine) { e.rules.texts = &texts.Set{} }

@@ -42,7 +42,8 @@ var (
 		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "ExchangeCode", "FinishProvider, which links",
 		"GenerateRecoveryCodes", "GenerateTOTP", "LinkIDToken", "RemoveSecurityKey", "SetMFA", "SetMFA, off", "SignUpPassword, of a pending address",
 		"Unlink", "VerifyDeanonymize", "VerifyEmailOTP", "VerifyMFA", "VerifyMFA, with a recovery code", "VerifySMSOTP", "VerifySMSOTP, of somebody new",
-		"VerifySignInWebAuthn", "VerifySignUpWebAuthn, of a pending address", "VerifyTicket", "VerifyTicket, of a new address",
+		"VerifySignInWebAuthn", "VerifySignUpWebAuthn, of a pending address", "VerifyTicket", "VerifyTicket, for a code",
+		"VerifyTicket, of a new address",
 	}
 )
 

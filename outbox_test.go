@@ -504,6 +504,48 @@ func TestEveryMessageIsWrittenWithItsStep(t *testing.T) {
 	}
 }
 
+// ST-06: nothing is done of which somebody is to be told, or which they need a letter or a text message for, if that cannot be
+// written; and whoever called is told of a failure of the service.
+func TestNothingIsDoneWhoseMessageCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	configs := map[string][]func(*auth.Config){
+		"as it comes": {everyWay},
+		"concealing":  {everyWay, func(c *auth.Config) { c.ConcealErrors = true }},
+	}
+	for config, amend := range configs {
+		for name, prepare := range calls() {
+			t.Run(config+", "+name, func(t *testing.T) {
+				t.Parallel()
+				w := &outgoing{Store: memstore.New()}
+				v := newVisitorWithStore(t, w, amend...)
+				c := prepare(t, v)
+				before := w.letters.Load() + w.texts.Load()
+				if err := c(t.Context(), v.Engine); err != nil {
+					t.Fatal(err)
+				}
+				writes := w.letters.Load()+w.texts.Load() > before && name != "CreatePAT" // whose letter comes when all is done
+
+				v = newVisitor(t, amend...)
+				c = prepare(t, v)
+				counter := storetest.Count(v.Store)
+				mute := v.replica(t, counter, amend...)
+				auth.ForgetTexts(mute.Engine)
+				err := c(t.Context(), mute)
+				if !writes {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				calls := counter.Calls()
+				if n := calls["CreateUser"] + calls["ChangeUser"] + calls["DeleteUser"]; !errors.Is(err, auth.ErrInternal) || n != 0 {
+					t.Errorf("%v, after %v", err, calls)
+				}
+			})
+		}
+	}
+}
+
 // The same of a sign-up that takes the place of another one: both letters wait for the mail server.
 func TestTheLetterOfAReplacedSignUpWaits(t *testing.T) {
 	t.Parallel()

@@ -452,22 +452,47 @@ func TestWhatIsToldToWhoAsksForACode(t *testing.T) {
 	}
 }
 
-// The same number of round trips, whoever is asked for.
+// The same number of round trips and the same event, whoever is asked for, and if the store fails, whoever asks is told.
 func TestAskingForATextMessageTakesTheSameTrips(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
 	counter := storetest.Count(e.Store)
-	counted := authtest.NewWithStore(t, counter, func(c *auth.Config) {
+	concealing := func(c *auth.Config) {
 		c.Now, c.ConcealErrors, c.SignUp.Disabled = e.Clock.Now, true, true
-	})
+	}
+	counted := authtest.NewWithStore(t, counter, concealing)
+	const disabled, unproven = "+41790000001", "+41790000002"
 	signUpByPhone(t, e, adaPhone)
-	for _, number := range []string{adaPhone, bobPhone} {
+	yes, number := true, unproven
+	if _, err := e.UpdateUser(t.Context(), signUpByPhone(t, e, disabled).User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Store.ChangeUser(t.Context(), store.UserChange{
+		UserID: e.SignUp(t, "ada@example.com").User.ID, Now: e.Clock.Now(), Set: store.UserSet{Phone: &number},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, number := range []string{adaPhone, bobPhone, disabled, unproven} {
 		counter.Reset()
+		events := len(counted.Events.All())
 		if err := counted.SendSMSOTP(t.Context(), auth.SendSMSOTPParams{PhoneNumber: number}); err != nil {
 			t.Fatal(err)
 		}
 		if trips := counter.Trips() - counter.Calls()["SettleMessage"]; trips != 2 {
 			t.Errorf("%s: %d trips %v", number, trips, counter.Calls())
+		}
+		got := counted.Events.All()[events:]
+		if len(got) != 1 || got[0].Type != auth.EventSignInAsked || got[0].Method != viaSMS || (got[0].UserID != uuid.Nil) != (number == adaPhone) {
+			t.Errorf("%s: %+v", number, got)
+		}
+		if n := len(counted.Phone.To(number)); n != map[bool]int{true: 1}[number == adaPhone] {
+			t.Errorf("%s: %d messages", number, n)
+		}
+		for trip := range 2 {
+			broken := authtest.NewWithStore(t, storetest.Break(e.Store, storetest.Fault{Call: trip + 1}), concealing)
+			if err := broken.SendSMSOTP(t.Context(), auth.SendSMSOTPParams{PhoneNumber: number}); !errors.Is(err, auth.ErrInternal) {
+				t.Errorf("%s, whose trip %d fails: %v", number, trip+1, err)
+			}
 		}
 	}
 }
@@ -481,7 +506,7 @@ func TestPhoneNumbersThatAreNone(t *testing.T) {
 				panic("at the service's")
 			case "wrong":
 				return "079 123 45 67", nil
-			case strings.Repeat("1", 65): // which is not even asked about
+			case strings.Repeat("1", 64), strings.Repeat("1", 65): // the latter is not even asked about
 				return adaPhone, nil
 			}
 			return phone.Parse(s)
@@ -497,14 +522,53 @@ func TestPhoneNumbersThatAreNone(t *testing.T) {
 				t.Errorf("the code of %s to %.20q: %v", x.name, bad, err)
 			}
 		}
-		if err := x.send(e, p, "wrong"); !errors.Is(err, auth.ErrInternal) { // a service's parser that does not return E.164
-			t.Errorf("%s: %v", x.name, err)
+		for _, err := range []error{x.send(e, p, "wrong"), x.redeem(e, p, "wrong", "123456")} {
+			if !errors.Is(err, auth.ErrInternal) { // a service's parser that does not return E.164
+				t.Errorf("%s: %v", x.name, err)
+			}
 		}
 	}
 	if n := len(e.Phone.All()); n != 0 {
 		t.Errorf("%d messages", n)
 	}
+	if err := textings()[0].send(e, nil, strings.Repeat("1", 64)); err != nil || len(e.Phone.To(adaPhone)) != 1 {
+		t.Errorf("as long as a number may be typed: %v", err)
+	}
 }
+
+// What is not of the form that providers send is not shown to them.
+func TestCodesThatNoProviderSends(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	e := withProvider(t, true)
+	e = replica(t, e, func(c *auth.Config) {
+		c.SMS = &auth.SMSConfig{Verifier: checkFunc{e.Phone, func(code string) (bool, error) {
+			asked = append(asked, code)
+			return true, nil
+		}}}
+	})
+	for code, good := range map[string]bool{
+		"": false, "123": false, "1234": true, "0123456789": true, "01234567890": false, "12 4": false, "12345a": false, "a2345": false, "/123": false, "123:": false,
+	} {
+		number := fmt.Sprintf("+4179%07d", len(asked))
+		if err := e.SendSMSOTP(t.Context(), auth.SendSMSOTPParams{PhoneNumber: number}); err != nil {
+			t.Fatal(err)
+		}
+		before := len(asked)
+		err := textings()[0].redeem(e, nil, number, code)
+		if good != (err == nil) || !good && !errors.Is(err, auth.ErrInvalidRequest) || good != (len(asked) > before) {
+			t.Errorf("%q: %v, and the provider was asked %v", code, err, asked)
+		}
+	}
+}
+
+// checkFunc is a provider that checks codes in a way of its own.
+type checkFunc struct {
+	sms.Verifier
+	check func(code string) (bool, error)
+}
+
+func (f checkFunc) Check(_ context.Context, _, code string) (bool, error) { return f.check(code) }
 
 // PH-01, W4: the first proof of a number leaves nobody else a way in. A number that nobody has proven is no way into an
 // account whose address somebody has.
