@@ -456,6 +456,9 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 				return e.ChangePassword(ctx, nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: newPassword})
 			}
 		}),
+		"RevokePassword": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
+			return e.RevokePassword(ctx, u.principal.UserID)
+		}),
 		"SendVerificationEmail": func(t *testing.T, v *visitor) call {
 			pendingUser(t, v.Engine, email)
 			return func(ctx context.Context, e *authtest.Engine) error {

@@ -32,7 +32,7 @@ var (
 	// byGuest are those of anonymous users.
 	byGuest = []string{"Deanonymize", "VerifyDeanonymize"}
 	// byAuthority are calls of the service.
-	byAuthority = []string{"DeleteUser", "RemoveMFA", "UpdateUser"}
+	byAuthority = []string{"DeleteUser", "RemoveMFA", "RevokePassword", "UpdateUser"}
 	// byAddress are calls of anybody, who is not to learn what becomes of them.
 	byAddress = []string{"SendEmailOTP", "SendMagicLink", "SendPasswordReset", "SendSMSOTP", "SendVerificationEmail"}
 	// byProvider are calls that begin again with whoever is there then.
