@@ -753,8 +753,54 @@ func TestWhatIsNoCodeIsNotLookedFor(t *testing.T) {
 		if !errors.Is(err, auth.ErrInvalidTicket) || counter.Trips() != 0 {
 			t.Errorf("%q: %v, %v", code, err, counter.Calls())
 		}
+		_, err = e.VerifySMSOTP(t.Context(), auth.VerifySMSOTPParams{PhoneNumber: adaPhone, OTP: code})
+		if !errors.Is(err, auth.ErrInvalidRequest) || counter.Trips() != 0 {
+			t.Errorf("%q to a number: %v, %v", code, err, counter.Calls())
+		}
 	}
 	if _, err := e.VerifyEmailOTP(t.Context(), auth.VerifyEmailOTPParams{Email: "ada", OTP: "123456"}); !errors.Is(err, auth.ErrInvalidRequest) {
 		t.Error(err)
+	}
+}
+
+// ST-24: a hook that keeps somebody out keeps them out whatever they asked for, and nothing is sent to them.
+func TestAHookKeepsOutWhoeverAsksForAMessage(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters, func(c *auth.Config) {
+		c.Hooks.BeforeSignUp = func(context.Context, *auth.SignUp) error { return errForbidden }
+	})
+	for _, m := range mailings[:2] {
+		wantErr(t, m.send(e, "ada@example.com", ""), errForbidden)
+	}
+	wantErr(t, textings()[0].send(e, nil, adaPhone), errForbidden)
+	if n := userCount(t, e.Store) + len(e.Mailbox.All()) + len(e.Phone.All()); n != 0 {
+		t.Errorf("%d users and messages", n)
+	}
+}
+
+// Where new users are disabled, whoever signs up is kept and gets no message, and where errors are concealed hears nothing of it.
+func TestNewUsersAreDisabledWhateverTheyAskFor(t *testing.T) {
+	t.Parallel()
+	for _, concealed := range []bool{false, true} {
+		closed := func(c *auth.Config) { c.SignUp.DisableNewUsers, c.ConcealErrors = true, concealed }
+		sends := map[string]func(e *authtest.Engine) error{
+			"a text message": func(e *authtest.Engine) error { return textings()[0].send(e, nil, adaPhone) },
+		}
+		for _, m := range mailings[:2] {
+			sends[m.name] = func(e *authtest.Engine) error { return m.send(e, "ada@example.com", "") }
+		}
+		for name, send := range sends {
+			e := authtest.New(t, letters, closed)
+			if err := send(e); concealed && err != nil || !concealed && !errors.Is(err, auth.ErrDisabledUser) {
+				t.Errorf("%s, concealed %t: %v", name, concealed, err)
+			}
+			if users, messages := userCount(t, e.Store), len(e.Mailbox.All())+len(e.Phone.All()); users != 1 || messages != 0 {
+				t.Errorf("%s, concealed %t: %d users and %d messages", name, concealed, users, messages)
+			}
+			broken := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{Method: "CreateUser"}), letters, closed)
+			if err := send(broken); !errors.Is(err, auth.ErrInternal) {
+				t.Errorf("%s, concealed %t, with a store that fails: %v", name, concealed, err)
+			}
+		}
 	}
 }

@@ -305,6 +305,12 @@ func TestAGatewayThatFails(t *testing.T) {
 			if err := x.redeem(e, p, adaPhone, x.code(t, e, p, adaPhone)); err != nil {
 				t.Errorf("%s afterwards: %v", x.name, err)
 			}
+			if p == nil { // the same for who is known by now
+				e.Phone.Refuse(errors.New("down"))
+				if err := x.send(e, p, adaPhone); !errors.Is(err, auth.ErrCannotSendSMS) {
+					t.Errorf("%s of a user: %v", x.name, err)
+				}
+			}
 		}
 	}
 }
@@ -560,6 +566,11 @@ func TestCodesThatNoProviderSends(t *testing.T) {
 			t.Errorf("%q: %v, and the provider was asked %v", code, err, asked)
 		}
 	}
+	// Nor is a code for a number at which nobody waits for one.
+	before := len(asked)
+	if err := textings()[0].redeem(e, nil, adaPhone, "123456"); !errors.Is(err, auth.ErrInvalidRequest) || len(asked) != before {
+		t.Errorf("nobody's: %v, and the provider was asked %v", err, asked)
+	}
 }
 
 // checkFunc is a provider that checks codes in a way of its own.
@@ -605,6 +616,33 @@ func TestTheFirstProofOfANumber(t *testing.T) {
 	}
 	if len(a.Identities)+len(a.PATs)+len(a.SecurityKeys) != 0 || a.PasswordHash != "" || a.EmailVerified {
 		t.Errorf("left: %s", asJSON(a))
+	}
+
+	// What is dropped asks nobody for anything: neither for a proof of the address, nor for a second factor, nor in a hook.
+	var seen []*auth.User
+	strict := authtest.New(t, func(c *auth.Config) {
+		c.Hooks.BeforeSession = func(_ context.Context, u *auth.User, _ []string) error {
+			seen = append(seen, u)
+			return nil
+		}
+	})
+	pendingUser(t, strict, "m@example.com")
+	pending, err := strict.FindUser(t.Context(), auth.UserBy{Email: "m@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	factor := []byte("seed")
+	_, err = strict.Store.ChangeUser(t.Context(), store.UserChange{
+		UserID: pending.ID, Now: strict.Clock.Now(), Set: store.UserSet{Phone: &number, PhoneVerified: &none, TOTPSecret: &factor},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := signUpByPhone(t, strict, adaPhone); s == nil || s.User.ID != pending.ID || s.User.Email != "" {
+		t.Errorf("session %s", asJSON(s))
+	}
+	if len(seen) != 1 || seen[0].Email != "" || !seen[0].PhoneNumberVerified {
+		t.Errorf("the hook has seen %s", asJSON(seen))
 	}
 
 	owner := e.SignUp(t, "owner@example.com")
@@ -1099,7 +1137,7 @@ func TestATextedCodeOfAKnownNumberIsGoodOnce(t *testing.T) {
 func TestACodeThatItsProviderRefusesOpensNothing(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
-	signUpByPhone(t, e, adaPhone)
+	id := signUpByPhone(t, e, adaPhone).User.ID
 	e = replica(t, e, func(c *auth.Config) { c.SMS.Sender, c.SMS.Verifier = nil, e.Phone })
 	if err := textings()[0].send(e, nil, adaPhone); err != nil {
 		t.Fatal(err)
@@ -1111,6 +1149,9 @@ func TestACodeThatItsProviderRefusesOpensNothing(t *testing.T) {
 			t.Errorf("%s: %v, %v", code, in, err)
 		}
 		code = "999999"
+	}
+	if events := e.Events.Of(auth.EventSignInFailed); len(events) != 3 || events[0].UserID != id { // whose number it is, is known
+		t.Errorf("%+v", events)
 	}
 }
 
