@@ -271,6 +271,13 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 				return only(e.VerifyTicket(ctx, auth.VerifyTicketParams{Ticket: ticket}))
 			}
 		}),
+		"VerifyTicket, for a code": with(func(t *testing.T, v *visitor, u *equipped) call {
+			if err := mailings[0].send(v.Engine, u.email, ""); err != nil {
+				t.Fatal(err)
+			}
+			p := auth.VerifyTicketParams{Ticket: v.Mailbox.Last(t, u.email).Ticket(), CodeChallenge: challengeFor(verifier)}
+			return func(ctx context.Context, e *authtest.Engine) error { return only(e.VerifyTicket(ctx, p)) }
+		}),
 		"ExchangeCode": with(func(t *testing.T, v *visitor, u *equipped) call {
 			if err := v.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: u.email, CodeChallenge: challengeFor(verifier)}); err != nil {
 				t.Fatal(err)
@@ -466,6 +473,9 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 				return e.ChangePassword(ctx, nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: newPassword})
 			}
 		}),
+		"RevokePassword": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
+			return e.RevokePassword(ctx, u.principal.UserID)
+		}),
 		"SendVerificationEmail": func(t *testing.T, v *visitor) call {
 			pendingUser(t, v.Engine, email)
 			return func(ctx context.Context, e *authtest.Engine) error {
@@ -474,6 +484,16 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 		},
 		"ChangeEmail": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
 			return e.ChangeEmail(ctx, u.principal, auth.ChangeEmailParams{NewEmail: "new@example.com"})
+		}),
+		"ChangeEmail, to an address that is taken": with(func(t *testing.T, v *visitor, u *equipped) call {
+			v.SignUp(t, "new@example.com")
+			return func(ctx context.Context, e *authtest.Engine) error {
+				err := e.ChangeEmail(ctx, u.principal, auth.ChangeEmailParams{NewEmail: "new@example.com"})
+				if errors.Is(err, auth.ErrEmailAlreadyInUse) { // which is an answer, where errors are told
+					return nil
+				}
+				return err
+			}
 		}),
 		"DeleteAccount": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
 			return e.DeleteAccount(ctx, u.principal)

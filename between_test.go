@@ -3,12 +3,14 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
 )
@@ -117,6 +119,31 @@ func TestRefusedAddressesStayOut(t *testing.T) {
 	}
 }
 
+// unadmitted are the calls that succeed whatever the address is; each name is one of those in calls.
+var unadmitted = []string{
+	"DeleteUser", "FindUser", "Health", "ImportUser", "ListUsers", "Outbox", "RemoveMFA", "RevokePassword", "UpdateUser", // of the service
+	"SignInAnonymous", "VerifyDeanonymize", "VerifySMSOTP, of somebody new", // of somebody without one
+	"SendPasswordReset", "SendSMSOTP", "SignInWebAuthn", "StartProvider", // which let nobody in, and do not tell
+	"SignOut", "SignOut, everywhere",
+}
+
+// Whoever has an address that the lists refuse gets in nowhere, and does nothing with a session from before.
+func TestWhoeverHasARefusedAddressStaysOut(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range calls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVisitor(t, everyWay)
+			c := prepare(t, v)
+			blocking := v.replica(t, v.Store, everyWay, func(c *auth.Config) { c.Email.BlockedAddresses = []string{"ada@example.com"} })
+			err := c(t.Context(), blocking)
+			if slices.Contains(unadmitted, name) && err != nil || !slices.Contains(unadmitted, name) && !errors.Is(err, auth.ErrInvalidEmailPassword) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // MF-12: of two who give one code for two tickets at the same moment, the second is told that it is wrong, and that is recorded.
 func TestACodeIsUsedBetweenTheLookAndTheChange(t *testing.T) {
 	t.Parallel()
@@ -134,6 +161,131 @@ func TestACodeIsUsedBetweenTheLookAndTheChange(t *testing.T) {
 	}
 	if events := e.Events.Of(auth.EventSignInFailed); len(events) != 1 || events[0].Code != auth.CodeInvalidTOTP || events[0].Method != "password" {
 		t.Errorf("%+v", events)
+	}
+}
+
+// TK-04: a code that another one takes the place of at that moment is told to be none, as one that was exchanged before, and that
+// is recorded.
+func TestACodeIsReplacedBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	e := interruptible(t, letters)
+	id := e.SignUp(t, "ada@example.com").User.ID
+	ask := func() {
+		if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: challengeFor(verifier)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	first, second := followLink(t, e.Engine, "ada@example.com").Code, ""
+	ask()
+	e.arm(func() { second = followLink(t, e.Engine, "ada@example.com").Code })
+	in, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: first, CodeVerifier: verifier})
+	if in != nil || !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("%v, %v", in, err)
+	}
+	if events := e.Events.Of(auth.EventTicketRefused); len(events) != 1 || events[0].UserID != id || events[0].Detail != "code" {
+		t.Errorf("%+v", events)
+	}
+	if _, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: second, CodeVerifier: verifier}); err != nil {
+		t.Errorf("the second: %v", err)
+	}
+}
+
+// TK-04: a later link or code voids the one before also while that is being used: what it proved is not what is wanted now.
+func TestALinkIsReplacedBetweenTheLookAndTheChange(t *testing.T) {
+	t.Parallel()
+	reset := mailings[2]
+	for name, c := range map[string]struct {
+		mailing
+		use func(e *authtest.Engine, email, secret string) error
+	}{
+		"a magic link":        {mailing: mailings[0]},
+		"a code":              {mailing: mailings[1]},
+		"a reset link":        {mailing: reset},
+		"a change of address": {mailing: newAddressMailings[0]},
+		"the reset by a link": {reset, func(e *authtest.Engine, _, secret string) error {
+			return e.ChangePassword(background, nil, auth.ChangePasswordParams{Ticket: secret, NewPassword: newPassword})
+		}},
+	} {
+		e := interruptible(t, letters)
+		email := "ada@example.com"
+		if c.kind == "emailConfirmChange" {
+			e.SignUp(t, "mover@example.com")
+		} else {
+			e.SignUp(t, email)
+		}
+		send := func() string {
+			if err := c.send(e.Engine, email, ""); err != nil {
+				t.Error(err)
+			}
+			return e.Mailbox.Last(t, email).Ticket()
+		}
+		use := func(secret string) error {
+			if c.use != nil {
+				return c.use(e.Engine, email, secret)
+			}
+			_, err := c.redeemSecret(e.Engine, email, secret)
+			return err
+		}
+		first, second := send(), ""
+		e.arm(func() { second = send() })
+		if err := use(first); !errors.Is(err, auth.ErrInvalidTicket) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := use(second); err != nil {
+			t.Errorf("%s that came later: %v", name, err)
+		}
+	}
+}
+
+// SU-05: whose address or number is taken between the look and the sign-up, by a second click of theirs, gets what they asked for as
+// whoever has taken it.
+func TestAnAddressIsTakenBetweenTheLookAndTheSignUp(t *testing.T) {
+	t.Parallel()
+	text := func(e *authtest.Engine) error {
+		return e.SendSMSOTP(background, auth.SendSMSOTPParams{PhoneNumber: adaPhone})
+	}
+	letter := func(m mailing) func(e *authtest.Engine) error {
+		return func(e *authtest.Engine) error { return m.send(e, "ada@example.com", "") }
+	}
+	for name, c := range map[string]struct {
+		send  func(e *authtest.Engine) error
+		enter func(e *authtest.Engine) error
+		field store.Field
+	}{
+		"a magic link": {letter(mailings[0]), func(e *authtest.Engine) error {
+			_, err := mailings[0].redeem(t, e, "ada@example.com")
+			return err
+		}, store.FieldEmail},
+		"a code": {letter(mailings[1]), func(e *authtest.Engine) error {
+			_, err := mailings[1].redeem(t, e, "ada@example.com")
+			return err
+		}, store.FieldEmail},
+		"a text message": {text, func(e *authtest.Engine) error {
+			return textings()[0].redeem(e, nil, adaPhone, e.Phone.Last(t, adaPhone).Code)
+		}, store.FieldPhone},
+	} {
+		s := memstore.New()
+		click := authtest.NewWithStore(t, s, letters)
+		e := authtest.NewWithStore(t, storetest.Break(s, storetest.Fault{Method: "CreateUser", Do: func(context.Context) {
+			if err := c.send(click); err != nil {
+				t.Error(err)
+			}
+		}}), letters)
+		if err := c.send(e); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := c.enter(e); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := userCount(t, s); n != 1 {
+			t.Errorf("%s: %d users", name, n)
+		}
+		// One that is taken and that nobody has is a fault of the store.
+		broken := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{Method: "CreateUser", Err: store.ErrConflict{Field: c.field}}), letters)
+		if err := c.send(broken); !errors.Is(err, auth.ErrInternal) {
+			t.Errorf("%s, neither free nor taken: %v", name, err)
+		}
 	}
 }
 

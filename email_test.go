@@ -260,6 +260,9 @@ func TestWhatWentToTheOldAddressIsVoid(t *testing.T) {
 			_, err = e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: code, CodeVerifier: verifier})
 			wantErr(t, err, auth.ErrInvalidRequest)
 			e.SignIn(t, "new@example.com")
+			if u, err := e.FindUser(t.Context(), auth.UserBy{Email: "new@example.com"}); err != nil || !u.EmailVerified {
+				t.Errorf("the new address, whose link was followed, is not verified: %v", err)
+			}
 		})
 	}
 }

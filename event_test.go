@@ -473,6 +473,19 @@ var eventFlows = []eventFlow{
 			ev(auth.EventUserDeleted, of(holder), detail("taken")), ev(auth.EventPhoneChanged, acting(p)),
 		}
 	}},
+	{name: "the number changes, and was in the account of somebody who has not proven it", run: func(s *scene) []auth.Event {
+		_, p := s.user(adaAddress)
+		_, holder := s.user(otherAddress)
+		number := adaPhone
+		_, err := s.Store.ChangeUser(s.t.Context(), store.UserChange{UserID: holder.UserID, Now: s.Clock.Now(), Set: store.UserSet{Phone: &number}})
+		s.done(err)
+		s.begin()
+		s.done(s.ChangePhone(s.t.Context(), p, auth.ChangePhoneParams{NewPhoneNumber: adaPhone}))
+		s.done(s.VerifyChangePhone(s.t.Context(), p, auth.VerifyChangePhoneParams{NewPhoneNumber: adaPhone, OTP: s.text(adaPhone)}))
+		return []auth.Event{
+			ev(auth.EventPhoneChangeAsked, acting(p)), ev(auth.EventPhoneChanged, of(holder.UserID), detail("taken")), ev(auth.EventPhoneChanged, acting(p)),
+		}
+	}},
 	{name: "a guest becomes a user", run: func(s *scene) []auth.Event {
 		guest := must[*auth.SignInResult](s)(s.SignInAnonymous(s.t.Context(), auth.SignInAnonymousParams{})).Session
 		params := auth.DeanonymizeParams{Method: auth.DeanonymizeByPassword, Email: adaAddress, Password: authtest.Password}
@@ -489,12 +502,16 @@ var eventFlows = []eventFlow{
 		p := s.Principal(s.t, guest)
 		s.begin()
 		s.done(s.Deanonymize(s.t.Context(), p, auth.DeanonymizeParams{Method: auth.DeanonymizeBySMS, PhoneNumber: adaPhone}))
-		params := auth.VerifyDeanonymizeParams{PhoneNumber: adaPhone, OTP: s.text(adaPhone)}
+		params := auth.VerifyDeanonymizeParams{PhoneNumber: adaPhone, OTP: otherCode(s.text(adaPhone))}
 		s.say(params, &params)
+		_, err := s.VerifyDeanonymize(s.t.Context(), p, params)
+		s.refused(err, auth.ErrInvalidRequest)
+		params.OTP = s.text(adaPhone)
 		r := must[*auth.SignInResult](s)(s.VerifyDeanonymize(s.t.Context(), p, params))
 		how := by("passwordless-sms")
 		return []auth.Event{
-			ev(auth.EventPhoneChangeAsked, acting(p), how), ev(auth.EventSignedIn, in(r.Session), by(viaSMS)), ev(auth.EventDeanonymized, acting(p), how),
+			ev(auth.EventPhoneChangeAsked, acting(p), how), ev(auth.EventTicketRefused, of(p.UserID), because(auth.CodeInvalidTicket), detail("deanonymize")),
+			ev(auth.EventSignedIn, in(r.Session), by(viaSMS)), ev(auth.EventDeanonymized, acting(p), how),
 		}
 	}},
 	{

@@ -244,3 +244,24 @@ func TestRightCodesAreNoGuesses(t *testing.T) {
 		}
 	}
 }
+
+// RFC 7636 §4.2: a challenge is the base64url of 32 bytes without padding, spelled as its only spelling.
+func TestChallengesHaveTheFormOfTheStandard(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters)
+	good := challengeFor(verifier)
+	for _, challenge := range []string{
+		good[:42], good[:40], good + "A", good + "AA", good + "AAA", good + "=", good + "!", good + "\n", good[:40] + "\r\n" + good[40:], " " + good, good + good,
+		good[:42] + "N", good[:42] + "+", "+" + good[1:], good[:42] + "\n", "plain", verifier[:20], "=",
+	} {
+		if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: challenge}); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%q: %v", challenge, err)
+		}
+	}
+	if n := len(e.Mailbox.All()); n != 0 {
+		t.Errorf("%d letters", n)
+	}
+	if err := e.SendMagicLink(t.Context(), auth.SendMagicLinkParams{Email: "ada@example.com", CodeChallenge: good}); err != nil {
+		t.Error(err)
+	}
+}

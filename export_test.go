@@ -2,12 +2,17 @@ package auth
 
 import (
 	"context"
+	"io/fs"
 	"net/http"
+	"path"
 	"runtime/debug"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/uuid"
 
+	texts "github.com/ostiary/auth/internal/letter"
+	"github.com/ostiary/auth/mail"
 	"github.com/ostiary/auth/store"
 )
 
@@ -57,4 +62,22 @@ func SealMessage(e *Engine, id uuid.UUID, content []byte) []byte {
 func Complete(c Config) (Config, error) {
 	complete, _, err := c.withDefaults()
 	return complete, err
+}
+
+// ForgetTexts takes the letter or text message of a name from an engine, which cannot write it from then on; all of them, if it has
+// no name.
+func ForgetTexts(e *Engine, name string) error {
+	left := fstest.MapFS{}
+	err := fs.WalkDir(mail.Templates(), ".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || name == "" || path.Base(path.Dir(file)) == name {
+			return err
+		}
+		content, err := fs.ReadFile(mail.Templates(), file)
+		left[file] = &fstest.MapFile{Data: content}
+		return err
+	})
+	if err == nil {
+		e.rules.texts, err = texts.Parse(left)
+	}
+	return err
 }

@@ -33,7 +33,7 @@ var (
 	// byGuest are those of anonymous users.
 	byGuest = []string{"Deanonymize", "Deanonymize, with a text message", "DeleteAccount, of a guest", "VerifyDeanonymize"}
 	// byAuthority are calls of the service.
-	byAuthority = []string{"DeleteUser", "RemoveMFA", "UpdateUser", "UpdateUser, of roles"}
+	byAuthority = []string{"DeleteUser", "RemoveMFA", "RevokePassword", "UpdateUser", "UpdateUser, of roles"}
 	// byAddress are calls of anybody, who is not to learn what becomes of them.
 	byAddress = []string{"SendEmailOTP", "SendMagicLink", "SendPasswordReset", "SendSMSOTP", "SendVerificationEmail"}
 	// byProvider are calls that begin again with whoever is there then.
@@ -43,7 +43,8 @@ var (
 		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "DeleteAccount, of a guest", "ExchangeCode",
 		"FinishProvider, which links", "GenerateRecoveryCodes", "GenerateTOTP", "LinkIDToken", "RemoveSecurityKey", "SetMFA", "SetMFA, off", "SignUpPassword, of a pending address",
 		"Unlink", "VerifyDeanonymize", "VerifyEmailOTP", "VerifyMFA", "VerifyMFA, with a recovery code", "VerifySMSOTP", "VerifySMSOTP, of somebody new",
-		"VerifySignInWebAuthn", "VerifySignUpWebAuthn, of a pending address", "VerifyTicket", "VerifyTicket, of a new address",
+		"VerifySignInWebAuthn", "VerifySignUpWebAuthn, of a pending address", "VerifyTicket", "VerifyTicket, for a code",
+		"VerifyTicket, of a new address",
 	}
 )
 

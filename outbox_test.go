@@ -720,6 +720,51 @@ func TestEveryMessageIsWrittenWithItsStep(t *testing.T) {
 	}
 }
 
+// ST-06: nothing is done of which somebody is to be told, or which they need a letter or a text message for, if that cannot be
+// written; and whoever called is told of a failure of the service.
+func TestNothingIsDoneWhoseMessageCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	configs := map[string][]func(*auth.Config){
+		"as it comes": {everyWay},
+		"concealing":  {everyWay, func(c *auth.Config) { c.ConcealErrors = true }},
+	}
+	for config, amend := range configs {
+		for name, prepare := range calls() {
+			t.Run(config+", "+name, func(t *testing.T) {
+				t.Parallel()
+				w := &outgoing{Store: memstore.New()}
+				v := newVisitorWithStore(t, w, amend...)
+				c := prepare(t, v)
+				letters, written := len(v.Mailbox.All()), w.letters.Load()+w.texts.Load()
+				if err := c(t.Context(), v.Engine); err != nil {
+					t.Fatal(err)
+				}
+				lost := []string{""} // all of them
+				for _, l := range v.Mailbox.All()[letters:] {
+					lost = append(lost, l.Template)
+				}
+				writes := w.letters.Load()+w.texts.Load() > written && name != "CreatePAT" // whose letter comes when all is done
+
+				for _, which := range lost {
+					v := newVisitor(t, amend...)
+					c := prepare(t, v)
+					counter := storetest.Count(v.Store)
+					mute := v.replica(t, counter, amend...)
+					if err := auth.ForgetTexts(mute.Engine, which); err != nil {
+						t.Fatal(err)
+					}
+					err := c(t.Context(), mute)
+					calls := counter.Calls()
+					changes := calls["CreateUser"] + calls["ChangeUser"] + calls["DeleteUser"]
+					if writes && (!errors.Is(err, auth.ErrInternal) || changes != 0) || !writes && err != nil {
+						t.Errorf("without the letter %q: %v, after %v", which, err, calls)
+					}
+				}
+			})
+		}
+	}
+}
+
 // The same of a sign-up that takes the place of another one: both letters wait for the mail server.
 func TestTheLetterOfAReplacedSignUpWaits(t *testing.T) {
 	t.Parallel()

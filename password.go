@@ -130,7 +130,7 @@ func (e *Engine) SignUpPassword(ctx context.Context, p SignUpPasswordParams) (_ 
 	if err != nil {
 		return nil, err
 	}
-	password, err := e.normalPassword(p.Password, address)
+	password, err := e.normalPassword(p.Password, address.Canonical)
 	if err != nil {
 		return nil, err
 	}
@@ -239,9 +239,8 @@ func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ 
 	}
 	a, err := e.store.User(ctx, store.UserQuery{EmailKey: address.Canonical, Now: e.now()})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		err = fmt.Errorf("find user: %w", err)
 		tried(err)
-		return nil, err
+		return nil, fmt.Errorf("find user: %w", err)
 	}
 	stale, err := e.checkPassword(ctx, a.PasswordHash, p.Password)
 	if err != nil {
@@ -262,19 +261,15 @@ func (e *Engine) SignInPassword(ctx context.Context, p SignInPasswordParams) (_ 
 	if errors.Is(err, store.ErrUnmet{Condition: store.ConditionEpoch}) {
 		// Something was revoked while the password was being checked. If the password itself is still the one that
 		// was right, the sign-in comes after the revocation and stands.
-		now, lookErr := e.store.User(ctx, store.UserQuery{ID: a.ID, Now: e.now()})
+		now, lookErr := e.find(ctx, store.UserQuery{ID: a.ID})
 		if lookErr == nil && now.PasswordHash == a.PasswordHash {
 			in.user = now.User
 			result, err = e.enter(ctx, in)
 		}
 	}
 	err = overtaken(err)
-	switch {
-	case e.config.ConcealErrors && (errors.Is(err, ErrDisabledUser) || errors.Is(err, ErrUnverifiedUser)):
-		// It is answered like a wrong one, and the budget is not to tell.
-		tried(ErrInvalidEmailPassword)
-	default:
-		tried(nil)
+	if !e.config.ConcealErrors || !errors.Is(err, ErrDisabledUser) && !errors.Is(err, ErrUnverifiedUser) {
+		tried(nil) // else it is answered like a wrong one, and the budget is not to tell
 	}
 	return result, err
 }
@@ -290,10 +285,14 @@ func overtaken(err error) error {
 	return err
 }
 
-// newPassword applies the rules for a password that a user chooses and returns its normal form. The same rules hold
-// wherever one is chosen.
-func (e *Engine) newPassword(ctx context.Context, password string, owner emailaddr.Address) (string, error) {
-	normal, err := e.normalPassword(password, owner)
+// longestCharacter is how many bytes there may be for each character of a password: a syllable of Hangul is one, and some
+// keyboards send its three letters, of three bytes each.
+const longestCharacter = 9
+
+// newPassword applies the rules for a password that a user chooses, whose address has the given key, and returns its normal
+// form. The same rules hold wherever one is chosen.
+func (e *Engine) newPassword(ctx context.Context, password, emailKey string) (string, error) {
+	normal, err := e.normalPassword(password, emailKey)
 	if err != nil {
 		return "", err
 	}
@@ -301,9 +300,9 @@ func (e *Engine) newPassword(ctx context.Context, password string, owner emailad
 }
 
 // normalPassword is the part of newPassword that needs nobody else.
-func (e *Engine) normalPassword(password string, owner emailaddr.Address) (string, error) {
+func (e *Engine) normalPassword(password, emailKey string) (string, error) {
 	c := e.config.Password
-	if len(password) > 4*c.MaxLength {
+	if len(password) > longestCharacter*c.MaxLength {
 		return "", tooLong(c.MaxLength)
 	}
 	normal, err := passnorm.Normalize(password)
@@ -319,8 +318,8 @@ func (e *Engine) normalPassword(password string, owner emailaddr.Address) (strin
 	case n > c.MaxLength:
 		return "", tooLong(c.MaxLength)
 	}
-	local, _, _ := strings.Cut(owner.Canonical, "@")
-	if commonpw.MatchesContext(normal, append([]string{owner.Canonical, local}, c.ContextWords...)...) {
+	local, _, _ := strings.Cut(emailKey, "@")
+	if commonpw.MatchesContext(normal, append([]string{emailKey, local}, c.ContextWords...)...) {
 		return "", ErrPasswordBreached.saying("Password is a name that an attacker would try first")
 	}
 	if !c.AllowCommon && commonpw.Contains(normal) {
@@ -359,10 +358,7 @@ func (e *Engine) hash(ctx context.Context, normal string) (string, error) {
 
 // rehash makes a current hash of a password that was right. It is a courtesy: the sign-in goes on without it.
 func (e *Engine) rehash(ctx context.Context, password string) (string, error) {
-	normal, err := passnorm.Normalize(password)
-	if err != nil {
-		return "", err
-	}
+	normal, _ := passnorm.Normalize(password) // as when it was compared
 	return e.hasher.Hash(ctx, normal)
 }
 
@@ -370,10 +366,10 @@ func (e *Engine) rehash(ctx context.Context, password string) (string, error) {
 // hash, because there is no such user or they have no password, it costs as much and fails.
 func (e *Engine) checkPassword(ctx context.Context, hash, password string) (stale bool, err error) {
 	normal := ""
-	if len(password) <= 4*e.config.Password.MaxLength {
-		normal, err = passnorm.Normalize(password)
+	if len(password) <= longestCharacter*e.config.Password.MaxLength {
+		normal, _ = passnorm.Normalize(password)
 	}
-	if err != nil || normal == "" {
+	if normal == "" {
 		hash = "" // no user can have chosen it
 	}
 	if hash == "" {
@@ -411,19 +407,13 @@ func busy(err error) error {
 // own if that is nil. Five hexadecimal digits of the password's SHA-1 leave the process, nothing else. A lookup takes at
 // most a second.
 func HIBP(client *http.Client) BreachChecker {
-	c, err := breach.New(breach.Options{HTTPClient: client})
-	return hibp{c, err}
+	c, _ := breach.New(breach.Options{HTTPClient: client}) // which is wrong about other options alone
+	return hibp{c}
 }
 
-type hibp struct {
-	client *breach.Client
-	err    error
-}
+type hibp struct{ client *breach.Client }
 
 func (h hibp) Breached(ctx context.Context, password string) (bool, error) {
-	if h.err != nil {
-		return false, h.err
-	}
 	n, err := h.client.Pwned(ctx, password)
 	return n > 0, err
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,6 +151,7 @@ func TestSignUpRefuses(t *testing.T) {
 		"no password":                       {password: "\x00", err: auth.ErrInvalidRequest},
 		"a password of few long characters": {password: "ěščřžýá", err: auth.ErrPasswordTooShort},
 		"a very long password":              {password: strings.Repeat("a1", 65), err: auth.ErrInvalidRequest},
+		"a huge password":                   {password: strings.Repeat("a1", 1<<16), err: auth.ErrInvalidRequest},
 		"a common password":                 {password: "password1", err: auth.ErrPasswordBreached},
 		"a common password in capitals":     {password: "PASSWORD1", err: auth.ErrPasswordBreached},
 		"the address as a password":         {email: "adalovelace@example.com", password: "AdaLovelace@example.com", err: auth.ErrPasswordBreached},
@@ -215,6 +217,8 @@ func TestSignUpWelcomesPasswordsOfEveryKind(t *testing.T) {
 		"blanks":              {"four words and blanks", "four words and blanks"},
 		"emoji":               {"🦉🦉🦉🦉🦉🦉🦉🦉", "🦉🦉🦉🦉🦉🦉🦉🦉"},
 		"two Unicode forms":   {"cafe\u0301-au-lait", "caf\u00e9-au-lait"},
+		"syllables":           {strings.Repeat("한국", 64), strings.Repeat("\u1112\u1161\u11ab\u1100\u116e\u11a8", 64)},
+		"their letters":       {strings.Repeat("\u1112\u1161\u11ab\u1100\u116e\u11a8", 64), strings.Repeat("한국", 64)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -326,6 +330,38 @@ func TestTheOwnerOfATakenAddressIsToldWhateverTheirState(t *testing.T) {
 				t.Errorf("disabled %t, %s: logged %s", disabled, what, other.Logs)
 			}
 		}
+	}
+}
+
+// EN-01: nor does it where there is no letter to answer with: where new users come in at once, a taken address is answered as whatever
+// is wrong, and where they are disabled every address is. Nobody is written to.
+func TestConcealedSignUpsWithoutALetter(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) { c.ConcealErrors = true })
+	e.SignUp(t, "ada@example.com")
+	pendingUser(t, e, "pending@example.com")
+	sent := len(e.Mailbox.All())
+	conceal := func(c *auth.Config) { c.ConcealErrors = true }
+	for name, c := range map[string]struct {
+		amend func(*auth.Config)
+		free  error
+	}{
+		"new users come in":      {unverified, nil},
+		"new users are disabled": {func(c *auth.Config) { c.SignUp.DisableNewUsers = true }, auth.ErrInvalidRequest},
+	} {
+		r := replica(t, e, conceal, c.amend)
+		for _, email := range []string{"ada@example.com", "pending@example.com"} {
+			if _, err := signUp(t, r, email, newPassword, auth.SignUpOptions{}); !errors.Is(err, auth.ErrInvalidRequest) {
+				t.Errorf("%s, %s: %v", name, email, err)
+			}
+		}
+		in, err := signUp(t, r, strings.ReplaceAll(name, " ", "-")+"@example.com", newPassword, auth.SignUpOptions{})
+		if !errors.Is(err, c.free) || (c.free == nil) != (in != nil && in.Session != nil) {
+			t.Errorf("%s, a free address: %v, %v", name, in, err)
+		}
+	}
+	if n := len(e.Mailbox.All()) - sent; n != 0 {
+		t.Errorf("%d letters", n)
 	}
 }
 
@@ -473,11 +509,17 @@ func TestAnImportedHashIsNotTheFasterAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.SignUp(t, "bob@example.com") // with a hash of today's cost: another one besides would tell of it
-	for _, email := range []string{"ada@example.com", "bob@example.com", "nobody@example.com"} {
+	for _, email := range []string{"ada@example.com", "bob@example.com", "nobody@example.com", "right"} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := signIn(t, e, email, "not the password")
-		wantErr(t, err, auth.ErrInvalidEmailPassword)
+		if email == "right" { // which makes the new hash, and costs no other
+			if _, err := signIn(t, e, "ada@example.com", authtest.Password); err != nil {
+				t.Error(err)
+			}
+		} else {
+			_, err := signIn(t, e, email, "not the password")
+			wantErr(t, err, auth.ErrInvalidEmailPassword)
+		}
 		runtime.ReadMemStats(&after)
 		if got := after.TotalAlloc - before.TotalAlloc; got < cost || got >= 2*cost {
 			t.Errorf("%s: the answer took %d bytes", email, got)
@@ -640,6 +682,13 @@ func TestSignUpSwitches(t *testing.T) {
 		_, err = signIn(t, e, "ada@example.com", authtest.Password)
 		wantErr(t, err, auth.ErrDisabledEndpoint)
 	})
+	t.Run("common passwords allowed", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t, func(c *auth.Config) { c.Password.AllowCommon = true })
+		if _, err := signUp(t, e, "ada@example.com", "password1", auth.SignUpOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("allowed domains", func(t *testing.T) {
 		t.Parallel()
 		e := authtest.New(t, unverified, func(c *auth.Config) { c.Email.AllowedDomains = []string{"example.com"} })
@@ -764,6 +813,138 @@ func TestImportedHashesAreReplacedAtSignIn(t *testing.T) {
 	}
 }
 
+// What no user can have chosen is nobody's password, whatever an imported hash is of; and a hash that cannot be used is the operator's
+// to know of, whereas that there is none is no fault.
+func TestHashesThatNoPasswordHas(t *testing.T) {
+	t.Parallel()
+	of := func(password string) string {
+		h, err := bcrypt.GenerateFromPassword([]byte(password), 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(h)
+	}
+	e := authtest.New(t)
+	for email, hash := range map[string]string{"empty@example.com": of(""), "bytes@example.com": of("\xff\xfe"), "none@example.com": ""} {
+		if _, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: email, EmailVerified: true, PasswordHash: hash}); err != nil {
+			t.Fatal(err)
+		}
+		for _, password := range []string{"", "\xff\xfe", strings.Repeat("x", 1<<20), authtest.Password} {
+			_, err := signIn(t, e, email, password)
+			wantErr(t, err, auth.ErrInvalidEmailPassword)
+		}
+	}
+	if said := e.Logs.String(); strings.Contains(said, "hash") {
+		t.Errorf("the log says %s", said)
+	}
+	id, broken := e.SignUp(t, "ada@example.com").User.ID, "$9$what-no-version-makes"
+	if _, err := e.Store.ChangeUser(t.Context(), store.UserChange{UserID: id, Now: e.Clock.Now(), Set: store.UserSet{PasswordHash: &broken}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := signIn(t, e, "ada@example.com", authtest.Password)
+	wantErr(t, err, auth.ErrInvalidEmailPassword)
+	if said := e.Logs.String(); !strings.Contains(said, "a stored password hash cannot be used") || strings.Contains(said, broken) {
+		t.Errorf("the log says %q", said)
+	}
+}
+
+// leaver is an observer of calls whose callers leave right before the how many-th password of theirs is hashed.
+type leaver struct {
+	before int
+	hashes int
+	leave  context.CancelFunc
+}
+
+func (l *leaver) Begin(ctx context.Context, _ string) (context.Context, func(error)) {
+	ctx, l.leave = context.WithCancel(ctx)
+	l.hashes = 0
+	if l.before == 1 {
+		l.leave()
+	}
+	return ctx, func(error) { l.leave() }
+}
+
+func (l *leaver) HashWaited(context.Context, time.Duration, error) {
+	if l.hashes++; l.hashes+1 == l.before {
+		l.leave()
+	}
+}
+
+// patient is a store that answers also who has left.
+type patient struct{ store.Store }
+
+func (p patient) User(ctx context.Context, q store.UserQuery) (store.Account, error) {
+	return p.Store.User(context.WithoutCancel(ctx), q)
+}
+
+func (p patient) CreateUser(ctx context.Context, n store.NewUser) (store.User, error) {
+	return p.Store.CreateUser(context.WithoutCancel(ctx), n)
+}
+
+func (p patient) ChangeUser(ctx context.Context, c store.UserChange) (store.User, error) {
+	return p.Store.ChangeUser(context.WithoutCancel(ctx), c)
+}
+
+func (p patient) CheckTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, store.User, error) {
+	return p.Store.CheckTicket(context.WithoutCancel(ctx), q)
+}
+
+// SI-14, ST-09: nothing comes of a password that is not hashed, be it to keep it or to compare it: whoever called is told of a failure
+// of the service, which is no wrong password, and nothing has changed.
+func TestNothingComesOfAPasswordThatIsNotHashed(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range calls() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for hash, hashes := 0, 1; hash <= hashes; hash++ { // none, to count them, and then each
+				v := newVisitor(t, everyWay)
+				c := prepare(t, v)
+				l := &leaver{before: hash}
+				counter := storetest.Count(v.Store)
+				e := v.replica(t, patient{counter}, everyWay, func(c *auth.Config) { c.Observer = l })
+				err := c(t.Context(), e)
+				if hash == 0 {
+					if hashes = l.hashes; err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				if changes := counter.Calls()["ChangeUser"]; !errors.Is(err, auth.ErrInternal) || changes != 0 {
+					t.Errorf("hash %d of %d: %v, after %v", hash, hashes, err, counter.Calls())
+				}
+				if events := e.Events.All(); slices.ContainsFunc(events, func(ev auth.Event) bool { return ev.Code == auth.CodeInvalidEmailPassword }) {
+					t.Errorf("hash %d of %d: %+v", hash, hashes, events)
+				}
+			}
+		})
+	}
+}
+
+// SI-09: an old hash that cannot be replaced now lets its user in all the same, and stays.
+func TestAnOldHashThatIsNotReplacedStays(t *testing.T) {
+	t.Parallel()
+	old, err := bcrypt.GenerateFromPassword([]byte(authtest.Password), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := authtest.New(t)
+	u, err := e.ImportUser(t.Context(), auth.ImportUserParams{Email: "ada@example.com", EmailVerified: true, PasswordHash: string(old)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaving := authtest.NewWithStore(t, patient{e.Store}, func(c *auth.Config) { c.Now, c.Observer = e.Clock.Now, &leaver{before: 2} })
+	if _, err := signIn(t, leaving, "ada@example.com", authtest.Password); err != nil {
+		t.Error(err)
+	}
+	a, err := e.Store.User(t.Context(), store.UserQuery{ID: u.ID, Now: e.Clock.Now()})
+	if err != nil || a.PasswordHash != string(old) {
+		t.Errorf("the hash is %.12s…, %v", a.PasswordHash, err)
+	}
+	// The work of a wrong one can fail as well.
+	_, err = signIn(t, leaving, "ada@example.com", newPassword)
+	wantErr(t, err, auth.ErrInternal)
+}
+
 // SI-12, ST-06: what is revoked while a password is being checked stays revoked.
 func TestAnAccountThatChangesDuringSignIn(t *testing.T) {
 	t.Parallel()
@@ -876,9 +1057,12 @@ func TestBreachCheck(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 	before := len(asked)
-	if _, err := signIn(t, e, "b0@example.com", "service-is-down"); err != nil || len(asked) != before {
-		t.Errorf("sign-in: %v, asked %d times", err, len(asked)-before)
+	in, err := signIn(t, e, "b0@example.com", "service-is-down")
+	if err != nil || len(asked) != before {
+		t.Fatalf("sign-in: %v, asked %d times", err, len(asked)-before)
 	}
+	err = e.ChangePassword(t.Context(), e.Principal(t, in.Session), auth.ChangePasswordParams{NewPassword: "known-to-the-world"})
+	wantErr(t, err, auth.ErrPasswordBreached)
 }
 
 // TK-02, TK-03, TK-04, TK-08, TK-10, TK-11, TK-16

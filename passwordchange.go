@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/ostiary/auth/internal/emailaddr"
 	"github.com/ostiary/auth/store"
 )
 
@@ -108,11 +107,11 @@ func (e *Engine) ChangePassword(ctx context.Context, principal *Principal, p Cha
 	}
 	// Of two changes at once by the same password, the second was made without knowing of the first.
 	rule.Epoch = a.Epoch
-	return e.setPassword(ctx, &a.User, "", store.UserChange{
+	return unprotected(e.setPassword(ctx, &a.User, "", store.UserChange{
 		If:   rule,
 		Set:  store.UserSet{PasswordHash: &hash},
 		Drop: store.Drop{Sessions: true, KeepSession: principal.SessionID, PATs: true, AllTickets: true},
-	})
+	}))
 }
 
 // mayChangePassword demands that the principal has just shown who they are (OWASP ASVS 5.0 6.2.3 and 7.5.1).
@@ -172,14 +171,7 @@ func (e *Engine) resetPassword(ctx context.Context, ticket, password string) (er
 
 // chosen applies the rules for passwords to one that a user has chosen, and hashes it.
 func (e *Engine) chosen(ctx context.Context, password string, u *store.User) (string, error) {
-	var owner emailaddr.Address
-	if u.EmailKey != "" {
-		var err error
-		if owner, err = emailaddr.Parse(u.EmailKey); err != nil {
-			return "", fmt.Errorf("address of user %s: %w", u.ID, err)
-		}
-	}
-	normal, err := e.newPassword(ctx, password, owner)
+	normal, err := e.newPassword(ctx, password, u.EmailKey)
 	if err != nil {
 		return "", err
 	}
@@ -240,9 +232,6 @@ func (e *Engine) setPassword(ctx context.Context, u *store.User, how string, c s
 	}
 	c.Messages = told.rows()
 	if _, err := e.store.ChangeUser(ctx, c); err != nil {
-		if how == "" {
-			return unprotected(err)
-		}
 		return err
 	}
 	e.forgivePasswords(ctx, u)

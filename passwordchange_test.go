@@ -209,16 +209,44 @@ func TestRevokingThePasswordOfADisabledUser(t *testing.T) {
 	}
 }
 
+// Whoever has no address can have a password all the same, and lose it, and is not written to; nor is anybody where there is no sender.
+func TestPasswordsOfWhoeverCannotBeWrittenTo(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	s := signUpByPhone(t, e, adaPhone)
+	if err := e.ChangePassword(t.Context(), e.Principal(t, s), auth.ChangePasswordParams{NewPassword: newPassword}); err != nil {
+		t.Error(err)
+	}
+	mute := replica(t, e, unverified, func(c *auth.Config) { c.Mail = nil })
+	ada := e.SignUp(t, "ada@example.com")
+	for id, by := range map[uuid.UUID]*authtest.Engine{s.User.ID: e, ada.User.ID: mute} {
+		before := len(e.Mailbox.All())
+		if err := by.RevokePassword(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+		a, err := e.Store.User(t.Context(), store.UserQuery{ID: id, Now: e.Clock.Now()})
+		if err != nil || a.PasswordHash != "" {
+			t.Errorf("the password is there still, %v", err)
+		}
+		if n := len(e.Mailbox.All()) - before + countMessages(t, e); n != 0 {
+			t.Errorf("%d letters", n)
+		}
+	}
+}
+
 // PW-10, E13: a password that is refused costs no ticket.
 func TestARefusedPasswordCostsNoTicket(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
-	e.SignUp(t, "ada@example.com")
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
 	ticket := resetTicket(t, e, "ada@example.com")
 	for password, want := range map[string]error{
 		"": auth.ErrPasswordTooShort, "short": auth.ErrPasswordTooShort, "password123": auth.ErrPasswordBreached,
 		"ada@example.com": auth.ErrPasswordBreached, strings.Repeat("x", 200): auth.ErrInvalidRequest, "with\x00nul-inside": auth.ErrInvalidRequest,
 	} {
+		if err := e.ChangePassword(t.Context(), p, auth.ChangePasswordParams{NewPassword: password}); !errors.Is(err, want) {
+			t.Errorf("%.20q, of who is signed in: %v, not %v", password, err, want)
+		}
 		err := e.ChangePassword(t.Context(), nil, auth.ChangePasswordParams{Ticket: ticket, NewPassword: password})
 		if !errors.Is(err, want) {
 			t.Errorf("%.20q: %v, not %v", password, err, want)

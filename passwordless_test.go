@@ -504,7 +504,9 @@ func TestWhatIsToldToWhoAsksForALetter(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, concealed %t", m.name, concealed), func(t *testing.T) {
 				t.Parallel()
 				conceal := func(c *auth.Config) { c.ConcealErrors = concealed; c.Email.BlockedDomains = []string{"blocked.test"} }
-				e := authtest.New(t, letters, conceal)
+				open := authtest.New(t, letters)
+				open.SignUp(t, "known@blocked.test")
+				e := replica(t, open, letters, conceal)
 				closed := replica(t, e, letters, conceal, func(c *auth.Config) { c.SignUp.Disabled = true })
 				e.SignUp(t, "verified@example.com")
 				pendingUser(t, e, "pending@example.com")
@@ -526,6 +528,7 @@ func TestWhatIsToldToWhoAsksForALetter(t *testing.T) {
 						"passwordlessEmail": auth.ErrSignUpDisabled, "emailOTP": auth.ErrSignUpDisabled, "verifyEmail": auth.ErrInvalidEmailPassword,
 					}[m.kind]},
 					{"a@blocked.test", e, false, map[bool]error{true: auth.ErrInvalidEmailPassword}[m.kind != "passwordReset"]},
+					{"known@blocked.test", e, false, map[bool]error{true: auth.ErrInvalidEmailPassword}[m.kind != "passwordReset"]},
 					{"fresh@example.com", e, signsUp, map[bool]error{true: auth.ErrInvalidEmailPassword}[m.kind == "verifyEmail"]},
 				} {
 					before := len(e.Mailbox.All())
@@ -554,16 +557,25 @@ func TestWhatIsToldToWhoAsksForALetter(t *testing.T) {
 	}
 }
 
-// PW-01, ML-08: the same number of round trips, whoever is asked for: with a loop running, all that a stranger can measure.
+// PW-01, ML-08: the same number of round trips and the same event, whoever is asked for: with a loop running, all that a stranger can
+// measure. None of it is left out: if the store fails, whoever asks is told.
 func TestAskingForALetterTakesTheSameTrips(t *testing.T) {
 	t.Parallel()
 	for _, m := range mailings {
 		e := authtest.New(t)
 		counter := storetest.Count(e.Store)
-		counted := authtest.NewWithStore(t, counter, letters, func(c *auth.Config) {
+		concealing := func(c *auth.Config) {
 			c.Now, c.ConcealErrors, c.SignUp.Disabled = e.Clock.Now, true, true
 			c.Email.BlockedDomains = []string{"blocked.test"}
-		})
+		}
+		counted := authtest.NewWithStore(t, counter, letters, concealing)
+		asked := auth.Event{Type: auth.EventSignInAsked, Method: viaEmail}
+		switch m.kind {
+		case "passwordReset":
+			asked = auth.Event{Type: auth.EventPasswordResetAsked}
+		case "verifyEmail":
+			asked = auth.Event{Type: auth.EventVerificationAsked}
+		}
 		e.SignUp(t, "verified@example.com")
 		pendingUser(t, e, "pending@example.com")
 		e.SignUp(t, "known@blocked.test")
@@ -575,11 +587,25 @@ func TestAskingForALetterTakesTheSameTrips(t *testing.T) {
 			"verified@example.com", "pending@example.com", "unknown@example.com", "disabled@example.com", "known@blocked.test", "unknown@blocked.test",
 		} {
 			counter.Reset()
+			events, sent := len(counted.Events.All()), len(counted.Mailbox.All())
 			if err := m.send(counted, email, ""); err != nil {
 				t.Fatal(err)
 			}
 			if trips := counter.Trips() - counter.Calls()["SettleMessage"]; trips != 2 { // that is the loop's, where one runs
 				t.Errorf("%s to %s: %d trips %v", m.name, email, trips, counter.Calls())
+			}
+			got := counted.Events.All()[events:]
+			if len(got) != 1 || got[0].Type != asked.Type || got[0].Method != asked.Method || (got[0].UserID != uuid.Nil) != (len(counted.Mailbox.All()) > sent) {
+				t.Errorf("%s to %s: %+v", m.name, email, got)
+			}
+			for trip := range 2 {
+				broken := authtest.NewWithStore(t, storetest.Break(e.Store, storetest.Fault{Call: trip + 1}), letters, concealing)
+				if err := m.send(broken, email, ""); !errors.Is(err, auth.ErrInternal) {
+					t.Errorf("%s to %s, whose trip %d fails: %v", m.name, email, trip+1, err)
+				}
+				if n := len(broken.Events.All()) + len(broken.Mailbox.All()); n != 0 {
+					t.Errorf("%s to %s, whose trip %d fails: %d events and letters", m.name, email, trip+1, n)
+				}
 			}
 		}
 	}
@@ -624,6 +650,10 @@ func TestLettersThatAreOff(t *testing.T) {
 		if err := m.send(mute, "ada@example.com", ""); !errors.Is(err, auth.ErrDisabledEndpoint) {
 			t.Errorf("%s without a sender: %v", m.name, err)
 		}
+	}
+	p := mute.Principal(t, mute.SignUp(t, "ada@example.com"))
+	if err := mute.ChangeEmail(t.Context(), p, auth.ChangeEmailParams{NewEmail: "new@example.com"}); !errors.Is(err, auth.ErrDisabledEndpoint) {
+		t.Errorf("a change of address without a sender: %v", err)
 	}
 }
 
@@ -723,8 +753,54 @@ func TestWhatIsNoCodeIsNotLookedFor(t *testing.T) {
 		if !errors.Is(err, auth.ErrInvalidTicket) || counter.Trips() != 0 {
 			t.Errorf("%q: %v, %v", code, err, counter.Calls())
 		}
+		_, err = e.VerifySMSOTP(t.Context(), auth.VerifySMSOTPParams{PhoneNumber: adaPhone, OTP: code})
+		if !errors.Is(err, auth.ErrInvalidRequest) || counter.Trips() != 0 {
+			t.Errorf("%q to a number: %v, %v", code, err, counter.Calls())
+		}
 	}
 	if _, err := e.VerifyEmailOTP(t.Context(), auth.VerifyEmailOTPParams{Email: "ada", OTP: "123456"}); !errors.Is(err, auth.ErrInvalidRequest) {
 		t.Error(err)
+	}
+}
+
+// ST-24: a hook that keeps somebody out keeps them out whatever they asked for, and nothing is sent to them.
+func TestAHookKeepsOutWhoeverAsksForAMessage(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, letters, func(c *auth.Config) {
+		c.Hooks.BeforeSignUp = func(context.Context, *auth.SignUp) error { return errForbidden }
+	})
+	for _, m := range mailings[:2] {
+		wantErr(t, m.send(e, "ada@example.com", ""), errForbidden)
+	}
+	wantErr(t, textings()[0].send(e, nil, adaPhone), errForbidden)
+	if n := userCount(t, e.Store) + len(e.Mailbox.All()) + len(e.Phone.All()); n != 0 {
+		t.Errorf("%d users and messages", n)
+	}
+}
+
+// Where new users are disabled, whoever signs up is kept and gets no message, and where errors are concealed hears nothing of it.
+func TestNewUsersAreDisabledWhateverTheyAskFor(t *testing.T) {
+	t.Parallel()
+	for _, concealed := range []bool{false, true} {
+		closed := func(c *auth.Config) { c.SignUp.DisableNewUsers, c.ConcealErrors = true, concealed }
+		sends := map[string]func(e *authtest.Engine) error{
+			"a text message": func(e *authtest.Engine) error { return textings()[0].send(e, nil, adaPhone) },
+		}
+		for _, m := range mailings[:2] {
+			sends[m.name] = func(e *authtest.Engine) error { return m.send(e, "ada@example.com", "") }
+		}
+		for name, send := range sends {
+			e := authtest.New(t, letters, closed)
+			if err := send(e); concealed && err != nil || !concealed && !errors.Is(err, auth.ErrDisabledUser) {
+				t.Errorf("%s, concealed %t: %v", name, concealed, err)
+			}
+			if users, messages := userCount(t, e.Store), len(e.Mailbox.All())+len(e.Phone.All()); users != 1 || messages != 0 {
+				t.Errorf("%s, concealed %t: %d users and %d messages", name, concealed, users, messages)
+			}
+			broken := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{Method: "CreateUser"}), letters, closed)
+			if err := send(broken); !errors.Is(err, auth.ErrInternal) {
+				t.Errorf("%s, concealed %t, with a store that fails: %v", name, concealed, err)
+			}
+		}
 	}
 }

@@ -186,11 +186,11 @@ func (e *Engine) postCode(ctx context.Context, kind, template string, userID uui
 // it is [ErrInvalidRequest], as documented.
 func (e *Engine) checkCode(ctx context.Context, q store.TicketQuery, number, code string, data any) (t store.Ticket, u store.User, err error) {
 	verifier := e.config.SMS.Verifier
-	own := code
+	own, wellFormed := code, isCode(code)
 	if verifier != nil {
-		own = ""
+		own, wellFormed = "", isForeignCode(code)
 	}
-	if verifier == nil && !isCode(code) || verifier != nil && !isForeignCode(code) {
+	if !wellFormed {
 		return t, u, wrongCode(ErrInvalidTicket.because(errors.New("not a code")))
 	}
 	guessed, err := e.mayGuess(ctx, number)
@@ -202,8 +202,7 @@ func (e *Engine) checkCode(ctx context.Context, q store.TicketQuery, number, cod
 	if err == nil && verifier != nil {
 		var right bool
 		right, err = e.checkByProvider(ctx, number, code)
-		if err != nil {
-			guessed(ErrInvalidTicket) // nobody knows whether it was compared
+		if err != nil { // nobody knows whether it was compared: the guess counts
 			return t, u, fmt.Errorf("check a code: %w", err)
 		}
 		if !right {
@@ -225,7 +224,7 @@ func (e *Engine) checkByProvider(ctx context.Context, number, code string) (righ
 	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
 	defer cancel()
 	err = guard(func() (err error) { right, err = e.config.SMS.Verifier.Check(ctx, number, code); return err })
-	return right && err == nil, err
+	return right, err
 }
 
 // isForeignCode accepts what providers send: 4 to 10 ASCII digits.

@@ -305,6 +305,12 @@ func TestAGatewayThatFails(t *testing.T) {
 			if err := x.redeem(e, p, adaPhone, x.code(t, e, p, adaPhone)); err != nil {
 				t.Errorf("%s afterwards: %v", x.name, err)
 			}
+			if p == nil { // the same for who is known by now
+				e.Phone.Refuse(errors.New("down"))
+				if err := x.send(e, p, adaPhone); !errors.Is(err, auth.ErrCannotSendSMS) {
+					t.Errorf("%s of a user: %v", x.name, err)
+				}
+			}
 		}
 	}
 }
@@ -452,22 +458,47 @@ func TestWhatIsToldToWhoAsksForACode(t *testing.T) {
 	}
 }
 
-// The same number of round trips, whoever is asked for.
+// The same number of round trips and the same event, whoever is asked for, and if the store fails, whoever asks is told.
 func TestAskingForATextMessageTakesTheSameTrips(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
 	counter := storetest.Count(e.Store)
-	counted := authtest.NewWithStore(t, counter, func(c *auth.Config) {
+	concealing := func(c *auth.Config) {
 		c.Now, c.ConcealErrors, c.SignUp.Disabled = e.Clock.Now, true, true
-	})
+	}
+	counted := authtest.NewWithStore(t, counter, concealing)
+	const disabled, unproven = "+41790000001", "+41790000002"
 	signUpByPhone(t, e, adaPhone)
-	for _, number := range []string{adaPhone, bobPhone} {
+	yes, number := true, unproven
+	if _, err := e.UpdateUser(t.Context(), signUpByPhone(t, e, disabled).User.ID, auth.UserUpdate{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Store.ChangeUser(t.Context(), store.UserChange{
+		UserID: e.SignUp(t, "ada@example.com").User.ID, Now: e.Clock.Now(), Set: store.UserSet{Phone: &number},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, number := range []string{adaPhone, bobPhone, disabled, unproven} {
 		counter.Reset()
+		events := len(counted.Events.All())
 		if err := counted.SendSMSOTP(t.Context(), auth.SendSMSOTPParams{PhoneNumber: number}); err != nil {
 			t.Fatal(err)
 		}
 		if trips := counter.Trips() - counter.Calls()["SettleMessage"]; trips != 2 {
 			t.Errorf("%s: %d trips %v", number, trips, counter.Calls())
+		}
+		got := counted.Events.All()[events:]
+		if len(got) != 1 || got[0].Type != auth.EventSignInAsked || got[0].Method != viaSMS || (got[0].UserID != uuid.Nil) != (number == adaPhone) {
+			t.Errorf("%s: %+v", number, got)
+		}
+		if n := len(counted.Phone.To(number)); n != map[bool]int{true: 1}[number == adaPhone] {
+			t.Errorf("%s: %d messages", number, n)
+		}
+		for trip := range 2 {
+			broken := authtest.NewWithStore(t, storetest.Break(e.Store, storetest.Fault{Call: trip + 1}), concealing)
+			if err := broken.SendSMSOTP(t.Context(), auth.SendSMSOTPParams{PhoneNumber: number}); !errors.Is(err, auth.ErrInternal) {
+				t.Errorf("%s, whose trip %d fails: %v", number, trip+1, err)
+			}
 		}
 	}
 }
@@ -481,7 +512,7 @@ func TestPhoneNumbersThatAreNone(t *testing.T) {
 				panic("at the service's")
 			case "wrong":
 				return "079 123 45 67", nil
-			case strings.Repeat("1", 65): // which is not even asked about
+			case strings.Repeat("1", 64), strings.Repeat("1", 65): // the latter is not even asked about
 				return adaPhone, nil
 			}
 			return phone.Parse(s)
@@ -497,14 +528,58 @@ func TestPhoneNumbersThatAreNone(t *testing.T) {
 				t.Errorf("the code of %s to %.20q: %v", x.name, bad, err)
 			}
 		}
-		if err := x.send(e, p, "wrong"); !errors.Is(err, auth.ErrInternal) { // a service's parser that does not return E.164
-			t.Errorf("%s: %v", x.name, err)
+		for _, err := range []error{x.send(e, p, "wrong"), x.redeem(e, p, "wrong", "123456")} {
+			if !errors.Is(err, auth.ErrInternal) { // a service's parser that does not return E.164
+				t.Errorf("%s: %v", x.name, err)
+			}
 		}
 	}
 	if n := len(e.Phone.All()); n != 0 {
 		t.Errorf("%d messages", n)
 	}
+	if err := textings()[0].send(e, nil, strings.Repeat("1", 64)); err != nil || len(e.Phone.To(adaPhone)) != 1 {
+		t.Errorf("as long as a number may be typed: %v", err)
+	}
 }
+
+// What is not of the form that providers send is not shown to them.
+func TestCodesThatNoProviderSends(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	e := withProvider(t, true)
+	e = replica(t, e, func(c *auth.Config) {
+		c.SMS = &auth.SMSConfig{Verifier: checkFunc{e.Phone, func(code string) (bool, error) {
+			asked = append(asked, code)
+			return true, nil
+		}}}
+	})
+	for code, good := range map[string]bool{
+		"": false, "123": false, "1234": true, "0123456789": true, "01234567890": false, "12 4": false, "12345a": false, "a2345": false, "/123": false, "123:": false,
+	} {
+		number := fmt.Sprintf("+4179%07d", len(asked))
+		if err := e.SendSMSOTP(t.Context(), auth.SendSMSOTPParams{PhoneNumber: number}); err != nil {
+			t.Fatal(err)
+		}
+		before := len(asked)
+		err := textings()[0].redeem(e, nil, number, code)
+		if good != (err == nil) || !good && !errors.Is(err, auth.ErrInvalidRequest) || good != (len(asked) > before) {
+			t.Errorf("%q: %v, and the provider was asked %v", code, err, asked)
+		}
+	}
+	// Nor is a code for a number at which nobody waits for one.
+	before := len(asked)
+	if err := textings()[0].redeem(e, nil, adaPhone, "123456"); !errors.Is(err, auth.ErrInvalidRequest) || len(asked) != before {
+		t.Errorf("nobody's: %v, and the provider was asked %v", err, asked)
+	}
+}
+
+// checkFunc is a provider that checks codes in a way of its own.
+type checkFunc struct {
+	sms.Verifier
+	check func(code string) (bool, error)
+}
+
+func (f checkFunc) Check(_ context.Context, _, code string) (bool, error) { return f.check(code) }
 
 // PH-01, W4: the first proof of a number leaves nobody else a way in. A number that nobody has proven is no way into an
 // account whose address somebody has.
@@ -541,6 +616,33 @@ func TestTheFirstProofOfANumber(t *testing.T) {
 	}
 	if len(a.Identities)+len(a.PATs)+len(a.SecurityKeys) != 0 || a.PasswordHash != "" || a.EmailVerified {
 		t.Errorf("left: %s", asJSON(a))
+	}
+
+	// What is dropped asks nobody for anything: neither for a proof of the address, nor for a second factor, nor in a hook.
+	var seen []*auth.User
+	strict := authtest.New(t, func(c *auth.Config) {
+		c.Hooks.BeforeSession = func(_ context.Context, u *auth.User, _ []string) error {
+			seen = append(seen, u)
+			return nil
+		}
+	})
+	pendingUser(t, strict, "m@example.com")
+	pending, err := strict.FindUser(t.Context(), auth.UserBy{Email: "m@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	factor := []byte("seed")
+	_, err = strict.Store.ChangeUser(t.Context(), store.UserChange{
+		UserID: pending.ID, Now: strict.Clock.Now(), Set: store.UserSet{Phone: &number, PhoneVerified: &none, TOTPSecret: &factor},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := signUpByPhone(t, strict, adaPhone); s == nil || s.User.ID != pending.ID || s.User.Email != "" {
+		t.Errorf("session %s", asJSON(s))
+	}
+	if len(seen) != 1 || seen[0].Email != "" || !seen[0].PhoneNumberVerified {
+		t.Errorf("the hook has seen %s", asJSON(seen))
 	}
 
 	owner := e.SignUp(t, "owner@example.com")
@@ -1039,7 +1141,7 @@ func TestATextedCodeOfAKnownNumberIsGoodOnce(t *testing.T) {
 func TestACodeThatItsProviderRefusesOpensNothing(t *testing.T) {
 	t.Parallel()
 	e := authtest.New(t)
-	signUpByPhone(t, e, adaPhone)
+	id := signUpByPhone(t, e, adaPhone).User.ID
 	e = replica(t, e, func(c *auth.Config) { c.SMS.Sender, c.SMS.Verifier = nil, e.Phone })
 	if err := textings()[0].send(e, nil, adaPhone); err != nil {
 		t.Fatal(err)
@@ -1051,6 +1153,9 @@ func TestACodeThatItsProviderRefusesOpensNothing(t *testing.T) {
 			t.Errorf("%s: %v, %v", code, in, err)
 		}
 		code = "999999"
+	}
+	if events := e.Events.Of(auth.EventSignInFailed); len(events) != 3 || events[0].UserID != id { // whose number it is, is known
+		t.Errorf("%+v", events)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,6 +210,149 @@ func TestAnUnprovenNumberGivesWay(t *testing.T) {
 					t.Errorf("%s, %s: the holder: %v", name, x.name, err)
 				}
 			}
+		}
+	}
+}
+
+// PH-12, ST-06: an account that changes while its number is taken from it, and a store that fails at that.
+func TestAnAccountThatChangesWhileItsNumberIsTaken(t *testing.T) {
+	t.Parallel()
+	no, yes, number, none := false, true, adaPhone, ""
+	give := func(t *testing.T, e *authtest.Engine, id uuid.UUID, verified *bool) {
+		t.Helper()
+		_, err := e.Store.ChangeUser(t.Context(), store.UserChange{
+			UserID: id, Now: e.Clock.Now(), If: store.Conditions{Disabled: true}, Set: store.UserSet{Phone: &number, PhoneVerified: verified},
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	holders := map[string]struct {
+		hold  func(t *testing.T, e *authtest.Engine) uuid.UUID
+		frees string // the method by which the number is taken
+		which int    // the how many-th call of it
+	}{
+		"a sign-up": {func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			if err := textings()[0].send(e, nil, adaPhone); err != nil {
+				t.Fatal(err)
+			}
+			u, err := e.FindUser(t.Context(), auth.UserBy{Phone: adaPhone})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u.ID
+		}, "DeleteUser", 1},
+		"a user with an address": {func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			id := e.SignUp(t, "m@example.com").User.ID
+			give(t, e, id, &no)
+			return id
+		}, "ChangeUser", 2},
+		"a user with an address who has never been there": {func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			pendingUser(t, e, "m@example.com")
+			u, err := e.FindUser(t.Context(), auth.UserBy{Email: "m@example.com"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			give(t, e, u.ID, &no)
+			return u.ID
+		}, "ChangeUser", 2},
+		"a user without an address who has been there": {func(t *testing.T, e *authtest.Engine) uuid.UUID {
+			id := guest(t, e).User.ID
+			give(t, e, id, &no)
+			return id
+		}, "ChangeUser", 2},
+	}
+	for name, h := range holders {
+		for _, x := range textings()[1:] {
+			t.Run(name+", "+x.name, func(t *testing.T) {
+				t.Parallel()
+				type scenario struct {
+					e      *authtest.Engine
+					holder uuid.UUID
+					redeem func(e *authtest.Engine) error
+				}
+				prepare := func() scenario {
+					e := authtest.New(t)
+					owner := x.who(t, e, "owner")
+					s := scenario{e: e, holder: h.hold(t, e)}
+					code := x.code(t, e, owner, adaPhone)
+					s.redeem = func(e *authtest.Engine) error { return x.redeem(e, owner, adaPhone, code) }
+					return s
+				}
+				over := func(s scenario, db store.Store) *authtest.Engine {
+					return authtest.NewWithStore(t, db, func(c *auth.Config) { c.Now, c.Mail = s.e.Clock.Now, s.e.Mailbox })
+				}
+
+				s := prepare()
+				counter := storetest.Count(s.e.Store)
+				if err := s.redeem(over(s, counter)); err != nil {
+					t.Fatal(err)
+				}
+				u, err := s.e.FindUser(t.Context(), auth.UserBy{ID: s.holder})
+				if stays := h.frees == "ChangeUser"; stays != (err == nil) || stays && u.PhoneNumber != "" {
+					t.Errorf("the holder: %s, %v", asJSON(u), err)
+				}
+				for method, times := range counter.Calls() {
+					for n := range times {
+						if slices.Contains(afterwards, method) {
+							continue
+						}
+						s := prepare()
+						e := over(s, storetest.Break(s.e.Store, storetest.Fault{Method: method, Call: n + 1}))
+						if err := s.redeem(e); !errors.Is(err, auth.ErrInternal) {
+							t.Errorf("%s, %d, fails: %v", method, n+1, err)
+						}
+					}
+				}
+
+				look, free := storetest.Fault{Method: "User", Call: counter.Calls()["User"]}, storetest.Fault{Method: h.frees, Call: h.which}
+				deleted := func(ctx context.Context, s scenario) error {
+					return s.e.Store.DeleteUser(ctx, store.UserDeletion{UserID: s.holder, Now: s.e.Clock.Now()})
+				}
+				set := func(u store.UserSet) func(context.Context, scenario) error {
+					return func(ctx context.Context, s scenario) error {
+						_, err := s.e.Store.ChangeUser(ctx, store.UserChange{UserID: s.holder, Now: s.e.Clock.Now(), Set: u, Drop: store.Drop{Sessions: true}})
+						return err
+					}
+				}
+				for what, c := range map[string]struct {
+					at      storetest.Fault
+					happens func(ctx context.Context, s scenario) error
+					fails   int // which call of ChangeUser fails after that; 0 for none
+					want    error
+				}{
+					"deleted before the look":                {look, deleted, 0, nil},
+					"deleted before the look, a fault later": {look, deleted, 2, auth.ErrInternal},
+					"deleted after the look":                 {free, deleted, 0, nil},
+					"deleted after the look, a fault later":  {free, deleted, h.which + 1, auth.ErrInternal},
+					"proven before the look":                 {look, set(store.UserSet{PhoneVerified: &yes}), 0, auth.ErrInvalidRequest},
+					"proven after the look":                  {free, set(store.UserSet{PhoneVerified: &yes}), 0, auth.ErrInvalidRequest},
+					"given up after the look":                {free, set(store.UserSet{Phone: &none}), 0, nil},
+					"disabled before the look":               {look, set(store.UserSet{Disabled: &yes}), 0, nil},
+				} {
+					s := prepare()
+					c.at.Do = func(ctx context.Context) {
+						if err := c.happens(ctx, s); err != nil {
+							t.Error(err)
+						}
+					}
+					faults := []storetest.Fault{c.at}
+					if c.fails > 0 {
+						faults = append(faults, storetest.Fault{Method: "ChangeUser", Call: c.fails})
+					}
+					e := over(s, storetest.Break(s.e.Store, faults...))
+					if err := s.redeem(e); !errors.Is(err, c.want) || c.want == nil && err != nil {
+						t.Errorf("%s: %v", what, err)
+					}
+					lost := slices.ContainsFunc(e.Events.All(), func(ev auth.Event) bool { return ev.UserID == s.holder })
+					if want := what == "disabled before the look"; lost != want {
+						t.Errorf("%s: %+v", what, e.Events.All())
+					}
+					if u, err := s.e.FindUser(t.Context(), auth.UserBy{Phone: adaPhone}); c.want == auth.ErrInvalidRequest && (err != nil || u.ID != s.holder) {
+						t.Errorf("%s: the number is %s's, %v", what, asJSON(u), err)
+					}
+				}
+			})
 		}
 	}
 }
