@@ -667,6 +667,8 @@ var eventFlows = []eventFlow{
 		renewal := auth.RefreshProviderTokensParams{Provider: "openid", RefreshToken: tokens.RefreshToken}
 		s.say(renewal, &renewal)
 		must[*auth.ProviderTokens](s)(s.RefreshProviderTokens(ctx, p, renewal))
+		back := v.in(s.t, ada)
+		s.done(s.RefreshKeptProviderTokens(ctx, p.UserID, "openid"))
 		s.done(v.link(s.t, p, second))
 		s.refused(v.link(s.t, p, second), auth.ErrProviderAccountLinked)
 		s.done(s.Unlink(ctx, p, auth.UnlinkParams{Provider: "openid", Subject: s.abroad.subject(second)}))
@@ -681,6 +683,7 @@ var eventFlows = []eventFlow{
 			ev(auth.EventUserCreated, of(p.UserID), by), ev(auth.EventSignedIn, acting(p), by),
 			ev(auth.EventTicketRefused, because(auth.CodeInvalidState), detail("providerState")),
 			ev(auth.EventProviderTokensTaken, acting(p), at), ev(auth.EventProviderTokensRenewed, acting(p), at),
+			ev(auth.EventSignedIn, in(back), by), ev(auth.EventProviderTokensRenewed, of(p.UserID), at),
 			ev(auth.EventIdentityLinked, acting(p), at), ev(auth.EventIdentityLinkFailed, acting(p), at, because(auth.CodeProviderAccountLinked)),
 			ev(auth.EventIdentityUnlinked, acting(p), at),
 			ev(auth.EventTicketRefused, because(auth.CodeInvalidState), detail("providerState")),
@@ -704,7 +707,7 @@ var eventFlows = []eventFlow{
 			ev(auth.EventEmailVerified, in(displacing), detail("displaced")),
 		}
 	}},
-	{name: "an address that a provider has not verified, until it has", run: func(s *scene) []auth.Event {
+	{name: "an address that a provider has not verified, until it has", amend: func(c *auth.Config) { c.Tickets.VerifyEmail = time.Hour }, run: func(s *scene) []auth.Event {
 		v, unproven := s.tourist(), func(n int) error {
 			_, err := s.tourist().visit(s.t, s.abroad.account(n, adaAddress, false))
 			return err
@@ -712,7 +715,7 @@ var eventFlows = []eventFlow{
 		s.done(unproven(1))
 		id := of(s.Events.Of(auth.EventUserCreated)[0].UserID)
 		s.refused(unproven(2), auth.ErrEmailAlreadyInUse)
-		s.Clock.Advance(8 * 24 * time.Hour)
+		s.Clock.Advance(time.Hour)
 		s.done(unproven(2))
 		session := v.in(s.t, s.abroad.account(2, adaAddress, s.abroad.flagged()))
 		by := by("provider:openid")

@@ -32,11 +32,14 @@ var (
 	// byGuest are those of anonymous users.
 	byGuest = []string{"Deanonymize", "VerifyDeanonymize"}
 	// byAuthority are calls of the service.
-	byAuthority = []string{"DeleteUser", "RemoveMFA", "UpdateUser"}
+	byAuthority = []string{"DeleteUser", "RefreshKeptProviderTokens", "RemoveMFA", "UpdateUser"}
 	// byAddress are calls of anybody, who is not to learn what becomes of them.
 	byAddress = []string{"SendEmailOTP", "SendMagicLink", "SendPasswordReset", "SendSMSOTP", "SendVerificationEmail"}
 	// byProvider are calls that begin again with whoever is there then.
-	byProvider = []string{"FinishProvider, of somebody known", "FinishProvider, of somebody who signed up with the address", "FinishProvider, of somebody with the address"}
+	byProvider = []string{
+		"FinishProvider, in place of an abandoned sign-up", "FinishProvider, of somebody known",
+		"FinishProvider, of somebody who signed up with the address", "FinishProvider, of somebody with the address",
+	}
 	// byLook are calls that were decided on what the account was like, so that a revocation voids them.
 	byLook = []string{
 		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "ExchangeCode", "FinishProvider, which links",

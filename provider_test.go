@@ -651,11 +651,17 @@ func TestStartProviderRefuses(t *testing.T) {
 		"a challenge that is not": {auth.StartProviderParams{Provider: "here", CodeChallenge: "x"}, auth.ErrInvalidRequest},
 		"a state without end":     {auth.StartProviderParams{Provider: "here", State: strings.Repeat("x", 1025)}, auth.ErrInvalidRequest},
 		"unknown parameters":      {auth.StartProviderParams{Provider: "here", Params: url.Values{"prompt": {"none"}}}, auth.ErrInvalidRequest},
-		"parameters without end":  {auth.StartProviderParams{Provider: "here", Params: url.Values{"organization": {strings.Repeat("x", 2000)}}}, auth.ErrInvalidRequest},
+		"parameters without end":  {auth.StartProviderParams{Provider: "here", Params: url.Values{"organization": {strings.Repeat("x", 1025-len("organization="))}}}, auth.ErrInvalidRequest},
 	} {
 		if _, err := v.StartProvider(t.Context(), c.p); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+	start, err := v.StartProvider(t.Context(), auth.StartProviderParams{
+		Provider: "here", State: strings.Repeat("x", 1024), Params: url.Values{"organization": {strings.Repeat("x", 1024-len("organization="))}},
+	})
+	if err != nil || start.Life != 10*time.Minute {
+		t.Errorf("as long as may be: %v", err)
 	}
 	v.here.fails = errors.New("the provider is down")
 	if _, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: "here"}); !errors.Is(err, auth.ErrInternal) {
@@ -830,11 +836,18 @@ func TestLinking(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	over, err := v.LinkProvider(t.Context(), ada, auth.LinkProviderParams{Provider: "here"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := v.SignOut(t.Context(), ada, auth.SignOutParams{RefreshToken: session.RefreshToken}); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := v.finish(t, "here", start, person("4", "", false)); !errors.Is(err, auth.ErrUnauthenticated) || r.Session != nil {
 		t.Errorf("%v, %v", r.Session, err)
+	}
+	if r, err := v.finish(t, "here", over, person("1", "", false)); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("what is linked already: %v, %v", r.Session, err)
 	}
 	// An old session is no sign-in.
 	old := v.Principal(t, v.SignIn(t, "ada@example.com"))
@@ -1486,6 +1499,58 @@ func TestProviderNames(t *testing.T) {
 		if !errors.As(err, &mistake) || mistake.Field != "Providers" {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+	for field, amend := range map[string]func(*auth.Config){
+		`Providers["here"]`: func(c *auth.Config) { c.Providers = map[string]provider.Provider{"here": nil} },
+		`IDTokens["here"]`:  func(c *auth.Config) { c.IDTokens = map[string]provider.IDTokenVerifier{"here": nil} },
+	} {
+		c := validConfig()
+		amend(&c)
+		_, err := auth.New(memstore.New(), c)
+		var mistake *auth.ConfigError
+		if !errors.As(err, &mistake) || mistake.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+// Whose account is gone when what they began is to be remembered is signed in no more.
+func TestTheAccountIsGoneWhenSomethingBegins(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(e *authtest.Engine, p *auth.Principal) error{
+		"a link": func(e *authtest.Engine, p *auth.Principal) error {
+			return only(e.LinkProvider(background, p, auth.LinkProviderParams{Provider: "here"}))
+		},
+		"a key": func(e *authtest.Engine, p *auth.Principal) error { return only(e.AddSecurityKey(background, p)) },
+	} {
+		v := newVisitor(t)
+		p := v.Principal(t, v.SignUp(t, "ada@example.com"))
+		e := v.replica(t, storetest.Break(v.Store, storetest.Fault{Method: "PutTicket", Do: func(context.Context) {
+			if err := v.DeleteUser(background, p.UserID); err != nil {
+				t.Error(err)
+			}
+		}}))
+		if err := begin(e, p); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// spoilt is a store in which what was remembered of visits is no more what it was.
+type spoilt struct{ store.Store }
+
+func (s spoilt) TakeTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, error) {
+	t, err := s.Store.TakeTicket(ctx, q)
+	t.Data = []byte("anything")
+	return t, err
+}
+
+// A visit of which nobody knows any more how it began does not end.
+func TestAVisitThatCannotBeRemembered(t *testing.T) {
+	t.Parallel()
+	v := newVisitorWithStore(t, spoilt{memstore.New()})
+	if r, err := v.visit(t, "here", person("1", "", false)); !errors.Is(err, auth.ErrInternal) || r.Session != nil || userCount(t, v.Store) != 0 {
+		t.Errorf("%v, %v", r.Session, err)
 	}
 }
 
