@@ -19,10 +19,11 @@ import (
 type giving struct {
 	*somewhere
 	tokens, renewed provider.Tokens
+	refuses         error
 }
 
 func (g *giving) Exchange(context.Context, provider.Env, provider.Return) (provider.Tokens, error) {
-	return g.tokens, nil
+	return g.tokens, g.refuses
 }
 
 func (g *giving) Profile(context.Context, provider.Env, provider.Return, provider.Tokens) (provider.Profile, error) {
@@ -30,7 +31,7 @@ func (g *giving) Profile(context.Context, provider.Env, provider.Return, provide
 }
 
 func (g *giving) Refresh(context.Context, provider.Env, string) (provider.Tokens, error) {
-	return g.renewed, nil
+	return g.renewed, g.refuses
 }
 
 func newGiving(t *testing.T) (*visitor, *giving) {
@@ -215,5 +216,34 @@ func TestKeptTokensChangeWhileTheyAreRenewed(t *testing.T) {
 	})
 	if err := v.RefreshKeptProviderTokens(t.Context(), p.UserID, "here"); !errors.Is(err, auth.ErrNotFound) {
 		t.Errorf("of who is gone: %v", err)
+	}
+}
+
+// The operator is told of a provider that does not answer as it should, and not of people who think better of it.
+func TestTheOperatorIsToldOfProvidersThatFail(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		refuses error
+		told    bool
+	}{
+		"the client secret is wrong": {errors.New("invalid_client"), true},
+		"nobody agreed":              {provider.ErrDenied, false},
+	} {
+		v, g := newGiving(t)
+		g.refuses = c.refuses
+		r, err := v.visit(t, "here", provider.Profile{})
+		if err == nil || errors.Is(err, auth.ErrOAuthProviderError) == c.told || (r.Refusal == nil) != c.told {
+			t.Errorf("%s: %v, %+v", name, err, r.Refusal)
+		}
+		if told := strings.Contains(v.Logs.String(), "identity provider failed"); told != c.told {
+			t.Errorf("%s: the logs are %s", name, v.Logs.String())
+		}
+	}
+	v, g := newGiving(t)
+	p := v.Principal(t, v.SignUp(t, "ada@example.com"))
+	g.refuses = errors.New("invalid_client")
+	err := only(v.RefreshProviderTokens(t.Context(), p, auth.RefreshProviderTokensParams{Provider: "here", RefreshToken: "x"}))
+	if !errors.Is(err, auth.ErrOAuthProviderError) || !strings.Contains(v.Logs.String(), "identity provider failed") {
+		t.Errorf("%v; the logs are %s", err, v.Logs.String())
 	}
 }
