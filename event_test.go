@@ -598,6 +598,24 @@ var eventFlows = []eventFlow{
 			}
 		},
 	},
+	{
+		name: "sign-ups with passkeys, of which nobody hears whose an address is", amend: func(c *auth.Config) { c.ConcealErrors = true },
+		run: func(s *scene) []auth.Event {
+			_, p := s.user(otherAddress)
+			s.begin()
+			for _, email := range []string{adaAddress, adaAddress, otherAddress} {
+				options := beginKeySignUp(s.t, s.Engine, email)
+				s.secrets.keep("challenge", challengeOf(s.t, options))
+				params := auth.VerifySignUpWebAuthnParams{Credential: (&authtest.Authenticator{}).Create(s.t, options)}
+				must[*auth.SignInResult](s)(s.VerifySignUpWebAuthn(s.t.Context(), params))
+			}
+			id := of(s.Events.All()[s.began].UserID)
+			return []auth.Event{
+				ev(auth.EventUserCreated, id, by("webauthn")), ev(auth.EventUserUpdated, id, by("webauthn"), detail("a pending sign-up was replaced")),
+				ev(auth.EventSignUpFailed, of(p.UserID), by("webauthn"), because(auth.CodeEmailAlreadyInUse)),
+			}
+		},
+	},
 	{name: "a security key, from its beginning to its end", run: func(s *scene) []auth.Event {
 		_, p := s.user(adaAddress)
 		s.begin()
