@@ -15,6 +15,7 @@ import (
 
 	"github.com/ostiary/auth"
 	"github.com/ostiary/auth/authtest"
+	"github.com/ostiary/auth/provider"
 	"github.com/ostiary/auth/store"
 	"github.com/ostiary/auth/store/memstore"
 	"github.com/ostiary/auth/store/storetest"
@@ -53,10 +54,10 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 	text := func(v *visitor, t *testing.T, p *auth.Principal, which int, number string) string {
 		return textings()[which].code(t, v.Engine, p, number)
 	}
-	visit := func(prepare func(t *testing.T, v *visitor) *auth.ProviderStart) func(t *testing.T, v *visitor) call {
+	visitAs := func(who provider.Profile, prepare func(t *testing.T, v *visitor) *auth.ProviderStart) func(t *testing.T, v *visitor) call {
 		return func(t *testing.T, v *visitor) call {
 			start := prepare(t, v)
-			code := v.here.consent(start, person("1", email, true), nil)
+			code := v.here.consent(start, who, nil)
 			return func(ctx context.Context, e *authtest.Engine) error {
 				r, err := e.FinishProvider(ctx, auth.FinishProviderParams{
 					Provider: "here", Binding: start.Binding, Values: map[string][]string{"state": {start.State}, "code": {code}},
@@ -67,6 +68,9 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 				return err
 			}
 		}
+	}
+	visit := func(prepare func(t *testing.T, v *visitor) *auth.ProviderStart) func(t *testing.T, v *visitor) call {
+		return visitAs(person("1", email, true), prepare)
 	}
 	linked := func(t *testing.T, v *visitor) (*auth.Session, *auth.ProviderResult) {
 		s := v.SignUp(t, email)
@@ -335,6 +339,11 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 			pendingUser(t, v.Engine, email)
 			return v.start(t, "here", auth.SignUpOptions{})
 		}),
+		"FinishProvider, in place of an abandoned sign-up": visitAs(person("1", email, false), func(t *testing.T, v *visitor) *auth.ProviderStart {
+			pendingUser(t, v.Engine, email)
+			v.Clock.Advance(8 * 24 * time.Hour)
+			return v.start(t, "here", auth.SignUpOptions{})
+		}),
 		"FinishProvider, of somebody known": visit(func(t *testing.T, v *visitor) *auth.ProviderStart {
 			linked(t, v)
 			return v.start(t, "here", auth.SignUpOptions{})
@@ -350,6 +359,15 @@ func calls() map[string]func(t *testing.T, v *visitor) call {
 			_, r := linked(t, v)
 			p := v.Principal(t, r.Session)
 			return func(ctx context.Context, e *authtest.Engine) error { return only(e.ProviderTokens(ctx, p, "here")) }
+		},
+		"RefreshProviderTokens": of(func(ctx context.Context, e *authtest.Engine, u *equipped) error {
+			return only(e.RefreshProviderTokens(ctx, u.principal, auth.RefreshProviderTokensParams{Provider: "here", RefreshToken: "x"}))
+		}),
+		"RefreshKeptProviderTokens": func(t *testing.T, v *visitor) call {
+			s, _ := linked(t, v)
+			return func(ctx context.Context, e *authtest.Engine) error {
+				return e.RefreshKeptProviderTokens(ctx, s.User.ID, "here")
+			}
 		},
 		"ListIdentities": func(t *testing.T, v *visitor) call {
 			s, _ := linked(t, v)

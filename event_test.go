@@ -662,6 +662,24 @@ var eventFlows = []eventFlow{
 			}
 		},
 	},
+	{
+		name: "sign-ups with passkeys, of which nobody hears whose an address is", amend: func(c *auth.Config) { c.ConcealErrors = true },
+		run: func(s *scene) []auth.Event {
+			_, p := s.user(otherAddress)
+			s.begin()
+			for _, email := range []string{adaAddress, adaAddress, otherAddress} {
+				options := beginKeySignUp(s.t, s.Engine, email)
+				s.secrets.keep("challenge", challengeOf(s.t, options))
+				params := auth.VerifySignUpWebAuthnParams{Credential: (&authtest.Authenticator{}).Create(s.t, options)}
+				must[*auth.SignInResult](s)(s.VerifySignUpWebAuthn(s.t.Context(), params))
+			}
+			id := of(s.Events.All()[s.began].UserID)
+			return []auth.Event{
+				ev(auth.EventUserCreated, id, by("webauthn")), ev(auth.EventUserUpdated, id, by("webauthn"), detail("a pending sign-up was replaced")),
+				ev(auth.EventSignUpFailed, of(p.UserID), by("webauthn"), because(auth.CodeEmailAlreadyInUse)),
+			}
+		},
+	},
 	{name: "a security key, from its beginning to its end", run: func(s *scene) []auth.Event {
 		_, p := s.user(adaAddress)
 		s.begin()
@@ -731,6 +749,8 @@ var eventFlows = []eventFlow{
 		renewal := auth.RefreshProviderTokensParams{Provider: "openid", RefreshToken: tokens.RefreshToken}
 		s.say(renewal, &renewal)
 		must[*auth.ProviderTokens](s)(s.RefreshProviderTokens(ctx, p, renewal))
+		back := v.in(s.t, ada)
+		s.done(s.RefreshKeptProviderTokens(ctx, p.UserID, "openid"))
 		s.done(v.link(s.t, p, second))
 		s.refused(v.link(s.t, p, second), auth.ErrProviderAccountLinked)
 		s.done(s.Unlink(ctx, p, auth.UnlinkParams{Provider: "openid", Subject: s.abroad.subject(second)}))
@@ -745,12 +765,73 @@ var eventFlows = []eventFlow{
 			ev(auth.EventUserCreated, of(p.UserID), by), ev(auth.EventSignedIn, acting(p), by),
 			ev(auth.EventTicketRefused, because(auth.CodeInvalidState), detail("providerState")),
 			ev(auth.EventProviderTokensTaken, acting(p), at), ev(auth.EventProviderTokensRenewed, acting(p), at),
+			ev(auth.EventSignedIn, in(back), by), ev(auth.EventProviderTokensRenewed, of(p.UserID), at),
 			ev(auth.EventIdentityLinked, acting(p), at), ev(auth.EventIdentityLinkFailed, acting(p), at, because(auth.CodeProviderAccountLinked)),
 			ev(auth.EventIdentityUnlinked, acting(p), at),
 			ev(auth.EventTicketRefused, because(auth.CodeInvalidState), detail("providerState")),
 			ev(auth.EventSignInFailed, by, because(auth.CodeOAuthProviderError)),
 		}
 	}},
+	{name: "who has the address of a user at a provider", run: func(s *scene) []auth.Event {
+		s.user(adaAddress)
+		must[*auth.SignInResult](s)(s.SignUpPassword(s.t.Context(), auth.SignUpPasswordParams{Email: otherAddress, Password: authtest.Password}))
+		s.begin()
+		v, letters := s.tourist(), len(s.Mailbox.All())
+		ada, bob := s.abroad.account(1, adaAddress, s.abroad.flagged()), s.abroad.account(2, otherAddress, s.abroad.flagged())
+		linked, again, displacing := v.in(s.t, ada), v.in(s.t, ada), v.in(s.t, bob)
+		if l := s.Mailbox.All()[letters:]; len(l) != 1 || l[0].Template != "identity-linked" || l[0].To != adaAddress {
+			s.t.Errorf("%d letters have come", len(l))
+		}
+		by, at := by("provider:openid"), detail("openid")
+		return []auth.Event{
+			ev(auth.EventIdentityLinked, in(linked), at), ev(auth.EventSignedIn, in(linked), by), ev(auth.EventSignedIn, in(again), by),
+			ev(auth.EventIdentityLinked, in(displacing), at), ev(auth.EventSignedIn, in(displacing), by),
+			ev(auth.EventEmailVerified, in(displacing), detail("displaced")),
+		}
+	}},
+	{name: "an address that a provider has not verified, until it has", amend: func(c *auth.Config) { c.Tickets.VerifyEmail = time.Hour }, run: func(s *scene) []auth.Event {
+		v, unproven := s.tourist(), func(n int) error {
+			_, err := s.tourist().visit(s.t, s.abroad.account(n, adaAddress, false))
+			return err
+		}
+		s.done(unproven(1))
+		id := of(s.Events.Of(auth.EventUserCreated)[0].UserID)
+		s.refused(unproven(2), auth.ErrEmailAlreadyInUse)
+		s.Clock.Advance(time.Hour)
+		s.done(unproven(2))
+		session := v.in(s.t, s.abroad.account(2, adaAddress, s.abroad.flagged()))
+		by := by("provider:openid")
+		return []auth.Event{
+			ev(auth.EventUserCreated, id, by), ev(auth.EventSignUpFailed, id, by, because(auth.CodeEmailAlreadyInUse)),
+			ev(auth.EventUserUpdated, id, by, detail("a pending sign-up was replaced")),
+			ev(auth.EventSignedIn, in(session), by), ev(auth.EventEmailVerified, in(session), detail("displaced")),
+		}
+	}},
+	{name: "an address that nobody verifies", amend: unverified, run: func(s *scene) []auth.Event {
+		who, v := s.abroad.account(1, adaAddress, false), s.tourist()
+		first, second := v.in(s.t, who), v.in(s.t, who)
+		by := by("provider:openid")
+		return []auth.Event{ev(auth.EventUserCreated, of(first.User.ID), by), ev(auth.EventSignedIn, in(first), by), ev(auth.EventSignedIn, in(second), by)}
+	}},
+	{
+		name:  "an app brings id tokens",
+		amend: func(c *auth.Config) { c.IDTokens = map[string]provider.IDTokenVerifier{"here": &somewhere{}} },
+		run: func(s *scene) []auth.Event {
+			ctx := s.t.Context()
+			_, err := s.SignInIDToken(ctx, auth.SignInIDTokenParams{Provider: "here", IDToken: sceneWrong})
+			s.refused(err, auth.ErrInvalidRequest)
+			r := must[*auth.SignInResult](s)(s.SignInIDToken(ctx, auth.SignInIDTokenParams{Provider: "here", IDToken: asJSON(person("1", "", false))}))
+			p := s.Principal(s.t, r.Session)
+			s.done(s.LinkIDToken(ctx, p, auth.LinkIDTokenParams{Provider: "here", IDToken: asJSON(person("2", "", false))}))
+			s.refused(s.LinkIDToken(ctx, p, auth.LinkIDTokenParams{Provider: "here", IDToken: sceneWrong}), auth.ErrInvalidRequest)
+			s.refused(s.LinkIDToken(ctx, p, auth.LinkIDTokenParams{Provider: "openid", IDToken: asJSON(person("3", "", false))}), auth.ErrDisabledEndpoint)
+			by, at := by("provider:here"), detail("here")
+			return []auth.Event{
+				ev(auth.EventSignInFailed, by, because(auth.CodeInvalidRequest)), ev(auth.EventUserCreated, of(p.UserID), by), ev(auth.EventSignedIn, acting(p), by),
+				ev(auth.EventIdentityLinked, acting(p), at), ev(auth.EventIdentityLinkFailed, acting(p), at, because(auth.CodeInvalidRequest)),
+			}
+		},
+	},
 	{
 		name: "more letters than there may be",
 		amend: func(c *auth.Config) {

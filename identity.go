@@ -39,11 +39,11 @@ func (e *Engine) somebody(name string, p provider.Profile) (*somebody, error) {
 	if p.Email == "" {
 		return s, nil
 	}
-	address, err := emailaddr.Parse(p.Email)
+	address, _ := emailaddr.Parse(p.Email) // of what is no address that is the zero one, which no list allows
 	switch {
-	case err == nil && e.rules.acl.Allows(address):
+	case e.rules.acl.Allows(address):
 		s.address, s.verified = &address, p.EmailVerified
-	case err == nil || !e.rules.acl.Empty():
+	case !e.rules.acl.Empty():
 		return nil, ErrInvalidEmailPassword.because(errors.New("the address at the provider is not admitted"))
 	}
 	return s, nil
@@ -97,7 +97,7 @@ type resolution int
 
 const (
 	known     resolution = iota // they are a known user
-	proves                      // the same, and prove the user's address by it for the first time
+	proves                      // the same, and prove the user's address by it
 	sameOwner                   // they are a user by their address, which both sides have verified
 	displaces                   // they are a user by their address, which nobody had verified before
 	newcomes                    // they are nobody yet
@@ -110,7 +110,7 @@ func (s *somebody) resolve(a *store.Account) resolution {
 	switch {
 	case a == nil:
 		return newcomes
-	case hasIdentity(a, s.key) && s.verified && !a.EmailVerified && a.EmailKey == s.emailKey():
+	case hasIdentity(a, s.key) && s.verified && a.EmailKey == s.emailKey():
 		return proves
 	case hasIdentity(a, s.key):
 		return known
@@ -234,32 +234,35 @@ func linkedMeanwhile(err error) error {
 // get a letter, and errors are concealed, they see no difference.
 func (e *Engine) doubt(ctx context.Context, s *somebody, a *store.Account, o SignUpOptions, challenge string) (*SignInResult, error) {
 	byLetter := !s.verified && !e.config.Email.AllowUnverified
-	switch {
-	case byLetter && e.abandoned(&a.User):
+	if byLetter && e.abandoned(&a.User) {
 		return e.signUpSomebody(ctx, s, o, challenge)
-	case byLetter && e.config.ConcealErrors && !e.config.SignUp.Disabled && !e.config.SignUp.DisableNewUsers:
-		if err := e.mayWriteOnSignUp(ctx, s.emailKey()); err != nil {
-			return nil, err
-		}
-		if a.EmailVerified {
-			return e.signUpTaken(ctx, a.User, methodOf(s.key.Provider))
-		}
-		return &SignInResult{}, e.pretend(ctx, Event{Type: EventSignUpFailed, UserID: a.ID, Method: methodOf(s.key.Provider), Code: CodeEmailAlreadyInUse})
 	}
-	return nil, ErrEmailAlreadyInUse.because(errors.New("an address alone does not show that this is its user"))
+	method := methodOf(s.key.Provider)
+	failed := Event{Type: EventSignUpFailed, UserID: a.ID, Method: method, Code: CodeEmailAlreadyInUse}
+	if !byLetter || !e.config.ConcealErrors || e.config.SignUp.Disabled || e.config.SignUp.DisableNewUsers {
+		e.emit(ctx, failed)
+		return nil, ErrEmailAlreadyInUse.because(errors.New("an address alone does not show that this is its user"))
+	}
+	if err := e.mayWriteOnSignUp(ctx, s.emailKey()); err != nil {
+		return nil, err
+	}
+	if a.EmailVerified {
+		return e.signUpTaken(ctx, a.User, method)
+	}
+	if err := e.pretend(ctx, failed); err != nil {
+		return nil, err
+	}
+	return &SignInResult{}, nil
 }
 
-// signUpSomebody signs somebody up, in the place of a sign-up that has been abandoned if there is one.
+// signUpSomebody signs somebody up, in the place of a sign-up that has been abandoned if there is one. Where their letter is to
+// lead has been checked.
 func (e *Engine) signUpSomebody(ctx context.Context, s *somebody, o SignUpOptions, challenge string) (*SignInResult, error) {
 	if e.config.SignUp.Disabled {
 		return nil, ErrSignUpDisabled
 	}
 	if c := &e.config.Email; s.address == nil && len(c.AllowedAddresses)+len(c.AllowedDomains) > 0 {
 		return nil, ErrInvalidEmailPassword.because(errors.New("there is no address to be on the lists"))
-	}
-	redirectTo, err := e.RedirectTo(o.RedirectTo)
-	if err != nil {
-		return nil, err
 	}
 	u, err := e.newUser(o, s.name)
 	if err != nil {
@@ -280,8 +283,7 @@ func (e *Engine) signUpSomebody(ctx context.Context, s *somebody, o SignUpOption
 		return nil, err
 	}
 	n := newcomer{
-		user: store.NewUser{User: u, Identity: s.row(u.CreatedAt)}, method: method, amr: amrProvider,
-		redirectTo: redirectTo, challenge: challenge,
+		user: store.NewUser{User: u, Identity: s.row(u.CreatedAt)}, method: method, redirectTo: o.RedirectTo, challenge: challenge,
 	}
 	if u.Disabled || s.address != nil && !s.verified && !e.config.Email.AllowUnverified {
 		if err := e.mayWriteOnSignUp(ctx, u.EmailKey); err != nil {
@@ -294,7 +296,7 @@ func (e *Engine) signUpSomebody(ctx context.Context, s *somebody, o SignUpOption
 
 // abandoned reports whether a user is nothing but a sign-up that nobody has proven in the time that there was for it.
 func (e *Engine) abandoned(u *store.User) bool {
-	return !u.EmailVerified && !u.Disabled && u.LastSeenAt.IsZero() && !e.now().Before(u.UpdatedAt.Add(e.config.Tickets.VerifyEmail))
+	return pending(u) && !e.now().Before(u.UpdatedAt.Add(e.config.Tickets.VerifyEmail))
 }
 
 // replaceAbandoned puts a sign-up in the place of one that has been abandoned; of any other address it says that it is taken.

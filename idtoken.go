@@ -48,7 +48,7 @@ func (e *Engine) SignInIDToken(ctx context.Context, p SignInIDTokenParams) (_ *S
 	if _, err := e.newUser(p.Options, ""); err != nil {
 		return nil, err
 	}
-	if _, err := e.RedirectTo(p.Options.RedirectTo); err != nil {
+	if p.Options.RedirectTo, err = e.RedirectTo(p.Options.RedirectTo); err != nil {
 		return nil, err
 	}
 	presented, err := e.mayPresent(ctx)

@@ -33,11 +33,16 @@ var (
 	// byGuest are those of anonymous users.
 	byGuest = []string{"Deanonymize", "Deanonymize, with a text message", "DeleteAccount, of a guest", "VerifyDeanonymize"}
 	// byAuthority are calls of the service.
-	byAuthority = []string{"DeleteUser", "RemoveMFA", "RevokePassword", "UpdateUser", "UpdateUser, of roles"}
+	byAuthority = []string{
+		"DeleteUser", "RefreshKeptProviderTokens", "RemoveMFA", "RevokePassword", "UpdateUser", "UpdateUser, of roles",
+	}
 	// byAddress are calls of anybody, who is not to learn what becomes of them.
 	byAddress = []string{"SendEmailOTP", "SendMagicLink", "SendPasswordReset", "SendSMSOTP", "SendVerificationEmail"}
 	// byProvider are calls that begin again with whoever is there then.
-	byProvider = []string{"FinishProvider, of somebody known", "FinishProvider, of somebody who signed up with the address", "FinishProvider, of somebody with the address"}
+	byProvider = []string{
+		"FinishProvider, in place of an abandoned sign-up", "FinishProvider, of somebody known",
+		"FinishProvider, of somebody who signed up with the address", "FinishProvider, of somebody with the address",
+	}
 	// byLook are calls that were decided on what the account was like, so that a revocation voids them.
 	byLook = []string{
 		"ChangePassword", "ChangePassword, with a ticket", "CreatePAT", "DeleteAccount", "DeleteAccount, of a guest", "ExchangeCode",
@@ -148,6 +153,54 @@ func befall(ctx context.Context, t *testing.T, e *authtest.Engine, happens func(
 		}
 		if err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// unaddressed is a store in which the addresses of users are none that a letter could go to.
+type unaddressed struct{ store.Store }
+
+func (s unaddressed) User(ctx context.Context, q store.UserQuery) (store.Account, error) {
+	a, err := s.Store.User(ctx, q)
+	a.Email = "nowhere"
+	return a, err
+}
+
+func (s unaddressed) CheckTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, store.User, error) {
+	t, u, err := s.Store.CheckTicket(ctx, q)
+	u.Email = "nowhere"
+	return t, u, err
+}
+
+// ST-06: a way in neither comes nor goes without the letter that tells the owner of it, even if that cannot be written at all.
+func TestNoWayInChangesWithoutALetter(t *testing.T) {
+	t.Parallel()
+	all := calls()
+	for _, name := range []string{
+		"FinishProvider, of somebody with the address", "FinishProvider, which links", "LinkIDToken", "RemoveSecurityKey", "Unlink", "VerifyAddSecurityKey",
+	} {
+		v := newVisitor(t, everyWay)
+		c := all[name](t, v)
+		waysIn := func() (n int) {
+			users, err := v.Store.Users(t.Context(), uuid.Nil, 10)
+			for _, u := range users {
+				a, err := v.Store.User(t.Context(), store.UserQuery{ID: u.ID, Now: v.Clock.Now(), With: store.WithIdentities | store.WithSecurityKeys})
+				if err != nil {
+					t.Error(err)
+				}
+				n += len(a.Identities) + len(a.SecurityKeys)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return n
+		}
+		before := waysIn()
+		if err := c(t.Context(), v.replica(t, unaddressed{v.Store}, everyWay)); !errors.Is(err, auth.ErrInternal) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := waysIn(); n != before {
+			t.Errorf("%s: there were %d ways in, and are %d", name, before, n)
 		}
 	}
 }

@@ -82,6 +82,35 @@ func TestEveryWrongThingIsAGuess(t *testing.T) {
 	}
 }
 
+// RL-09: what is right is no guess: of a busy office everybody comes in.
+func TestWhatIsRightIsNoGuess(t *testing.T) {
+	t.Parallel()
+	for name, present := range map[string]func(t *testing.T, v *visitor) error{
+		"an id token": func(_ *testing.T, v *visitor) error {
+			return only(v.SignInIDToken(from(0), auth.SignInIDTokenParams{Provider: "here", IDToken: `{"Subject": "1"}`}))
+		},
+		"a return from a provider": func(t *testing.T, v *visitor) error {
+			start := v.start(t, "here", auth.SignUpOptions{})
+			_, err := v.FinishProvider(from(0), auth.FinishProviderParams{Provider: "here", Binding: start.Binding, Values: url.Values{
+				"state": {start.State}, "code": {v.here.consent(start, person("1", "", false), nil)},
+			}})
+			return err
+		},
+		"a passkey": func(t *testing.T, v *visitor) error {
+			key := &authtest.Authenticator{}
+			withKey(t, v.Engine, fmt.Sprintf("%s@example.com", uuid.New()), key)
+			return only(v.VerifySignInWebAuthn(from(0), auth.VerifySignInWebAuthnParams{Credential: key.Get(t, beginKeySignIn(t, v.Engine, ""))}))
+		},
+	} {
+		v := newVisitor(t, unverified, onlyLimits(limit.Rate{Burst: 2, Per: time.Hour}, auth.BudgetGuessesPerClient))
+		for n := range 5 {
+			if err := present(t, v); err != nil {
+				t.Errorf("%s, time %d: %v", name, n+1, err)
+			}
+		}
+	}
+}
+
 // Every way to sign up takes from the client's budget, and none of the ways to come in again does.
 func TestEverySignUpCounts(t *testing.T) {
 	t.Parallel()

@@ -305,10 +305,10 @@ func (e *Engine) FinishProvider(ctx context.Context, p FinishProviderParams) (_ 
 		return r, err
 	}
 	r.State = a.State
-	if r.RedirectTo, err = e.RedirectTo(a.Options.RedirectTo); err != nil {
-		r.RedirectTo, _ = e.RedirectTo("")
+	if a.Options.RedirectTo, err = e.RedirectTo(a.Options.RedirectTo); err != nil {
 		return r, err
 	}
+	r.RedirectTo = a.Options.RedirectTo
 	asked := e.config.Providers[p.Provider]
 	if asked == nil {
 		return r, ErrDisabledEndpoint

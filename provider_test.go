@@ -215,6 +215,16 @@ func TestWhoSomebodyIs(t *testing.T) {
 		}
 		return s.User.ID
 	}
+	signedUp := func(t *testing.T, v *visitor) uuid.UUID { // by a visit, with the address that nobody verified
+		if _, err := v.visit(t, "here", person("1", address, false)); err != nil {
+			t.Fatal(err)
+		}
+		u, err := v.FindUser(t.Context(), auth.UserBy{Email: address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.ID
+	}
 	disabled := func(before func(*testing.T, *visitor) uuid.UUID) func(*testing.T, *visitor) uuid.UUID {
 		return func(t *testing.T, v *visitor) uuid.UUID {
 			id, yes := before(t, v), true
@@ -249,6 +259,7 @@ func TestWhoSomebodyIs(t *testing.T) {
 		{name: "verified there alone", before: pending, who: person("2", address, true), same: true, session: true, linked: true},
 		{name: "verified there alone and disabled", before: disabled(pending), who: person("2", address, true), code: auth.ErrDisabledUser},
 		{name: "verified nowhere", before: pending, who: person("2", address, false), code: auth.ErrEmailAlreadyInUse},
+		{name: "another account of the same provider, of which none is verified here", before: signedUp, who: person("2", address, true), same: true, session: true, linked: true},
 		{name: "another account of the same provider", before: linked, who: person("2", address, true), code: auth.ErrEmailAlreadyInUse},
 		{name: "nobody, verified there", before: nobody, who: person("2", address, true), session: true, linked: true},
 		{name: "nobody, not verified there", before: nobody, who: person("2", address, false), linked: true},
@@ -536,6 +547,16 @@ func TestTheAccountChangesWhileSomebodyComesIn(t *testing.T) {
 	if s := must(v.visit(t, "here", ada)); s.User.ID != other.User.ID {
 		t.Error("one person has become two users")
 	}
+	nameless := person("0", "", false)
+	before("CreateUser", func() { other = must(v.visit(t, "here", nameless)) })
+	if s := must(v.visit(t, "here", nameless)); s.User.ID != other.User.ID {
+		t.Error("one person without an address has become two users")
+	}
+	// A sign-up comes between: its address is nobody's for the taking.
+	before("CreateUser", func() { pendingUser(t, v.Engine, "squat@example.com") })
+	if r, err := v.visit(t, "here", person("squat", "squat@example.com", false)); !errors.Is(err, auth.ErrEmailAlreadyInUse) {
+		t.Errorf("a sign-up of a moment ago: %v, %v", r.Session, err)
+	}
 	bob := person("2", "bob@example.com", true)
 	before("CreateUser", func() { other = must(v.visit(t, "there", bob)) })
 	if s := must(v.visit(t, "here", bob)); s.User.ID != other.User.ID {
@@ -630,11 +651,17 @@ func TestStartProviderRefuses(t *testing.T) {
 		"a challenge that is not": {auth.StartProviderParams{Provider: "here", CodeChallenge: "x"}, auth.ErrInvalidRequest},
 		"a state without end":     {auth.StartProviderParams{Provider: "here", State: strings.Repeat("x", 1025)}, auth.ErrInvalidRequest},
 		"unknown parameters":      {auth.StartProviderParams{Provider: "here", Params: url.Values{"prompt": {"none"}}}, auth.ErrInvalidRequest},
-		"parameters without end":  {auth.StartProviderParams{Provider: "here", Params: url.Values{"organization": {strings.Repeat("x", 2000)}}}, auth.ErrInvalidRequest},
+		"parameters without end":  {auth.StartProviderParams{Provider: "here", Params: url.Values{"organization": {strings.Repeat("x", 1025-len("organization="))}}}, auth.ErrInvalidRequest},
 	} {
 		if _, err := v.StartProvider(t.Context(), c.p); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+	start, err := v.StartProvider(t.Context(), auth.StartProviderParams{
+		Provider: "here", State: strings.Repeat("x", 1024), Params: url.Values{"organization": {strings.Repeat("x", 1024-len("organization="))}},
+	})
+	if err != nil || start.Life != 10*time.Minute {
+		t.Errorf("as long as may be: %v", err)
 	}
 	v.here.fails = errors.New("the provider is down")
 	if _, err := v.StartProvider(t.Context(), auth.StartProviderParams{Provider: "here"}); !errors.Is(err, auth.ErrInternal) {
@@ -809,11 +836,18 @@ func TestLinking(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	over, err := v.LinkProvider(t.Context(), ada, auth.LinkProviderParams{Provider: "here"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := v.SignOut(t.Context(), ada, auth.SignOutParams{RefreshToken: session.RefreshToken}); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := v.finish(t, "here", start, person("4", "", false)); !errors.Is(err, auth.ErrUnauthenticated) || r.Session != nil {
 		t.Errorf("%v, %v", r.Session, err)
+	}
+	if r, err := v.finish(t, "here", over, person("1", "", false)); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("what is linked already: %v, %v", r.Session, err)
 	}
 	// An old session is no sign-in.
 	old := v.Principal(t, v.SignIn(t, "ada@example.com"))
@@ -865,19 +899,29 @@ func TestIdentitiesAreBounded(t *testing.T) {
 	t.Parallel()
 	v := newVisitor(t)
 	ada := v.Principal(t, v.SignUp(t, "ada@example.com"))
-	link := func(i int) error {
-		return v.LinkIDToken(t.Context(), ada, auth.LinkIDTokenParams{Provider: "here", IDToken: asJSON(person(fmt.Sprint(i), "", false))})
+	bob := v.Principal(t, v.SignUp(t, "bob@example.com"))
+	link := func(p *auth.Principal, subject string) error {
+		return v.LinkIDToken(t.Context(), p, auth.LinkIDTokenParams{Provider: "here", IDToken: asJSON(person(subject, "", false))})
 	}
-	for i := range 50 {
-		if err := link(i); err != nil {
-			t.Fatal(err)
+	for i := range 49 {
+		for name, p := range map[string]*auth.Principal{"ada's ": ada, "bob's ": bob} {
+			if err := link(p, name+fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if err := link(50); !errors.Is(err, auth.ErrInvalidRequest) {
+	// The fiftieth is the last, whichever way it comes.
+	if r, err := v.visit(t, "there", person("1", "ada@example.com", true)); err != nil || r.Session.User.ID != ada.UserID {
+		t.Errorf("by an address: %v, %v", r.Session, err)
+	}
+	if err := link(bob, "bob's last"); err != nil {
 		t.Errorf("by a link: %v", err)
 	}
-	if r, err := v.visit(t, "there", person("1", "ada@example.com", true)); !errors.Is(err, auth.ErrInvalidRequest) {
-		t.Errorf("by an address: %v, %v", r.Session, err)
+	if r, err := v.visit(t, "there", person("2", "bob@example.com", true)); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("one more by an address: %v, %v", r.Session, err)
+	}
+	if err := link(ada, "one more"); !errors.Is(err, auth.ErrInvalidRequest) {
+		t.Errorf("one more by a link: %v", err)
 	}
 }
 
@@ -902,27 +946,6 @@ func TestListsHoldForWhoHasNoAddress(t *testing.T) {
 				t.Errorf("%s, %q: %v, %v", name, email, r.Session, err)
 			}
 		}
-	}
-}
-
-// EN-01: with concealed errors a provider that has not verified an address is told nothing of it.
-func TestADoubtfulAddressIsConcealed(t *testing.T) {
-	t.Parallel()
-	v := newVisitor(t, func(c *auth.Config) { c.ConcealErrors = true })
-	v.SignUp(t, "ada@example.com")
-	if _, err := signUp(t, v.Engine, "pending@example.com", authtest.Password, auth.SignUpOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	for i, email := range []string{"ada@example.com", "pending@example.com", "nobody@example.com"} {
-		if r, err := v.visit(t, "here", person(fmt.Sprint(i), email, false)); err != nil || r.Session != nil || r.MFA != nil {
-			t.Errorf("%s: %v, %v", email, r.Session, err)
-		}
-	}
-	if l := v.Mailbox.Last(t, "ada@example.com"); l.Template != "signup-attempt" {
-		t.Errorf("the owner gets %s", l.Template)
-	}
-	if r, err := v.visit(t, "here", person("0", "", false)); err != nil || r.Session == nil || r.Session.User.Email != "" {
-		t.Errorf("nothing is linked: %v, %v", r.Session, err)
 	}
 }
 
@@ -1057,6 +1080,24 @@ func TestUnlink(t *testing.T) {
 	})
 	if err := off.Unlink(t.Context(), ada, last); !errors.Is(err, auth.ErrInvalidRequest) {
 		t.Errorf("the last that opens: %v", err)
+	}
+	// One that is on is, whether browsers go there or apps bring its id tokens.
+	half := newVisitorWithStore(t, v.Store, func(c *auth.Config) {
+		c.Now, c.Password, c.MagicLink, c.EmailOTP, c.SMS = v.Clock.Now, nil, nil, nil, nil
+		delete(c.Providers, "here")
+		delete(c.IDTokens, "there")
+	})
+	if err := half.Unlink(t.Context(), ada, last); err != nil {
+		t.Errorf("while browsers can go to the other: %v", err)
+	}
+	if err := v.linkTo(t, ada, "here", person("1", "", false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := half.Unlink(t.Context(), ada, auth.UnlinkParams{Provider: "there", Subject: "1"}); err != nil {
+		t.Errorf("while apps can bring tokens of the other: %v", err)
+	}
+	if err := v.linkTo(t, ada, "there", person("1", "", false)); err != nil {
+		t.Fatal(err)
 	}
 	// Two of the last two at once leave one.
 	var ok atomic.Int64
@@ -1458,6 +1499,58 @@ func TestProviderNames(t *testing.T) {
 		if !errors.As(err, &mistake) || mistake.Field != "Providers" {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+	for field, amend := range map[string]func(*auth.Config){
+		`Providers["here"]`: func(c *auth.Config) { c.Providers = map[string]provider.Provider{"here": nil} },
+		`IDTokens["here"]`:  func(c *auth.Config) { c.IDTokens = map[string]provider.IDTokenVerifier{"here": nil} },
+	} {
+		c := validConfig()
+		amend(&c)
+		_, err := auth.New(memstore.New(), c)
+		var mistake *auth.ConfigError
+		if !errors.As(err, &mistake) || mistake.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+// Whose account is gone when what they began is to be remembered is signed in no more.
+func TestTheAccountIsGoneWhenSomethingBegins(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(e *authtest.Engine, p *auth.Principal) error{
+		"a link": func(e *authtest.Engine, p *auth.Principal) error {
+			return only(e.LinkProvider(background, p, auth.LinkProviderParams{Provider: "here"}))
+		},
+		"a key": func(e *authtest.Engine, p *auth.Principal) error { return only(e.AddSecurityKey(background, p)) },
+	} {
+		v := newVisitor(t)
+		p := v.Principal(t, v.SignUp(t, "ada@example.com"))
+		e := v.replica(t, storetest.Break(v.Store, storetest.Fault{Method: "PutTicket", Do: func(context.Context) {
+			if err := v.DeleteUser(background, p.UserID); err != nil {
+				t.Error(err)
+			}
+		}}))
+		if err := begin(e, p); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// spoilt is a store in which what was remembered of visits is no more what it was.
+type spoilt struct{ store.Store }
+
+func (s spoilt) TakeTicket(ctx context.Context, q store.TicketQuery) (store.Ticket, error) {
+	t, err := s.Store.TakeTicket(ctx, q)
+	t.Data = []byte("anything")
+	return t, err
+}
+
+// A visit of which nobody knows any more how it began does not end.
+func TestAVisitThatCannotBeRemembered(t *testing.T) {
+	t.Parallel()
+	v := newVisitorWithStore(t, spoilt{memstore.New()})
+	if r, err := v.visit(t, "here", person("1", "", false)); !errors.Is(err, auth.ErrInternal) || r.Session != nil || userCount(t, v.Store) != 0 {
+		t.Errorf("%v, %v", r.Session, err)
 	}
 }
 

@@ -38,12 +38,10 @@ type keptTokens struct {
 }
 
 func (e *Engine) providerTokens(k keptTokens) *ProviderTokens {
-	t := &ProviderTokens{AccessToken: k.AccessToken, RefreshToken: k.RefreshToken}
-	if !k.ExpiresAt.IsZero() {
-		t.ExpiresAt = k.ExpiresAt.UTC()
-		t.ExpiresIn = max(0, int(k.ExpiresAt.Sub(e.now())/time.Second))
+	return &ProviderTokens{
+		AccessToken: k.AccessToken, RefreshToken: k.RefreshToken,
+		ExpiresAt: k.ExpiresAt.UTC(), ExpiresIn: max(0, int(k.ExpiresAt.Sub(e.now())/time.Second)),
 	}
-	return t
 }
 
 // maxTokens bounds what is kept, in bytes. Whoever has tokens that are longer does without.
@@ -123,7 +121,7 @@ func lastTokens(a *store.Account, name string) *store.Identity {
 	var last *store.Identity
 	for n := range a.Identities {
 		i := &a.Identities[n]
-		if i.Provider == name && len(i.Tokens) > 0 && (last == nil || i.LastUsedAt.After(last.LastUsedAt)) {
+		if i.Provider == name && len(i.Tokens) != 0 && (last == nil || i.LastUsedAt.After(last.LastUsedAt)) {
 			last = i
 		}
 	}

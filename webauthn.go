@@ -534,7 +534,7 @@ func (e *Engine) AddSecurityKey(ctx context.Context, principal *Principal) (_ *C
 	}
 	begun := boundTo{Session: principal.SessionID, Handle: handleOf(&a.User, a.SecurityKeys)}
 	within := e.config.Elevation.FirstKeyWithin
-	if within > 0 && len(a.SecurityKeys) == 0 && e.sinceSignIn(&a, principal) > within {
+	if within != 0 && len(a.SecurityKeys) == 0 && e.sinceSignIn(&a, principal) > within {
 		return nil, ErrElevationRequired
 	}
 	if _, err := e.mayDo(&a, principal, addingKey); err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-webauthn/webauthn/metadata"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
@@ -238,6 +239,9 @@ func TestWebAuthnConfigMistakes(t *testing.T) {
 		"WebAuthn.UserVerification":       func(c *auth.Config) { c.WebAuthn.UserVerification = "always" },
 		"WebAuthn.ResidentKey":            func(c *auth.Config) { c.WebAuthn.ResidentKey = "yes" },
 		"WebAuthn.Attachment":             func(c *auth.Config) { c.WebAuthn.Attachment = "usb" },
+		"WebAuthn.Metadata":               func(c *auth.Config) { c.WebAuthn.Metadata = models(nil) },
+		"WebAuthn.Metadata (indirect)":    func(c *auth.Config) { c.WebAuthn.Metadata, c.WebAuthn.Attestation = models(nil), "indirect" },
+		"ClientURL":                       func(c *auth.Config) { c.ClientURL = "app.test" },
 		"WebAuthn.Attestation":            func(c *auth.Config) { c.WebAuthn.Attestation = "some" },
 		"WebAuthn.CreateExtensions":       func(c *auth.Config) { c.WebAuthn.CreateExtensions = map[string]any{"x": func() {}} },
 		"WebAuthn.MaxPerUser":             func(c *auth.Config) { c.WebAuthn.MaxPerUser = -1 },
@@ -508,13 +512,186 @@ func TestPasskeysThatAreOff(t *testing.T) {
 
 func TestRelatedOrigins(t *testing.T) {
 	t.Parallel()
-	e := authtest.New(t, func(c *auth.Config) {
-		c.ClientURL = "https://App.test:443/home"
-		c.WebAuthn.Origins = []string{"android:apk-key-hash:abc", "https://app.other.test"}
-	})
-	if diff := cmp.Diff([]string{"https://app.other.test", "https://app.test"}, e.RelatedOrigins()); diff != "" {
-		t.Error(diff)
+	for client, origin := range map[string]string{
+		"https://App.test:443/home": "https://app.test", "https://app.test:80": "https://app.test:80", "http://localhost:80/": "http://localhost",
+		"http://localhost:3000/": "http://localhost:3000", "http://localhost:443": "http://localhost:443",
+	} {
+		e := authtest.New(t, func(c *auth.Config) {
+			c.ClientURL = client
+			c.WebAuthn.Origins = []string{"android:apk-key-hash:abc", "https://app.other.test"}
+		})
+		if diff := cmp.Diff([]string{"https://app.other.test", origin}, e.RelatedOrigins()); diff != "" {
+			t.Errorf("%s: %s", client, diff)
+		}
 	}
+}
+
+// Pages of other origins may embed one's own if they are named.
+func TestAPageThatMayEmbed(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, unverified, func(c *auth.Config) { c.WebAuthn.TopOrigins = []string{"https://shop.test", "http://localhost"} })
+	key := &authtest.Authenticator{}
+	withKey(t, e, "ada@example.com", key)
+	for origin, may := range map[string]bool{"https://shop.test": true, "http://localhost": true, "https://evil.test": false} {
+		_, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, ""), func(c *authtest.Ceremony) { c.CrossOrigin, c.TopOrigin = true, origin }))
+		if may != (err == nil) {
+			t.Errorf("%s: %v", origin, err)
+		}
+	}
+}
+
+// models is a metadata service that says what is wrong with a model, if anything.
+type models func(model uuid.UUID) error
+
+func (m models) GetEntry(_ context.Context, model uuid.UUID) (*metadata.Entry, error) {
+	return nil, m(model)
+}
+func (models) GetValidateEntry(context.Context) bool                                { return false }
+func (models) GetValidateEntryPermitZeroAAGUID(context.Context) bool                { return false }
+func (models) GetValidateTrustAnchor(context.Context) bool                          { return true }
+func (models) GetValidateStatus(context.Context) bool                               { return true }
+func (models) GetValidateAttestationTypes(context.Context) bool                     { return true }
+func (models) ValidateStatusReports(context.Context, []metadata.StatusReport) error { return nil }
+
+// The metadata decide on a model when a key is added and whenever it signs in.
+func TestMetadataDecideOnModels(t *testing.T) {
+	t.Parallel()
+	good, bad := uuid.MustParse("ee882879-721c-4913-9775-3dfcce97072a"), uuid.MustParse("d548826e-79b4-db40-a3d8-11116f7e8349")
+	revoked := map[uuid.UUID]bool{bad: true}
+	for _, attestation := range []string{"direct", "enterprise"} {
+		delete(revoked, good)
+		e := authtest.New(t, unverified, func(c *auth.Config) {
+			c.WebAuthn.Attestation, c.WebAuthn.Metadata = attestation, models(func(model uuid.UUID) error {
+				if revoked[model] {
+					return errors.New("revoked")
+				}
+				return nil
+			})
+		})
+		key := &authtest.Authenticator{AAGUID: good, Attestation: "packed"}
+		withKey(t, e, "ada@example.com", key)
+		if _, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, ""))); err != nil {
+			t.Errorf("a good model: %v", err)
+		}
+		other := &authtest.Authenticator{AAGUID: bad, Attestation: "packed"}
+		if _, err := endKeySignUp(t, e, other.Create(t, beginKeySignUp(t, e, "bob@example.com"))); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("a bad model: %v", err)
+		}
+		revoked[good] = true
+		if _, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, ""))); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("a model that was found to be bad: %v", err)
+		}
+	}
+}
+
+// handles is a store whose keys were made with another handle, or with none that it knows of.
+type handles struct {
+	store.Store
+	handle *[]byte
+}
+
+func (h handles) User(ctx context.Context, q store.UserQuery) (store.Account, error) {
+	a, err := h.Store.User(ctx, q)
+	a.SecurityKeys = slices.Clone(a.SecurityKeys)
+	for i := range a.SecurityKeys {
+		a.SecurityKeys[i].UserHandle = *h.handle
+	}
+	return a, err
+}
+
+// WA-12: the handle is the one that the key was made with, which is the user's id where nothing else is known, and nothing else.
+func TestKeysWithAHandleOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	var handle []byte
+	e := authtest.NewWithStore(t, handles{memstore.New(), &handle}, unverified, func(c *auth.Config) { c.Elevation.Mode = auth.ElevationDisabled })
+	key := &authtest.Authenticator{}
+	p := e.Principal(t, withKey(t, e, "ada@example.com", key))
+	key.Unchecked = true
+	for _, c := range []struct {
+		name         string
+		made, answer []byte
+		good         bool
+	}{
+		{"none is known, and the id", nil, p.UserID[:], true},
+		{"none is known, and another", nil, []byte("y"), false},
+		{"one byte, and the same", []byte("x"), []byte("x"), true},
+		{"one byte, and another", []byte("x"), []byte("y"), false},
+		{"one byte, and the id", []byte("x"), p.UserID[:], false},
+		{"one byte, and the id of nobody", []byte("x"), []byte(uuid.Nil.String()), false},
+	} {
+		handle = c.made
+		in, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, "ada@example.com"), func(x *authtest.Ceremony) { x.UserHandle = c.answer }))
+		if c.good != (err == nil) || err == nil && in.Session.User.ID != p.UserID || err != nil && !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		options, err := e.AddSecurityKey(t.Context(), p)
+		want := c.made
+		if want == nil {
+			want = p.UserID[:]
+		}
+		if err != nil || options.User.ID != base64.RawURLEncoding.EncodeToString(want) {
+			t.Errorf("%s: a new key is made with %s, %v", c.name, options.User.ID, err)
+		}
+	}
+}
+
+// What is wrong at the end of a ceremony, or may not be, is said as it is, and where it would tell of an account, not at all.
+func TestTheEndOfACeremonyIsRefused(t *testing.T) {
+	t.Parallel()
+	t.Run("a taken address, where nobody verifies them", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		pendingUser(t, e, "ada@example.com")
+		lax := replica(t, e, unverified, func(c *auth.Config) { c.ConcealErrors = true })
+		_, err := endKeySignUp(t, lax, (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, lax, "ada@example.com")))
+		if messageOf(err) != "invalid-request: The request payload is incorrect" {
+			t.Error(err)
+		}
+		if _, err := signIn(t, lax, "ada@example.com", authtest.Password); err != nil {
+			t.Errorf("who was there: %v", err)
+		}
+	})
+	t.Run("an address that was taken, and is free again", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.NewWithStore(t, storetest.Break(memstore.New(), storetest.Fault{Method: "CreateUser", Err: store.ErrConflict{Field: store.FieldEmail}}))
+		in, err := endKeySignUp(t, e, (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, "ada@example.com")))
+		if !errors.Is(err, auth.ErrEmailAlreadyInUse) || in != nil {
+			t.Errorf("%v, %v", in, err)
+		}
+	})
+	t.Run("by the service, which may say why", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		key := &authtest.Authenticator{}
+		addKey(t, e, e.Principal(t, e.SignUp(t, "ada@example.com")), key)
+		e = replica(t, e, func(c *auth.Config) {
+			c.ConcealErrors = true
+			c.Hooks.BeforeSession = func(context.Context, *auth.User, []string) error {
+				return &auth.Error{Code: auth.CodeTooManyRequests, Message: "Not on a Sunday"}
+			}
+		})
+		_, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, "")))
+		if messageOf(err) != "too-many-requests: Not on a Sunday" {
+			t.Error(err)
+		}
+	})
+	t.Run("a name of a key that is too long", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t)
+		p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+		options, err := e.AddSecurityKey(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params := auth.VerifyAddSecurityKeyParams{Credential: (&authtest.Authenticator{}).Create(t, options), Nickname: strings.Repeat("n", 65)}
+		if _, err := e.VerifyAddSecurityKey(t.Context(), p, params); !errors.Is(err, auth.ErrInvalidRequest) {
+			t.Error(err)
+		}
+		params.Nickname = params.Nickname[1:]
+		if _, err := e.VerifyAddSecurityKey(t.Context(), p, params); err != nil {
+			t.Errorf("the challenge has been used up: %v", err)
+		}
+	})
 }
 
 // finishes are the four ends of ceremonies, each for a challenge begun by somebody.

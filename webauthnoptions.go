@@ -110,8 +110,9 @@ type extensions []byte
 
 func (x extensions) inputs() map[string]any {
 	var m map[string]any
-	if err := json.Unmarshal(x, &m); err != nil || len(m) == 0 {
-		return nil // it was marshalled from a map
+	_ = json.Unmarshal(x, &m) // it was marshalled from a map
+	if len(m) == 0 {
+		return nil
 	}
 	return m
 }
