@@ -363,6 +363,17 @@ func TestOptionsOutOfRangeAreRefused(t *testing.T) {
 	}
 }
 
+func TestOptionsAreTaken(t *testing.T) {
+	t.Parallel()
+	c, err := New(Options{Timeout: 3 * time.Second, MaxConcurrent: 2, CacheSize: 5, CacheTTL: 7 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.timeout != 3*time.Second || cap(c.turns) != 2 || c.cache.size != 5 || c.cache.ttl != 7*time.Minute {
+		t.Errorf("%v, %d at once, %d ranges for %v", c.timeout, cap(c.turns), c.cache.size, c.cache.ttl)
+	}
+}
+
 func TestTheZeroOptionsAskTheService(t *testing.T) {
 	t.Parallel()
 	c, err := New(Options{})
