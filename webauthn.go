@@ -121,7 +121,7 @@ func (w *WebAuthnConfig) withDefaults(m *mistakes, client string) *ceremony.Rely
 		return nil
 	}
 	rp, err := ceremony.New(ceremony.Config{
-		ID: w.RPID, Name: w.RPName, Origins: w.Origins, TopOrigins: w.TopOrigins,
+		ID: w.RPID, Origins: w.Origins, TopOrigins: w.TopOrigins,
 		Algorithms: algorithms, Metadata: w.Metadata, KeepAttestation: w.Attestation != "none",
 	})
 	if err != nil {

@@ -92,6 +92,15 @@ type Client struct {
 
 // New returns a Client, or an error that names the option that is out of range.
 func New(o Options) (*Client, error) {
+	if o.Timeout < 0 {
+		return nil, fmt.Errorf("breach: Timeout is %v, must not be negative", o.Timeout)
+	}
+	if o.MaxConcurrent < 0 {
+		return nil, fmt.Errorf("breach: MaxConcurrent is %d, must not be negative", o.MaxConcurrent)
+	}
+	if o.CacheTTL < 0 {
+		return nil, fmt.Errorf("breach: CacheTTL is %v, must not be negative", o.CacheTTL)
+	}
 	if o.Endpoint == "" {
 		o.Endpoint = DefaultEndpoint
 	}
@@ -115,16 +124,6 @@ func New(o Options) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("breach: Endpoint must be an absolute http or https URL without query and fragment")
 	}
-	if o.Timeout < 0 {
-		return nil, fmt.Errorf("breach: Timeout is %v, must not be negative", o.Timeout)
-	}
-	if o.MaxConcurrent < 0 {
-		return nil, fmt.Errorf("breach: MaxConcurrent is %d, must not be negative", o.MaxConcurrent)
-	}
-	if o.CacheTTL < 0 {
-		return nil, fmt.Errorf("breach: CacheTTL is %v, must not be negative", o.CacheTTL)
-	}
-
 	return &Client{
 		http:     outbound.Once(o.HTTPClient),
 		endpoint: strings.TrimSuffix(o.Endpoint, "/") + "/",

@@ -74,6 +74,7 @@ func TestPwned(t *testing.T) {
 		{"the hash with a negative count", other + digits(password)[5:] + ":-1\r\n", 0},
 		{"a hash that is one digit short", other + digits(password)[5:39] + ":1\r\n", 0},
 		{"a hash that is one digit long", other + digits(password)[4:] + ":1\r\n", 0},
+		{"the hash and one digit more", other + digits(password)[5:] + "0:1\r\n", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -134,6 +135,8 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		{"no content", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }},
 		{"nothing", answer("")},
 		{"a page of a captive portal", answer("<html><body>Welcome: 1</body></html>\n")},
+		{"a hash with a count that is no number", answer(digits(password)[5:] + ":many\r\n")},
+		{"a hash with a count beyond all numbers", answer(digits(password)[5:] + ":99999999999999999999\r\n")},
 		{"a huge answer", answer(good + filler)},
 		{"a huge answer without lines", answer(strings.Repeat("0", maxAnswer+1))},
 		{"a small answer that unpacks to a huge one", func(w http.ResponseWriter, _ *http.Request) {
@@ -276,7 +279,7 @@ func TestOnlyRangesThatRefusedAPasswordAreKept(t *testing.T) {
 	var requests atomic.Int64
 	c := newClient(t, Options{CacheTTL: time.Minute, Now: func() time.Time { return now }}, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
-		_, _ = w.Write([]byte(line(password, 42)))
+		_, _ = w.Write([]byte(line(password, 1)))
 	})
 	look := func(p string, want int, wantRequests int64) {
 		t.Helper()
@@ -290,13 +293,27 @@ func TestOnlyRangesThatRefusedAPasswordAreKept(t *testing.T) {
 	}
 	look("accepted", 0, 1)
 	look("accepted", 0, 2)
-	look(password, 42, 3)
-	look(password, 42, 3)
+	look(password, 1, 3)
+	look(password, 1, 3)
 	now = now.Add(time.Minute - time.Nanosecond)
-	look(password, 42, 3)
+	look(password, 1, 3)
 	now = now.Add(time.Nanosecond)
-	look(password, 42, 4)
-	look(password, 42, 4)
+	look(password, 1, 4)
+	look(password, 1, 4)
+}
+
+func TestWithoutACacheNothingIsKept(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	c := newClient(t, Options{CacheSize: -1}, func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		_, _ = w.Write([]byte(line(password, 42)))
+	})
+	for want := range int64(3) {
+		if n, err := c.Pwned(t.Context(), password); n != 42 || err != nil || requests.Load() != want+1 {
+			t.Errorf("Pwned = %d, %v after %d requests", n, err, requests.Load())
+		}
+	}
 }
 
 func TestAFailureIsNotKept(t *testing.T) {
@@ -346,6 +363,17 @@ func TestOptionsOutOfRangeAreRefused(t *testing.T) {
 	}
 }
 
+func TestOptionsAreTaken(t *testing.T) {
+	t.Parallel()
+	c, err := New(Options{Timeout: 3 * time.Second, MaxConcurrent: 2, CacheSize: 5, CacheTTL: 7 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.timeout != 3*time.Second || cap(c.turns) != 2 || c.cache.size != 5 || c.cache.ttl != 7*time.Minute {
+		t.Errorf("%v, %d at once, %d ranges for %v", c.timeout, cap(c.turns), c.cache.size, c.cache.ttl)
+	}
+}
+
 func TestTheZeroOptionsAskTheService(t *testing.T) {
 	t.Parallel()
 	c, err := New(Options{})
@@ -357,14 +385,21 @@ func TestTheZeroOptionsAskTheService(t *testing.T) {
 		asked = r
 		return nil, errors.New("no network in tests")
 	})
+	began := time.Now()
 	if _, err := c.Pwned(t.Context(), "password"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Pwned returned %v, want ErrUnavailable", err)
+	}
+	if asked == nil {
+		t.Fatal("nobody was asked")
 	}
 	if got, want := asked.URL.String(), "https://api.pwnedpasswords.com/range/5BAA6"; got != want {
 		t.Errorf("asked %s, want %s", got, want)
 	}
-	if deadline, ok := asked.Context().Deadline(); !ok || time.Until(deadline) > time.Second {
-		t.Errorf("the request has the deadline %v, want one within a second", deadline)
+	if deadline, ok := asked.Context().Deadline(); !ok || deadline.Before(began.Add(time.Second)) || time.Until(deadline) > time.Second {
+		t.Errorf("the request has the deadline %v, want one in a second", deadline)
+	}
+	if cap(c.turns) != DefaultMaxConcurrent || c.cache.size != DefaultCacheSize || c.cache.ttl != DefaultCacheTTL {
+		t.Errorf("%d at once, %d ranges for %v", cap(c.turns), c.cache.size, c.cache.ttl)
 	}
 }
 

@@ -27,6 +27,7 @@ func TestCacheForgetsTheRangeThatWasNotUsedForLongest(t *testing.T) {
 	c.get("A")
 	c.put("D", leaked{})
 	c.put("C", leaked{})
+	c.put("C", leaked{})
 	if diff := cmp.Diff([]string{"C", "D", "A"}, c.prefixes()); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}

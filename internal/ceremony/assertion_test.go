@@ -276,9 +276,10 @@ func TestAssertRefuses(t *testing.T) {
 		{name: "authenticator data of 36 bytes", change: func(a *assertion) { a.response["authenticatorData"] = b64(a.data.bytes()[:36]) }, why: "too short"},
 		{name: "authenticator data of 38 bytes", change: func(a *assertion) { a.data.extensions = []byte{0} }, why: "flag not set"},
 		{
-			name: "authenticator data that is too large", change: func(a *assertion) {
+			name: "authenticator data that is too large by a byte", change: func(a *assertion) {
 				a.data.flags |= flagED
-				a.data.extensions = encode(t, map[string]any{"a": bytesOf(maxAuthenticatorData, 'a')})
+				filler := maxAuthenticatorData + 1 - len(a.data.bytes()) - len("\xa1\x61a\x59\x00\x00")
+				a.data.extensions = encode(t, map[string]any{"a": bytesOf(filler, 'a')})
 			}, why: "authenticator data has more",
 		},
 		{
@@ -387,6 +388,30 @@ func TestAlgorithmsAreKeptApart(t *testing.T) {
 				wantError(t, err, "assertion")
 			}
 		})
+	}
+}
+
+// WA-12: whether there is a user handle decides whether there must be one.
+func TestUserHandleOfAnAssertion(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		given any
+		want  []byte
+	}{
+		"none":     {drop, nil},
+		"null":     {nil, nil},
+		"empty":    {"", nil},
+		"one byte": {b64([]byte{0}), []byte{0}},
+	} {
+		a := newAssertion(t, newDevice(t, -7))
+		a.response["userHandle"] = tt.given
+		parsed, err := ceremony.ParseAssertion(a.text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parsed.UserHandle(); !bytes.Equal(got, tt.want) || (got == nil) != (tt.want == nil) {
+			t.Errorf("%s: %#v", name, got)
+		}
 	}
 }
 

@@ -60,13 +60,10 @@ func parseAttestationObject(raw []byte) (protocol.AttestationObject, error) {
 	if len(members) != 3 || majorType(format) != cborText || majorType(data) != cborBytes {
 		return object, errors.New("ceremony: attestation object: must have fmt, authData and attStmt")
 	}
-	if err := webauthncbor.Unmarshal(format, &object.Format); err != nil {
-		return object, fmt.Errorf("ceremony: attestation object: fmt: %w", err)
+	err := errors.Join(webauthncbor.Unmarshal(format, &object.Format), webauthncbor.Unmarshal(data, &object.RawAuthData))
+	if err != nil {
+		return object, fmt.Errorf("ceremony: attestation object: %w", err)
 	}
-	if err := webauthncbor.Unmarshal(data, &object.RawAuthData); err != nil {
-		return object, fmt.Errorf("ceremony: attestation object: authData: %w", err)
-	}
-	var err error
 	if object.AuthData, err = parseAuthenticatorData(object.RawAuthData); err != nil {
 		return object, err
 	}
@@ -140,7 +137,7 @@ func checkStatement(format string, statement map[string]any, c *certificates) er
 		case "response":
 			// The JWS of a SafetyNet response has its certificates inside.
 			var response []byte
-			if response, ok = value.([]byte); ok && len(response) > maxCertificateBytes {
+			if response, ok = value.([]byte); len(response) > maxCertificateBytes {
 				return fmt.Errorf("response has more than %d bytes", maxCertificateBytes)
 			}
 		case "x5c":
@@ -157,8 +154,8 @@ func checkStatement(format string, statement map[string]any, c *certificates) er
 
 // add counts the certificates of an x5c.
 func (c *certificates) add(x5c any) error {
-	chain, ok := x5c.([]any)
-	if !ok || len(chain) == 0 {
+	chain, _ := x5c.([]any)
+	if len(chain) == 0 {
 		return errors.New("x5c must be an array of certificates")
 	}
 	for _, value := range chain {

@@ -98,8 +98,9 @@ func TestStatementsThatAreAlwaysRefused(t *testing.T) {
 		{"a packed attestation with one certificate bare", set("x5c", certificate), "x5c must be an array"},
 		{"a packed attestation with a certificate in text", set("x5c", []any{"MII"}), "x5c must be an array"},
 		{"9 certificates", set("x5c", chain(maxCertificates+1)), "more than 8 certificates"},
-		{"certificates of more than 16 KiB", set("x5c", []any{bytesOf(maxCertificateBytes, 0), certificate}), "more than 8 certificates"},
+		{"certificates of more than 16 KiB", set("x5c", []any{bytesOf(maxCertificateBytes, 0), []byte{0}}), "more than 8 certificates"},
 		{"format none with a statement", format("none", map[string]any{"alg": -7}), "none with a statement"},
+		{"format none with a statement of numbers", format("none", map[int]any{1: 2}), "statement: cbor"},
 		{"an unknown format", format("packed2", map[string]any{}), `format "packed2" is not known`},
 		{"a format with a capital", format("None", map[string]any{}), "is not known"},
 		{"an empty format", format("", map[string]any{}), "is not known"},
@@ -119,6 +120,7 @@ func TestStatementsThatAreAlwaysRefused(t *testing.T) {
 			"ver": "1", "response": bytesOf(maxCertificateBytes+1, 'a'),
 		}), "response has more"},
 		{"a compound statement that is a map", format("compound", map[string]any{}), "must be an array"},
+		{"a compound statement of numbers", format("compound", []any{1, 2}), "statement: cbor"},
 		{"a compound statement of nothing", format("compound", []any{}), "2 to 4"},
 		{"a compound statement of one", format("compound", []any{sub("fido-u2f", u2f(1))}), "2 to 4"},
 		{"a compound statement of five", format("compound", slices.Repeat([]any{sub("fido-u2f", u2f(1))}, 5)), "2 to 4"},
@@ -153,7 +155,7 @@ func TestStatementsThatAreRefusedIfTheyCount(t *testing.T) {
 		{"a packed statement without its certificate", "packed-es256", func(s map[string]any) { s["x5c"] = []any{bytesOf(100, 0)} }, "parsing certificate"},
 		{"a wrong U2F signature", "fido-u2f-es256", func(s map[string]any) { s["sig"].([]byte)[10] ^= 1 }, "Signature validation"},
 		{"a TPM statement", "tpm-es256", func(map[string]any) {}, "invalid_attestation"},
-		{"an Apple statement from an unknown root", "apple-es256", func(map[string]any) {}, "x5c cert chain"},
+		{"an Apple statement from an unknown root", "apple-es256", func(map[string]any) {}, "x5c cert chain: x509: certificate signed by unknown"},
 		{"an Android statement from an unknown root", "android-key-es256", func(map[string]any) {}, "x5c cert chain"},
 	}
 	for _, tt := range tests {
@@ -167,6 +169,42 @@ func TestStatementsThatAreRefusedIfTheyCount(t *testing.T) {
 				t.Errorf("%v, format %q", err, c.AttestationFormat)
 			}
 		})
+	}
+}
+
+// Whichever member of a statement is looked at first, each is looked at.
+func TestEveryMemberOfAStatementCounts(t *testing.T) {
+	t.Parallel()
+	r := newRegistration(t, newDevice(t, -7))
+	r.format, r.statement = "fido-u2f", map[string]any{"sig": "AA", "x5c": []any{[]byte{0}}}
+	text := r.text()
+	for range 50 {
+		_, err := ceremony.ParseRegistration(text)
+		wantError(t, err, "sig has the wrong type")
+	}
+}
+
+// The limits of statements are those that are said.
+func TestLargestStatements(t *testing.T) {
+	t.Parallel()
+	d := newDevice(t, -7)
+	u2f := func(certificates ...any) any {
+		return map[string]any{"fmt": "fido-u2f", "attStmt": map[string]any{"sig": []byte{1}, "x5c": certificates}}
+	}
+	for _, tt := range []struct {
+		name, format string
+		statement    any
+	}{
+		{"8 certificates", "apple", map[string]any{"x5c": slices.Repeat([]any{[]byte{0}}, maxCertificates)}},
+		{"certificates of 16 KiB", "apple", map[string]any{"x5c": []any{bytesOf(maxCertificateBytes-1, 0), []byte{0}}}},
+		{"a SafetyNet statement of 16 KiB", "android-safetynet", map[string]any{"ver": "1", "response": bytesOf(maxCertificateBytes, 'a')}},
+		{"four statements in one", "compound", slices.Repeat([]any{u2f([]byte{0}, []byte{0})}, 4)},
+	} {
+		r := newRegistration(t, d)
+		r.format, r.statement = tt.format, tt.statement
+		if c, err := register(relyingParty(t), r.text(), expected()); err != nil || c.AttestationFormat != "none" {
+			t.Errorf("%s: %v, format %q", tt.name, err, c.AttestationFormat)
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ var (
 )
 
 func config() ceremony.Config {
-	return ceremony.Config{ID: rpID, Name: "Example", Origins: []string{origin}, Algorithms: offered}
+	return ceremony.Config{ID: rpID, Origins: []string{origin}, Algorithms: offered}
 }
 
 func relyingParty(t testing.TB, change ...func(*ceremony.Config)) *ceremony.RelyingParty {

@@ -22,8 +22,8 @@ import (
 
 // Config says who the relying party is and what it takes.
 type Config struct {
-	// ID is the RP ID, a domain in its ASCII form. Name is what clients may show for it; it is not verified.
-	ID, Name string
+	// ID is the RP ID, a domain in its ASCII form.
+	ID string
 
 	// Origins are the pages and apps that may hold a ceremony. An answer must carry one of them byte for byte, so they are
 	// written as clients write them: scheme, host and port without the default port, in lower case and without a path
@@ -100,14 +100,11 @@ func New(c Config) (*RelyingParty, error) {
 		if !slices.Contains(algorithms, alg) {
 			return nil, fmt.Errorf("ceremony: algorithm %d is not supported", alg)
 		}
-		rp.parameters = append(rp.parameters, protocol.CredentialParameter{
-			Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.COSEAlgorithmIdentifier(alg),
-		})
+		rp.parameters = append(rp.parameters, protocol.CredentialParameter{Algorithm: webauthncose.COSEAlgorithmIdentifier(alg)})
 	}
 	library := func(provider metadata.Provider) (*webauthn.WebAuthn, error) {
 		return webauthn.New(&webauthn.Config{
-			RPID: c.ID, RPDisplayName: c.Name,
-			RPOrigins: rp.origins, RPTopOrigins: rp.topOrigins,
+			RPID: c.ID, RPOrigins: rp.origins, RPTopOrigins: rp.topOrigins,
 			RPTopOriginVerificationMode: protocol.TopOriginExplicitVerificationMode,
 			RPAllowCrossOrigin:          len(rp.topOrigins) > 0,
 			MDS:                         provider,
@@ -222,7 +219,6 @@ func (rp *RelyingParty) Register(r *Registration, e Expectation) (Credential, er
 	if !rp.keepAttestation && !r.selfAttested() {
 		answer.Response.AttestationObject.Format = string(protocol.AttestationFormatNone)
 		answer.Response.AttestationObject.AttStatement = nil
-		answer.Response.AttestationObject.SubStatements = nil
 	}
 	answer.RawID = r.credentialID
 	answer.Raw.AttestationResponse.ClientDataJSON = r.clientData.raw
@@ -230,10 +226,8 @@ func (rp *RelyingParty) Register(r *Registration, e Expectation) (Credential, er
 	if err != nil {
 		return Credential{}, refusedBy(err)
 	}
-	aaguid, err := uuid.FromBytes(data.AttData.AAGUID)
-	if err != nil {
-		return Credential{}, fmt.Errorf("ceremony: AAGUID: %w", err)
-	}
+	var aaguid uuid.UUID
+	copy(aaguid[:], data.AttData.AAGUID) // which has its size
 	format := string(protocol.AttestationFormatNone)
 	if rp.keepAttestation {
 		format = r.object.Format
@@ -284,12 +278,11 @@ func (rp *RelyingParty) Assert(a *Assertion, c Credential, e Expectation) (Use, 
 	answer.RawID = a.credentialID
 	answer.Raw.AssertionResponse.ClientDataJSON = a.clientData.raw
 	answer.Raw.AssertionResponse.AuthenticatorData = a.authenticatorData
+	// What else there is of a record, the library compares with nothing: the counter and the model are looked at below.
 	owner := user{handle: e.UserHandle, credentials: []webauthn.Credential{{
-		ID:                c.ID,
-		PublicKey:         c.PublicKey,
-		AttestationFormat: c.AttestationFormat,
-		Flags:             webauthn.CredentialFlags{BackupEligible: c.BackupEligible, BackupState: c.BackupState},
-		Authenticator:     webauthn.Authenticator{SignCount: c.SignCount},
+		ID:        c.ID,
+		PublicKey: c.PublicKey,
+		Flags:     webauthn.CredentialFlags{BackupEligible: c.BackupEligible},
 	}}}
 	if _, err := rp.assertions.ValidateLogin(owner, rp.session(a.clientData, e), &answer); err != nil {
 		return Use{}, refusedBy(err)

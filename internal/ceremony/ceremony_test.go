@@ -121,6 +121,11 @@ func TestErrorsAreForOperators(t *testing.T) {
 		}
 	}
 
+	r = newRegistration(t, newDevice(t, -7))
+	replace(origin, ` !}~\u007f\u001f\"`)(r)
+	_, err = register(rp, r.text(), expected())
+	wantError(t, err, `origin " !}~??\"" is not expected`)
+
 	for _, change := range []func(*registration){
 		replace(origin, "https://\\n\\u001b[31m\u202e"+strings.Repeat("x", 3000)),
 		replace("webauthn.create", "\\n\\u001b[31m\u202e"+strings.Repeat("x", 3000)),

@@ -3,7 +3,6 @@ package ceremony
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"slices"
 
@@ -80,8 +79,8 @@ func checkRSA(key *webauthncose.RSAPublicKeyData) error {
 	if bits := n.BitLen(); bits < minModulus || bits > maxModulus || n.Bit(0) == 0 {
 		return fmt.Errorf("modulus must be odd and have %d to %d bits", minModulus, maxModulus)
 	}
-	e, err := webauthncose.ParseRSAPublicKeyDataExponent(key)
-	if err != nil || e < 3 || e > math.MaxInt32 || e%2 == 0 {
+	e := new(big.Int).SetBytes(key.Exponent)
+	if bits := e.BitLen(); bits < 2 || bits > 31 || e.Bit(0) == 0 {
 		return errors.New("exponent must be odd, at least 3 and less than 2^31")
 	}
 	return nil

@@ -90,6 +90,7 @@ func TestKeysAreChecked(t *testing.T) {
 		{"an Ed25519 key of 33 bytes", -8, func(k cose) { k[-2] = bytesOf(33, 1) }, "invalid length"},
 		{"an Ed25519 key that is not reduced", -8, func(k cose) { k[-2] = above(3) }, "not reduced"},
 		{"an Ed25519 key that is not on the curve", -8, func(k cose) { k[-2] = little(offCurve(prime)) }, "not one of a point"},
+		{"the Ed25519 point of order 4, not reduced", -8, func(k cose) { k[-2] = above(0) }, "not reduced"},
 		{"the Ed25519 point of order 1, not reduced", -8, func(k cose) { k[-2] = above(1) }, "not reduced"},
 
 		{"an RSA modulus of 2047 bits", -257, func(k cose) { k[-1] = modulus(2047) }, "modulus"},
@@ -132,8 +133,13 @@ func TestKeysAreChecked(t *testing.T) {
 			wantError(t, err, tt.why)
 		})
 	}
+	named := map[any]any{"kty": 2}
+	for label, value := range devices[-7].cose {
+		named[label] = value
+	}
 	for name, key := range map[string][]byte{
-		"a key that is an array": {0x80}, "a key that is null": {0xf6}, "a key that is empty": {0xa0},
+		"a good key with a name beside it": encode(t, named),
+		"a key that is an array":           {0x80}, "a key that is null": {0xf6}, "a key that is empty": {0xa0},
 		"a key with a member given twice": {0xa2, 1, 2, 1, 2}, "a key with names": encode(t, map[string]int{"kty": 2}),
 		"a key with a huge label": {0xa1, 0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
 	} {

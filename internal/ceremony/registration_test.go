@@ -100,9 +100,18 @@ func TestRegister(t *testing.T) {
 		{
 			name: "transports, of which those without the form of one are dropped",
 			change: func(r *registration) {
-				r.response["transports"] = []string{"usb", "USB", "", "hybrid", "usb", "smart-card", "<b>", strings.Repeat("a", 33), "x-9"}
+				r.response["transports"] = []string{"usb", "USB", "", "hybrid", "usb", "smart-card", "<b>", "`", "{", "/", ":", strings.Repeat("a", 33), "x-9"}
 			},
 			want: with(func(c *ceremony.Credential) { c.Transports = []string{"usb", "hybrid", "smart-card", "x-9"} }),
+		},
+		{
+			name: "transports at the ends of their form",
+			change: func(r *registration) {
+				r.response["transports"] = []string{"a", "z", "0", "9", "-", strings.Repeat("a", 32)}
+			},
+			want: with(func(c *ceremony.Credential) {
+				c.Transports = []string{"a", "z", "0", "9", "-", strings.Repeat("a", 32)}
+			}),
 		},
 		{
 			name:   "more than 8 transports",
@@ -419,6 +428,9 @@ func TestRegisterRefuses(t *testing.T) {
 			}
 			r.object = encode(r.t, map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": numbers})
 		}, why: "must have fmt"},
+		{name: "a format that is not UTF-8", change: func(r *registration) {
+			r.object = bytes.Replace(plainObject(r), []byte("none"), []byte("non\xff"), 1)
+		}, why: "attestation object: cbor: invalid UTF-8"},
 		{name: "a format in bytes", change: func(r *registration) { r.format = []byte("none") }, why: "must have fmt"},
 		{name: "a statement that is null", change: func(r *registration) { r.statement = nil }, why: "must be a map"},
 		{name: "a statement that is an array", change: func(r *registration) { r.statement = []int{} }, why: "must be a map"},

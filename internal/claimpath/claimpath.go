@@ -123,7 +123,7 @@ func Compile(claims map[string]string, defaults map[string]any) (*Set, error) {
 		fallbacks[folded], unused[folded] = text, configured
 	}
 
-	set := &Set{claims: make([]claim, 0, len(claims))}
+	set := &Set{}
 	taken := make(map[string]string, len(claims)) // configured name, by folded name
 	for _, configured := range slices.Sorted(maps.Keys(claims)) {
 		name, err := canonicalName(configured)

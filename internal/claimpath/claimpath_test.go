@@ -36,7 +36,7 @@ func extract(t testing.TB, path string, record any) string {
 
 const record = `{
 	"name": "Jo", "empty": "", "yes": true, "none": null, "count": 123.456, "big": 12345678901234567890, "exp": 1e3,
-	"list": ["a", "b", "c"], "nothing": [], "mixed": [1, null, true, {"k": "v"}, ["x", "y"]],
+	"nameless": {"": "x"}, "list": ["a", "b", "c"], "nothing": [], "mixed": [1, null, true, {"k": "v"}, ["x", "y"]],
 	"object": {"k1": "v1"}, "markup": {"t": "<a href='x'>&</a>"}, "sep": {"t": "a\u2028b"},
 	"teams": [
 		{"id": 1, "name": "red", "role": "owner", "tags": ["t1", "t2"], "active": true},
@@ -92,6 +92,7 @@ func TestExtract(t *testing.T) {
 		{"an index into an empty array", "nothing[0]", `null`},
 		{"an index into an object", "object[0]", `null`},
 		{"an index into a string", "name[0]", `null`},
+		{"an index into an object with a member without a name", "nameless[0]", `null`},
 
 		// Every element.
 		{"all elements with a star", "list[*]", `{"a","b","c"}`},
@@ -107,6 +108,8 @@ func TestExtract(t *testing.T) {
 		{"all elements of a missing array", "nope[*]", `null`},
 		{"all elements of null", "none[*]", `null`},
 		{"a star on an object", "object[*]", `null`},
+		{"a star on an object with a member without a name", "nameless[*]", `null`},
+		{"a filter on an object with a member without a name", "nameless[?(@ == 'x')]", `null`},
 		{"a star on a string", "name[*]", `null`},
 		{"an element of each element", "grid[*][0].id", `{1,3}`},
 		{"a star below an element", "grid[0][*].id", `{1,2}`},
@@ -136,6 +139,8 @@ func TestExtract(t *testing.T) {
 		{"a filter by string", "teams[?(@.role == 'owner')].id", `{1,3}`},
 		{"a filter in double quotes", `teams[?(@.role == "owner")].id`, `{1,3}`},
 		{"a filter without blanks", `teams[?(@.role=='owner')].id`, `{1,3}`},
+		{"a filter with blanks everywhere", "teams[? \t( @.role \t== 'owner' ) ].id", `{1,3}`},
+		{"a filter with blanks and without parentheses", "teams[? @.role=='owner' ].id", `{1,3}`},
 		{"a filter without parentheses", `teams[?@.role == 'owner'].id`, `{1,3}`},
 		{"a filter with an escaped quote", `teams[?(@.name == 'it\'s')].id`, `{3}`},
 		{"a filter by inequality needs the member", "teams[?(@.role != 'owner')].id", `{2}`},
@@ -187,6 +192,10 @@ func TestExtractOtherGoValues(t *testing.T) {
 		{"float64", "v", map[string]any{"v": 123.456}, `123.456`},
 		{"float64 without a fraction", "v", map[string]any{"v": float64(1 << 53)}, `9007199254740992`},
 		{"a filter by float64", "v[?(@.n == 2)].n", map[string]any{"v": []any{map[string]any{"n": 2.0}}}, `{2}`},
+		{"a filter by an integer", "v[?(@.n == 1)].n", map[string]any{"v": []any{map[string]any{"n": json.Number("1.0")}}}, `{1.0}`},
+		{"a filter by zero, of what is no number", "v[?(@.n == 0)].m", map[string]any{"v": []any{map[string]any{"n": json.Number("1.x"), "m": 1}}}, `{}`},
+		{"a filter by what is beyond all numbers", "v[?(@.n == 2e999)].m", map[string]any{"v": []any{map[string]any{"n": math.Inf(1), "m": 1}}}, `{}`},
+		{"slice of structs, mapped", "v.id[]", map[string]any{"v": []team{{1}, {2}}}, `{1,2}`},
 		{"int", "v", map[string]any{"v": 7}, `7`},
 		{"large int", "v", map[string]any{"v": int64(math.MaxInt64)}, `9223372036854775807`},
 		{"slice of strings", "v[*]", map[string]any{"v": []string{"a", "b"}}, `{"a","b"}`},
@@ -255,6 +264,7 @@ func TestNames(t *testing.T) {
 		{"X-HASURA-OrgId", "X-HASURA-OrgId"},
 		{"sub", "x-hasura-sub"},
 		{"elevated", "x-hasura-elevated"},
+		{"!~", "x-hasura-!~"},
 		{"array[].ids", "x-hasura-array[].ids"},
 	} {
 		set, err := claimpath.Compile(map[string]string{tc.configured: "p"}, nil)
@@ -304,6 +314,7 @@ func TestCompileRefusesNames(t *testing.T) {
 		{"a letter that folds to k", []string{"to\u212Aen"}, "ASCII"},
 		{"a letter that folds to s", []string{"x-ha\u017Fura-user-id"}, "ASCII"},
 		{"a blank", []string{"user id"}, "ASCII"},
+		{"the last control character", []string{"a\x7f"}, "ASCII"},
 		{"a line break", []string{"a\r\nb"}, "ASCII"},
 		{"invalid UTF-8", []string{"a\xff"}, "ASCII"},
 	} {
@@ -324,21 +335,92 @@ func TestCompileRefusesNames(t *testing.T) {
 
 func TestCompileRefusesPaths(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{
-		"", ".", ".a", "a.", "a..b", "a.[0]", "a b", " a", "a ", "a\nb", "$.a", "a.*", "a.@", "{ .a }", "a,b", "a:b", `a\b`,
-		"a'", "a]", "a[", "a[0", "a[0]b", "a[ ]", "a[x]", "a[1:2]", "a[0,1]", "a[1.5]", "a[--1]", "a[-]", "a[99999999999]",
-		"a[+1]", "a[**]", "a[*", "a['b]", "a['b'", `a['\b']`, `a['\`, `a["b']`,
-		"a[?]", "a[?()]", "a[?(@)]", "a[?(@.b)]", "a[?(@.b == )]", "a[?(@.b = 'x')]", "a[?(@.b == 'x']", "a[?(@.b == 'x')",
-		"a[?(b == 'x')]", "a[?(@.b == x)]", "a[?(@.b == 01)]", "a[?(@.b == +1)]", "a[?(@.b == 'x' && @.c == 'y')]",
-		"a[?(@.b > 1)]", "a[?(@.b == truex)]", "a[?('x' == @.b)]", "a[?(@b == 'x')]", "a[?(@..b == 'x')]", "a[?@.b == 'x')]",
-		"a\xff", "a['\xff']",
-		strings.Repeat("a", 1025),
-		strings.Repeat("a.", 64) + "a", strings.Repeat("[]", 65), "a[?(@" + strings.Repeat(".b", 65) + " == 1)]",
+	for _, tc := range []struct{ path, why string }{
+		{"", "is empty"},
+		{".", "at byte 0: expected a member name"},
+		{".a", "at byte 0: expected a member name"},
+		{"a.", "at byte 2: expected a member name"},
+		{"a..b", "at byte 2: expected a member name"},
+		{"a.[0]", "at byte 2: expected a member name"},
+		{"a b", "at byte 1: expected . or ["},
+		{" a", "at byte 0: expected a member name"},
+		{"a ", "at byte 1: expected . or ["},
+		{"a\nb", "at byte 1: expected . or ["},
+		{"a\x7fb", "at byte 1: expected . or ["},
+		{"$.a", "at byte 0: expected a member name"},
+		{"a.*", "at byte 2: expected a member name"},
+		{"a.@", "at byte 2: expected a member name"},
+		{"{ .a }", "at byte 0: expected a member name"},
+		{"a,b", "at byte 1: expected . or ["},
+		{"a:b", "at byte 1: expected . or ["},
+		{`a\b`, "at byte 1: expected . or ["},
+		{"a'", "at byte 1: expected . or ["},
+		{"a]", "at byte 1: expected . or ["},
+		{"a[", "at byte 2: expected ], *, ?, an index or a quoted name"},
+		{"a[0", "at byte 3: expected ]"},
+		{"a[0]b", "at byte 4: expected . or ["},
+		{"a[ ]", "at byte 2: expected ], *, ?, an index or a quoted name"},
+		{"a[x]", "at byte 2: expected ], *, ?, an index or a quoted name"},
+		{"a[/1]", "at byte 2: expected ], *, ?, an index or a quoted name"},
+		{"a[:1]", "at byte 2: expected ], *, ?, an index or a quoted name"},
+		{"a[1:2]", "at byte 3: expected ]"},
+		{"a[0,1]", "at byte 3: expected ]"},
+		{"a[1.5]", "at byte 3: expected ]"},
+		{"a[--1]", "at byte 5: expected an index"},
+		{"a[-]", "at byte 3: expected an index"},
+		{"a[99999999999]", "at byte 13: expected an index"},
+		{"a[+1]", "at byte 2: expected ], *, ?, an index or a quoted name"},
+		{"a[**]", "at byte 3: expected ]"},
+		{"a[*", "at byte 3: expected ]"},
+		{"a['b]", "at byte 2: string has no end"},
+		{"a['b'", "at byte 5: expected ]"},
+		{`a['\b']`, "at byte 2: only quotes and backslashes can follow a backslash"},
+		{`a['\`, "at byte 2: only quotes and backslashes can follow a backslash"},
+		{`a["b']`, "at byte 2: string has no end"},
+		{"a[?]", "at byte 3: expected @"},
+		{"a[?()]", "at byte 4: expected @"},
+		{"a[?(@)]", "at byte 5: expected == or !="},
+		{"a[?(@.b)]", "at byte 7: expected == or !="},
+		{"a[?(@.b == )]", "at byte 11: expected a quoted string, a number, true, false or null"},
+		{"a[?(@.b = 'x')]", "at byte 8: expected == or !="},
+		{"a[?(@.b == 'x']", "at byte 14: expected )"},
+		{"a[?(@.b == 'x')", "at byte 15: expected ]"},
+		{"a[?(b == 'x')]", "at byte 4: expected @"},
+		{"a[?(@.b == x)]", "at byte 11: expected a quoted string, a number, true, false or null"},
+		{"a[?(@.b == 01)]", "at byte 13: expected a quoted string, a number, true, false or null"},
+		{"a[?(@.b == +1)]", "at byte 13: expected a quoted string, a number, true, false or null"},
+		{"a[?(@.b == 'x' && @.c == 'y')]", "at byte 15: expected )"},
+		{"a[?(@.b > 1)]", "at byte 8: expected == or !="},
+		{"a[?(@.b == truex)]", "at byte 15: expected )"},
+		{"a[?('x' == @.b)]", "at byte 4: expected @"},
+		{"a[?(@b == 'x')]", "at byte 5: expected == or !="},
+		{"a[?(@..b == 'x')]", "at byte 6: expected a member name"},
+		{"a[?@.b == 'x')]", "at byte 13: expected ]"},
+		{"a[?(@.b == 'x)]", "at byte 11: string has no end"},
+		{`a[?(@.b == '\x')]`, "at byte 11: only quotes and backslashes can follow a backslash"},
+		{"a\xff", "is not valid UTF-8"},
+		{"a['\xff']", "is not valid UTF-8"},
+		{strings.Repeat("a", 1025), "is longer than 1024 bytes"},
+		{strings.Repeat("a.", 64) + "a", "at byte 127: more than 64 steps"},
+		{strings.Repeat("[]", 65), "at byte 128: more than 64 steps"},
+		{"a[?(@" + strings.Repeat(".b", 65) + " == 1)]", "at byte 134: more than 64 steps"},
 	} {
-		set, err := claimpath.Compile(map[string]string{"c": path}, nil)
+		set, err := claimpath.Compile(map[string]string{"c": tc.path}, nil)
 		var mistake *claimpath.Error
-		if set != nil || !errors.As(err, &mistake) || mistake.Path != path {
-			t.Errorf("Compile(%q) = %v, %v; want an error about the path", path, set, err)
+		if set != nil || !errors.As(err, &mistake) || mistake.Path != tc.path || mistake.Reason != tc.why {
+			t.Errorf("Compile(%q) = %v, %v; want %q", tc.path, set, err, tc.why)
+		}
+	}
+}
+
+// The limits of paths are those that are said.
+func TestLongestPaths(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{
+		strings.Repeat("a", 1024), strings.Repeat("a.", 63) + "a", strings.Repeat("[]", 64), "a[?(@" + strings.Repeat(".b", 64) + " == 1)]",
+	} {
+		if _, err := claimpath.Compile(map[string]string{"c": path}, nil); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -346,13 +428,15 @@ func TestCompileRefusesPaths(t *testing.T) {
 func TestCompileReportsEveryMistake(t *testing.T) {
 	t.Parallel()
 	_, err := claimpath.Compile(
-		map[string]string{"ok": "a.b", "one": "a..b", "two": "a[", "user-id": "id", "both": "", "x-hasura-BOTH": "p"},
-		map[string]any{"nobody": 1, "ok": make(chan int), "": 1, "one": "x", "ONE": "y"},
+		map[string]string{"ok": "a.b", "one": "a..b", "two": "a[", "user-id": "id", "both": "", "x-hasura-BOTH": "p", "a b": "a["},
+		map[string]any{"nobody": 1, "ok": make(chan int), "": 1, "one": make(chan int), "ONE": "y", "someone": make(chan int)},
 	)
 	want := []string{
 		`claim "": default: name is empty`,
 		`claim "ok": default: has no JSON form`,
 		`claim "one": default: same name as "ONE"`,
+		`claim "someone": default: has no JSON form`,
+		`claim "a b": name must be printable ASCII without blanks`,
 		`claim "both": is empty`,
 		`claim "one": path "a..b": at byte 2: expected a member name`,
 		`claim "two": path "a[": at byte 2: expected ], *, ?, an index or a quoted name`,

@@ -50,10 +50,7 @@ func asDecoded(v any) (any, bool) {
 	case nil, string, bool, float64, json.Number, []any, map[string]any:
 		return v, true
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, false
-	}
+	text, _ := json.Marshal(v) // nothing, which is no JSON, of what has no such form
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var decoded any

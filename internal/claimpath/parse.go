@@ -166,7 +166,7 @@ func (p *parser) literal() (any, error) {
 		return nil, nil
 	}
 	number := p.run("+-.eE0123456789")
-	if number == "" || !json.Valid([]byte(number)) {
+	if !json.Valid([]byte(number)) {
 		return nil, errors.New("expected a quoted string, a number, true, false or null")
 	}
 	return json.Number(number), nil

@@ -78,21 +78,18 @@ func (s *selection) follow(v any, steps []step) {
 		return
 	}
 	next, rest := steps[0], steps[1:]
-	v = plain(v)
-	if _, isArray := v.([]any); next.kind == stepList && !isArray {
-		if v != nil {
+	switch v := plain(v).(type) {
+	case nil:
+	default:
+		switch next.kind {
+		case stepMember:
+			object, _ := v.(map[string]any)
+			if child, ok := object[next.name]; ok {
+				s.follow(child, rest)
+			}
+		case stepList:
 			s.sawArray = true
 			s.values = append(s.values, v)
-		}
-		return
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		if next.kind != stepMember {
-			return
-		}
-		if child, ok := v[next.name]; ok {
-			s.follow(child, rest)
 		}
 	case []any:
 		switch next.kind {
@@ -155,10 +152,7 @@ func mapMembers(v any, steps []step, nesting int) any {
 func (c condition) holds(element any) bool {
 	v := plain(element)
 	for _, name := range c.names {
-		object, ok := v.(map[string]any)
-		if !ok {
-			return false
-		}
+		object, _ := v.(map[string]any)
 		child, ok := object[name]
 		if !ok {
 			return false

@@ -55,10 +55,10 @@ func New(trusted []netip.Prefix, header Header) (*Resolver, error) {
 	if header < None || header > Forwarded {
 		mistakes = append(mistakes, fmt.Errorf("clientaddr: unknown header %d", header))
 	}
-	r := &Resolver{header: header, trusted: make([]netip.Prefix, 0, len(trusted))}
+	r := &Resolver{header: header}
 	for _, configured := range trusted {
 		prefix := configured
-		if prefix.IsValid() && prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
 			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 		}
 		switch {
@@ -87,8 +87,8 @@ func New(trusted []netip.Prefix, header Header) (*Resolver, error) {
 // Lines of one header are one list, in order (RFC 9110 §5.3). If remoteAddr is not an IP address, as for a Unix domain
 // socket, the answer is the zero Addr, whose IsValid is false.
 func (r *Resolver) From(remoteAddr string, h http.Header) netip.Addr {
-	client, ok := parseAddr(remoteAddr, false)
-	if !ok || r == nil || r.header == None {
+	client, _ := parseAddr(remoteAddr, false) // or the zero Addr, which is no proxy
+	if r == nil || r.header == None {
 		return client
 	}
 	name, parse := "X-Forwarded-For", parseXForwardedFor
@@ -100,11 +100,7 @@ func (r *Resolver) From(remoteAddr string, h http.Header) netip.Addr {
 		if !r.trusts(client) {
 			return client
 		}
-		element, ok := elements.last()
-		if !ok {
-			return client
-		}
-		sender, ok := parse(element)
+		sender, ok := parse(elements.last())
 		if !ok {
 			return client
 		}

@@ -102,6 +102,7 @@ func TestXForwardedFor(t *testing.T) {
 		{"no header", nil, "10.0.0.1"},
 		{"one address", []string{"198.51.100.1"}, "198.51.100.1"},
 		{"with port", []string{"198.51.100.1:4711"}, "198.51.100.1"},
+		{"with the longest port", []string{"198.51.100.1:65535"}, "198.51.100.1"},
 		{"IPv6", []string{"2001:db8::1"}, "2001:db8::1"},
 		{"IPv6 that ends like a port", []string{"2001:db8::1:4711"}, "2001:db8::1:4711"},
 		{"IPv6 in brackets", []string{"[2001:db8::1]"}, "2001:db8::1"},
@@ -134,6 +135,7 @@ func TestXForwardedFor(t *testing.T) {
 		{"a comma", []string{","}, "10.0.0.1"},
 		{"an empty element behind the client", []string{"198.51.100.1,"}, "10.0.0.1"},
 		{"an empty line behind the client", []string{"198.51.100.1", ""}, "10.0.0.1"},
+		{"an empty element before a proxy", []string{"198.51.100.1", ",10.0.0.2"}, "10.0.0.2"},
 		{"rubbish before a proxy", []string{"198.51.100.1, rubbish, 10.0.0.2"}, "10.0.0.2"},
 		{"two addresses without comma", []string{"203.0.113.66 198.51.100.1"}, "10.0.0.1"},
 		{"quotes", []string{`"198.51.100.1"`}, "10.0.0.1"},
@@ -147,7 +149,8 @@ func TestXForwardedFor(t *testing.T) {
 		{"an obfuscated port", []string{"198.51.100.1:_x"}, "10.0.0.1"},
 		{"brackets around IPv4", []string{"[198.51.100.1]"}, "10.0.0.1"},
 		{"a parameter of the other header", []string{"for=198.51.100.1"}, "10.0.0.1"},
-		{"a long element", []string{strings.Repeat(" ", 300) + "198.51.100.1"}, "10.0.0.1"},
+		{"the longest element", []string{strings.Repeat(" ", 256-len("198.51.100.1")) + "198.51.100.1"}, "198.51.100.1"},
+		{"a longer element", []string{strings.Repeat(" ", 257-len("198.51.100.1")) + "198.51.100.1"}, "10.0.0.1"},
 		{"as many proxies as are followed", []string{"198.51.100.1" + strings.Repeat(", 10.0.0.2", 15)}, "198.51.100.1"},
 		{"more proxies than are followed", []string{"198.51.100.1" + strings.Repeat(", 10.0.0.2", 16)}, "10.0.0.2"},
 	} {
@@ -187,6 +190,8 @@ func TestForwarded(t *testing.T) {
 		{"blanks around semicolons", []string{"proto=https ; for=198.51.100.1 ; by=10.0.0.1"}, "198.51.100.1"},
 		{"blanks behind a quote", []string{`for="198.51.100.1" ; proto=https`}, "198.51.100.1"},
 		{"empty parameters", []string{";for=198.51.100.1;;"}, "198.51.100.1"},
+		{"a parameter without a value", []string{"by=;for=198.51.100.1"}, "198.51.100.1"},
+		{"a name of the first and the last character of a token", []string{"!~=x;for=198.51.100.1"}, "198.51.100.1"},
 		{"a comma in quotes", []string{`for=198.51.100.1;host="a,b"`}, "198.51.100.1"},
 		{"a semicolon in quotes", []string{`host="a;for=203.0.113.66";for=198.51.100.1`}, "198.51.100.1"},
 		{"an address in quotes of another parameter", []string{`for=198.51.100.1;host=",for=203.0.113.66"`}, "198.51.100.1"},
@@ -209,6 +214,9 @@ func TestForwarded(t *testing.T) {
 		{"no for", []string{"proto=https"}, "10.0.0.1"},
 		{"an empty for", []string{"for="}, "10.0.0.1"},
 		{"an empty for in quotes", []string{`for=""`}, "10.0.0.1"},
+		{"a port that is none", []string{`for="198.51.100.1:http"`}, "10.0.0.1"},
+		{"a parameter without equals sign", []string{"for=198.51.100.1;secure"}, "10.0.0.1"},
+		{"a for that is no address and one that is", []string{"for=unknown;for=203.0.113.66"}, "10.0.0.1"},
 		{"two for", []string{"for=203.0.113.66;for=198.51.100.1"}, "10.0.0.1"},
 		{"two for in two cases", []string{"for=203.0.113.66;FOR=198.51.100.1"}, "10.0.0.1"},
 		{"two equal for", []string{"for=198.51.100.1;for=198.51.100.1"}, "10.0.0.1"},
@@ -222,6 +230,11 @@ func TestForwarded(t *testing.T) {
 		{"no equals sign", []string{"for"}, "10.0.0.1"},
 		{"a blank in a name", []string{"for =198.51.100.1"}, "10.0.0.1"},
 		{"a name that is no token", []string{"a@b=c;for=198.51.100.1"}, "10.0.0.1"},
+		{"a blank in another name", []string{"a b=c;for=198.51.100.1"}, "10.0.0.1"},
+		{"a control character in a name", []string{"a\x1f=c;for=198.51.100.1"}, "10.0.0.1"},
+		{"the last control character in a name", []string{"a\x7f=c;for=198.51.100.1"}, "10.0.0.1"},
+		{"a letter beyond ASCII in a name", []string{"é=c;for=198.51.100.1"}, "10.0.0.1"},
+		{"a quote in a name", []string{`a"=c;for=198.51.100.1`}, "10.0.0.1"},
 		{"no name", []string{"=x;for=198.51.100.1"}, "10.0.0.1"},
 		{"an open quote", []string{`for="198.51.100.1`}, "10.0.0.1"},
 		{"text behind a quote", []string{`for="198.51.100.1"x`}, "10.0.0.1"},
@@ -267,7 +280,8 @@ func TestNew(t *testing.T) {
 		{"all of IPv6", []netip.Prefix{prefix("::/0")}, clientaddr.XForwardedFor, []string{"::/0 takes in every"}},
 		{"all of mapped IPv4", []netip.Prefix{prefix("::ffff:0.0.0.0/96")}, clientaddr.XForwardedFor, []string{"/96 takes in every"}},
 		{"a zero prefix", []netip.Prefix{{}}, clientaddr.XForwardedFor, []string{"not valid"}},
-		{"an unknown header", nil, clientaddr.Header(7), []string{"unknown header 7"}},
+		{"as little as takes in some of IPv4", []netip.Prefix{prefix("0.0.0.0/1"), prefix("::ffff:0.0.0.0/97")}, clientaddr.XForwardedFor, nil},
+		{"an unknown header", nil, clientaddr.Header(3), []string{"unknown header 3"}},
 		{"a negative header", nil, clientaddr.Header(-1), []string{"unknown header -1"}},
 		{
 			"everything wrong",
@@ -299,6 +313,15 @@ func TestTrustedPrefixesAreNormalised(t *testing.T) {
 			if got := r.From(remote, headers("X-Forwarded-For", "198.51.100.1")).String(); got != "198.51.100.1" {
 				t.Errorf("%s via %s: got %s", prefix, remote, got)
 			}
+		}
+	}
+	// These are of IPv6, and of as much of it as they say.
+	for prefix, remote := range map[string]string{
+		"2001:db8:ffff::1/128": "2001:db8:ffff::2", "2001:db8:ffff::/96": "2001:db8:ffff::1:0:0", "::ffff:0:0/95": "10.0.0.1",
+	} {
+		r := resolver(t, []netip.Prefix{netip.MustParsePrefix(prefix)}, clientaddr.XForwardedFor)
+		if got := r.From(remote, headers("X-Forwarded-For", "198.51.100.1")).String(); got != remote {
+			t.Errorf("%s takes in %s", prefix, remote)
 		}
 	}
 }

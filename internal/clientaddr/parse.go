@@ -13,12 +13,12 @@ type list struct {
 	open  bool     // line has another element, which may be empty
 }
 
-// last removes the last element and returns it without surrounding blanks. It reports false if there is none or if its
-// left end cannot be told.
-func (l *list) last() (string, bool) {
+// last removes the last element and returns it without surrounding blanks. It returns an empty one, which is no address, if
+// there is none or if its left end cannot be told.
+func (l *list) last() string {
 	if !l.open {
 		if len(l.lines) == 0 {
-			return "", false
+			return ""
 		}
 		l.line, l.open = l.lines[len(l.lines)-1], true
 		l.lines = l.lines[:len(l.lines)-1]
@@ -29,15 +29,15 @@ func (l *list) last() (string, bool) {
 		case i < 0 || l.line[i] == ',' && !quoted:
 			element := strings.Trim(l.line[i+1:], " \t")
 			l.line, l.open = l.line[:max(i, 0)], i >= 0
-			return element, true
+			return element
 		case len(l.line)-i > maxElement:
-			return "", false
+			return ""
 		case l.line[i] == '"':
 			quoted = !quoted
 		case l.line[i] == '\\':
 			// Read from the right, an escaped quote (RFC 9110 §5.6.4) looks like the end of the string. No address needs
 			// one.
-			return "", false
+			return ""
 		}
 	}
 }

@@ -48,12 +48,12 @@ func Contains(password string) bool {
 		start := strings.LastIndexByte(lines[:len(lines)/2], '\n') + 1
 		end := start + strings.IndexByte(lines[start:], '\n')
 		switch line := lines[start:end]; {
-		case line == word:
-			return true
 		case line < word:
 			lines = lines[end+1:]
-		default:
+		case line > word:
 			lines = lines[:start]
+		default:
+			return true
 		}
 	}
 	return false

@@ -64,6 +64,7 @@ func TestContains(t *testing.T) {
 		{"!", false},
 		{"~~~~~~~~", false},
 		{strings.Repeat("a", longest), false},
+		{strings.Repeat("a", longest+1), false},
 		{strings.Repeat("password", 1000), false},
 		{"pa\u017f\u017fword", false}, // long s
 		{"passworд", false},

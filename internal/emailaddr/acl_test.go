@@ -88,6 +88,9 @@ func TestACLDecidesInOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got, want := acl.Empty(), tt.name == "no lists allow everyone"; got != want {
+				t.Errorf("Empty() = %v", got)
+			}
 			for want, list := range map[bool][]string{true: tt.allowed, false: tt.refused} {
 				for _, s := range list {
 					address, err := Parse(s)
@@ -137,7 +140,7 @@ func TestCompileACLReportsEveryMistake(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"allowedEmails[1]", "allowedDomains[0]", "blockedEmails[0]", "blockedEmails[1]", "blockedDomains[0]", "blockedDomains[1]", "blockedDomains[2]", "blockedDomains[3]",
+		`allowedEmails[1] "not an address": emailaddr: not an acceptable address: no @`, "allowedDomains[0]", "blockedEmails[0]", "blockedEmails[1]", "blockedDomains[0]", "blockedDomains[1]", "blockedDomains[2]", "blockedDomains[3]",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not name %s:\n%v", want, err)

@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -52,11 +51,11 @@ func (a Address) Mailbox() string {
 
 // Same reports whether two addresses are the same. What [Parse] refuses is the same as its own spelling only.
 func Same(a, b string) bool {
-	x, errX := Parse(a)
-	y, errY := Parse(b)
-	if errX != nil || errY != nil {
+	x, err := Parse(a)
+	if err != nil {
 		return a == b
 	}
+	y, _ := Parse(b) // or none, and the same as none of the others
 	return x.Canonical == y.Canonical
 }
 
@@ -88,13 +87,16 @@ func Parse(s string) (Address, error) {
 	return Address{Typed: s, Canonical: canonical, Domain: ascii}, nil
 }
 
+// atext are the characters of an atom (RFC 5322 §3.2.3).
+const atext = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~"
+
 // isDotAtom implements dot-atom-text of RFC 5322 §3.2.3.
 func isDotAtom(s string) bool {
 	afterDot := true
 	for i := range len(s) {
 		c := s[i]
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0:
+		case strings.IndexByte(atext, c) >= 0:
 			afterDot = false
 		case c == '.' && !afterDot:
 			afterDot = true
@@ -107,8 +109,8 @@ func isDotAtom(s string) bool {
 
 // hasEncodedWord reports whether something in s could be taken for an encoded word (RFC 2047 §2).
 func hasEncodedWord(s string) bool {
-	_, rest, opened := strings.Cut(s, "=?")
-	return opened && strings.Contains(rest, "?=")
+	_, rest, _ := strings.Cut(s, "=?")
+	return strings.Contains(rest, "?=")
 }
 
 // profile is the look-up side of IDNA2008 with UTS #46 non-transitional mapping and every check on: letters, digits and hyphens
@@ -118,26 +120,24 @@ var profile = idna.New(idna.MapForLookup(), idna.StrictDomainName(true), idna.Bi
 // canonicalDomain returns a domain in lower-case ASCII.
 func canonicalDomain(domain string) (string, error) {
 	lower := lowerASCII(domain)
-	ascii, err := profile.ToASCII(lower)
-	if err != nil {
-		return "", fmt.Errorf("%w: domain", ErrSyntax)
-	}
-	plain, err := profile.ToUnicode(ascii)
-	if err != nil {
+	ascii, err1 := profile.ToASCII(lower)
+	plain, err2 := profile.ToUnicode(ascii)
+	again, err3 := profile.ToASCII(plain)
+	if errors.Join(err1, err2, err3) != nil {
 		return "", fmt.Errorf("%w: domain", ErrSyntax)
 	}
 	// The ASCII form is a key, so it must be the only one of its Unicode form (there are decoders that take "xn--example-" for
 	// "example"), and what was typed must be one of the two.
-	again, err := profile.ToASCII(plain)
-	if err != nil || again != ascii || lower != ascii && lower != plain {
+	if again != ascii || lower != ascii && lower != plain {
 		return "", fmt.Errorf("%w: domain is not in its normal form", ErrSyntax)
 	}
 	if !isName(plain) {
 		return "", fmt.Errorf("%w: domain holds symbols", ErrSyntax)
 	}
-	// A top-level domain starts with a letter, which an IP address does not.
+	// A top-level domain starts with a letter, which an IP address does not. What else the profile leaves, digits and hyphens,
+	// comes before the letters.
 	dot := strings.LastIndexByte(ascii, '.')
-	if dot < 0 || dot+1 == len(ascii) || ascii[dot+1] < 'a' || ascii[dot+1] > 'z' {
+	if dot < 0 || dot+1 == len(ascii) || ascii[dot+1] < 'a' {
 		return "", fmt.Errorf("%w: domain has no top-level domain", ErrSyntax)
 	}
 	return ascii, nil
@@ -152,7 +152,7 @@ func isName(domain string) bool {
 		switch {
 		case unicode.IsLetter(r), unicode.IsMark(r), unicode.IsDigit(r), r == '-', r == '.', r == '\u3007':
 		case r == '\u200c', r == '\u200d': // their context is checked by the profile
-		case r == '\u00b7' && before == 'l' && strings.HasPrefix(domain[i:], "\u00b7l"):
+		case before == 'l' && strings.HasPrefix(domain[i:], "\u00b7l"):
 		default:
 			return false
 		}
@@ -164,9 +164,6 @@ func isName(domain string) bool {
 // lowerASCII maps A-Z and nothing else. strings.ToLower maps U+0130 to "i" and U+212A to "k", which turns one address into
 // another.
 func lowerASCII(s string) string {
-	if !utf8.ValidString(s) {
-		return s
-	}
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
 			return r + 'a' - 'A'

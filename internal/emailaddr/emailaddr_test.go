@@ -18,8 +18,15 @@ func TestParseAcceptsAddressesAndNamesTheirCanonicalForm(t *testing.T) {
 		{"a plain address", "user@example.com", "user@example.com", "example.com", ""},
 		{"upper case", "User.Name+Tag@Example.COM", "user.name+tag@example.com", "example.com", "User.Name+Tag@example.com"},
 		{"dots and tags are kept", "u.s.e.r+x@gmail.com", "u.s.e.r+x@gmail.com", "gmail.com", ""},
+		{
+			"every letter and digit", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@a-z.A-Z.0-9.test",
+			"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789@a-z.a-z.0-9.test", "a-z.a-z.0-9.test",
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@a-z.a-z.0-9.test",
+		},
 		{"every character of an atom", "!#$%&'*+-/=?^_`{|}~@example.com", "!#$%&'*+-/=?^_`{|}~@example.com", "example.com", ""},
 		{"one letter each", "a@b.c", "a@b.c", "b.c", ""},
+		{"the first letter of a top-level domain", "a@b.aero", "a@b.aero", "b.aero", ""},
+		{"the last letter of a top-level domain", "a@b.zone", "a@b.zone", "b.zone", ""},
 		{"a domain that starts with a digit", "a@1.2.c3", "a@1.2.c3", "1.2.c3", ""},
 		{"an internationalised domain", "Jo@bücher.example", "jo@xn--bcher-kva.example", "xn--bcher-kva.example", "Jo@xn--bcher-kva.example"},
 		{"the same domain in ASCII", "jo@XN--BCHER-kva.example", "jo@xn--bcher-kva.example", "xn--bcher-kva.example", "jo@xn--bcher-kva.example"},
@@ -29,6 +36,7 @@ func TestParseAcceptsAddressesAndNamesTheirCanonicalForm(t *testing.T) {
 		{"a Catalan name", "a@col·lecció.example", "a@xn--collecci-ioa91d.example", "xn--collecci-ioa91d.example", "a@xn--collecci-ioa91d.example"},
 		{"a Chinese zero", "a@二〇.example", "a@xn--w6jt23g.example", "xn--w6jt23g.example", "a@xn--w6jt23g.example"},
 		{"joiners in their context", "a@क्\u200dष.example", "a@xn--11b2ezcw70k.example", "xn--11b2ezcw70k.example", "a@xn--11b2ezcw70k.example"},
+		{"a non-joiner in its context", "a@نامه\u200cای.example", "a@xn--mgba3gch31f060k.example", "xn--mgba3gch31f060k.example", "a@xn--mgba3gch31f060k.example"},
 		{"the longest local part", strings.Repeat("a", 64) + "@example.com", strings.Repeat("a", 64) + "@example.com", "example.com", ""},
 		{"the longest address", local + "@" + long, local + "@" + long, long, ""},
 	} {
@@ -66,6 +74,7 @@ func TestParseRefuses(t *testing.T) {
 		"blanks":               {" a@corp.test", "a@corp.test ", "a @corp.test", "a@ corp.test", "a@corp .test", "\ta@corp.test", "a@corp.test\r\n", "a@corp.test\x00", "a\u00a0@corp.test", "\ufeffa@corp.test", "a@corp.test\u200b"},
 		"header injection":     {"a@corp.test\r\nBcc: m@evil.test", "a\r\nBcc:m@corp.test", "a@corp.test\nRCPT TO:<b@evil.test>", "a@x>\r\nRCPT TO:<b@y.test>", "<a@x.test> SIZE=1"},
 		"encoded words":        {"=?utf-8?q?a=40evil.test=3e?=@corp.test", "=?x?b?YUBldmlsLnRlc3Q+?=@corp.test", "a=?utf-7?q?+AEA-?=b@corp.test", "=??=@corp.test"},
+		"no atoms":             {"a[b@corp.test", "a]b@corp.test", "a:b@corp.test", `a\b@corp.test`, "a\x1fb@corp.test", "a\x7fb@corp.test"},
 		"dots of a local part": {".a@corp.test", "a.@corp.test", "a..b@corp.test", ".@corp.test"},
 		"local parts outside of ASCII": {
 			"adm\u0130n@corp.test", "\u212aim@corp.test", "\u017fam@corp.test", "ünal@corp.test", "ａ@corp.test", "a\u00adb@corp.test", "a\u200db@corp.test", "а@corp.test", "a\xff@corp.test",
@@ -112,6 +121,38 @@ func TestParseLimitsTheCanonicalForm(t *testing.T) {
 		}
 		if fits && len(address.Canonical) != MaxTotal {
 			t.Errorf("canonical form of %d bytes, want %d", len(address.Canonical), MaxTotal)
+		}
+	}
+}
+
+// A domain can also be longer as typed.
+func TestParseLimitsTheTypedForm(t *testing.T) {
+	t.Parallel()
+	domain := strings.Repeat("二", 40) + "." + strings.Repeat("二", 40) + ".example" // 249 bytes typed, less in ASCII
+	for local, fits := range map[string]bool{"abcd": true, "abcde": false} {
+		if address, err := Parse(local + "@" + domain); fits != (err == nil) {
+			t.Errorf("local part of %d bytes: %+v, %v", len(local), address, err)
+		}
+	}
+}
+
+func TestSame(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"Ada@Example.com", "ada@example.COM", true},
+		{"ada@bücher.example", "ada@xn--bcher-kva.example", true},
+		{"ada@example.com", "ada@example.org", false},
+		{"ada@example.com", "nobody", false},
+		{"nobody", "ada@example.com", false},
+		{"nobody", "nobody", true},
+		{"nobody", "Nobody", false},
+		{"nobody", "somebody", false},
+	} {
+		if got := Same(tt.a, tt.b); got != tt.want {
+			t.Errorf("Same(%q, %q) = %v", tt.a, tt.b, got)
 		}
 	}
 }

@@ -137,11 +137,11 @@ func sameNonce(c Claims, nonce string) bool {
 	if nonce == "" {
 		return !c.has("nonce")
 	}
-	its, ok := c["nonce"].(string)
+	its := c.Text("nonce")
 	hash := sha256.Sum256([]byte(nonce))
 	plain := subtle.ConstantTimeCompare([]byte(its), []byte(nonce))
 	hashed := subtle.ConstantTimeCompare([]byte(its), []byte(hex.EncodeToString(hash[:])))
-	return ok && plain|hashed == 1
+	return plain|hashed == 1
 }
 
 // compact is the form of a signed token (RFC 7515 §7.1). The library takes others, and blanks.
@@ -169,11 +169,7 @@ func (v *Verifier) verify(ctx context.Context, env provider.Env, raw string) (*o
 	if err != nil {
 		return nil, nil, keys.reason(err)
 	}
-	var text json.RawMessage
-	if err := token.Claims(&text); err != nil {
-		return nil, nil, err
-	}
-	claims, err := ParseClaims(text)
+	claims, err := ParseClaims(keys.payload)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -222,7 +218,8 @@ type keySet struct {
 	keys       *Keys
 	env        provider.Env
 	algorithms []string
-	refused    error // what VerifySignature has returned
+	payload    []byte // these two are what VerifySignature has returned
+	refused    error
 }
 
 // reason is why the library has refused a token. What it says itself repeats the token, in which anybody may have written
@@ -239,9 +236,8 @@ func (s *keySet) reason(err error) error {
 
 // VerifySignature implements [oidc.KeySet].
 func (s *keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	payload, err := s.verify(ctx, raw)
-	s.refused = err
-	return payload, err
+	s.payload, s.refused = s.verify(ctx, raw)
+	return s.payload, s.refused
 }
 
 func (s *keySet) verify(ctx context.Context, raw string) ([]byte, error) {
@@ -255,7 +251,7 @@ func (s *keySet) verify(ctx context.Context, raw string) ([]byte, error) {
 	}
 	// RFC 8725 §3.11: access tokens and logout tokens of the same issuer, with the same keys, are no id tokens.
 	if typ, ok := token.Signatures[0].Header.ExtraHeaders[jose.HeaderType]; ok {
-		if name, ok := typ.(string); !ok || !strings.EqualFold(name, "JWT") {
+		if name, _ := typ.(string); !strings.EqualFold(name, "JWT") {
 			return nil, errors.New("it is of another type")
 		}
 	}
@@ -313,8 +309,8 @@ func (c Claims) audiences() ([]string, error) {
 	}
 	var audiences []string
 	for _, v := range list {
-		s, ok := v.(string)
-		if !ok || s == "" {
+		s, _ := v.(string)
+		if s == "" {
 			return nil, errors.New("it does not say for whom it is")
 		}
 		audiences = append(audiences, s)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,8 +25,8 @@ import (
 // Bounds of a key set.
 const (
 	// Below the first an RSA key is weak (RFC 7518 §3.3), above the second checking a signature takes so long that nobody can
-	// mean it.
-	minRSABits, maxRSABits = 2048, 16384
+	// mean it. It is also what go-jose takes, unless a program has told it otherwise.
+	minRSABits, maxRSABits = 2048, 4096
 )
 
 // How long a key set is used without another look: as its server says, within bounds.
@@ -170,14 +171,7 @@ func parseKey(text []byte) (jose.JSONWebKey, bool) {
 		}
 		return nil
 	})
-	if err != nil || use != "" && use != "sig" {
-		return jose.JSONWebKey{}, false
-	}
-	verifies := false
-	for _, o := range operations {
-		verifies = verifies || o == "verify"
-	}
-	if !verifies {
+	if err != nil || use != "" && use != "sig" || !slices.Contains(operations, "verify") {
 		return jose.JSONWebKey{}, false
 	}
 	// The library sees nothing but the key: it would also read certificates, and refuse keys for what is wrong with those.

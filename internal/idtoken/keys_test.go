@@ -3,8 +3,10 @@ package idtoken_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"net/http"
 	"strings"
 	"sync"
@@ -146,11 +148,14 @@ func TestGoodKeysSurvive(t *testing.T) {
 		"a flood": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(make([]byte, 2<<20))
 		},
-		"depth":           text(`{"keys":` + strings.Repeat("[", 100_000)),
-		"too many keys":   text(idtokentest.Set(t, many...)),
-		"a weak key":      text(idtokentest.Set(t, weak.JWK())),
-		"a private key":   text(idtokentest.Set(t, private)),
-		"half a document": text(idtokentest.Set(t, weak.JWK())[:100]),
+		"depth":                  text(`{"keys":` + strings.Repeat("[", 100_000)),
+		"too many keys":          text(idtokentest.Set(t, many...)),
+		"a weak key":             text(idtokentest.Set(t, weak.JWK())),
+		"a private key":          text(idtokentest.Set(t, private)),
+		"an unknown key":         text(`{"keys":[{"kty":"AKP","kid":"key-1","alg":"ML-DSA-44","pub":"AAAA"}]}`),
+		"a key that is too wide": text(idtokentest.Set(t, wide(4097))),
+		"keys and more":          text(idtokentest.Set(t, idtokentest.NewKey(t, "ES256", "key-1").JWK()) + "{}"),
+		"half a document":        text(idtokentest.Set(t, weak.JWK())[:100]),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -180,6 +185,62 @@ func TestGoodKeysSurvive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wide returns an RSA key of this size, which nobody has the private key of.
+func wide(bits int) map[string]any {
+	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+	n.SetBit(n, 0, 1)
+	return map[string]any{"kty": "RSA", "kid": "key-1", "n": idtokentest.Encode(n.Bytes()), "e": "AQAB"}
+}
+
+// Whoever looks after the service learns why there are no keys.
+func TestReasonsOfKeys(t *testing.T) {
+	t.Parallel()
+	many := make([]map[string]any, 101)
+	for i := range many {
+		many[i] = idtokentest.NewKey(t, "EdDSA", fmt.Sprint(i)).JWK()
+	}
+	for set, why := range map[string]string{
+		"[]":                              "fetch the keys: the answer is not a JWK Set",
+		`{"keys":[]}`:                     "fetch the keys: the JWK Set has no usable key",
+		idtokentest.Set(t, many...):       "fetch the keys: the JWK Set has more than 100 keys",
+		idtokentest.Set(t, wide(4097)):    "fetch the keys: the JWK Set has no usable key",
+		idtokentest.Set(t, wide(4096)):    "it is not signed by a key of the issuer",
+		idtokentest.Set(t, wide(2047)):    "fetch the keys: the JWK Set has no usable key",
+		idtokentest.Set(t, many[:100]...): "it is not signed by a key of the issuer",
+	} {
+		f := newFixture(t, "ES256")
+		f.web.JSON(jwksURL, set)
+		if endpoint, app := f.both(t, f.signedBy(t, f.key)); !refused(endpoint, why) || !refused(app, why) {
+			t.Errorf("%.200s: %v, %v; want %q", set, endpoint, app, why)
+		}
+	}
+	f := newFixture(t, "ES256")
+	f.web.Serve(jwksURL, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	if _, err := f.fromApp(t, f.signedBy(t, f.key)); !refused(err, "fetch the keys: ") || !strings.Contains(err.Error(), "502") {
+		t.Error(err)
+	}
+}
+
+// Who waits for a key that may be new waits no longer than they want to.
+func TestWhoWaitsForANewKeyMayLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, "ES256")
+		if !f.accepted(t, f.signedBy(t, f.key)) {
+			t.Fatal("refused at first")
+		}
+		f.clock.Advance(time.Minute)
+		f.web.Serve(jwksURL, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		raw := f.signedBy(t, idtokentest.NewKey(t, "ES256", "key-2"))
+		if _, err := f.verifier.FromApp(ctx, f.env, raw, []string{"client"}, "nonce"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		time.Sleep(outbound.Timeout) // until the request has ended, too
+	})
 }
 
 // ID-14: a server that is down is asked once in 10 seconds, and found again.
@@ -232,6 +293,8 @@ func TestUnusableKeysDoNotCount(t *testing.T) {
 		{"no use", ec, change(ec, map[string]any{"use": nil}), true},
 		{"no alg", ec, change(ec, map[string]any{"alg": nil}), true},
 		{"for verifying", ec, change(ec, map[string]any{"key_ops": []string{"verify"}}), true},
+		{"for verifying and signing", ec, change(ec, map[string]any{"key_ops": []string{"verify", "sign"}}), true},
+		{"for nothing", ec, change(ec, map[string]any{"key_ops": []string{}}), false},
 		{"certificates that are not", ec, change(ec, map[string]any{"x5c": []string{"AAAA"}, "x5t": "x", "x5u": "https://canary.example"}), true},
 		{"members of others", ec, change(ec, map[string]any{"issuer": "https://idp.example/{tenantid}", "nbf": 1}), true},
 		{"no kid", ec, change(ec, map[string]any{"kid": nil}), false},
@@ -245,6 +308,8 @@ func TestUnusableKeysDoNotCount(t *testing.T) {
 		{"off its curve", ec, change(ec, map[string]any{"y": ec.JWK()["x"]}), false},
 		{"of another curve", ec, change(ec, map[string]any{"crv": "secp256k1"}), false},
 		{"without a coordinate", ec, change(ec, map[string]any{"y": nil}), false},
+		{"a number for an algorithm", ec, change(ec, map[string]any{"alg": 1}), false},
+		{"a number for a use", ec, change(ec, map[string]any{"use": 1}), false},
 		{"a number for a kid", ec, change(ec, map[string]any{"kid": 1}), false},
 		{"RSA", wide, wide.JWK(), true},
 		{"RSA with a prime", wide, change(wide, map[string]any{"p": "AQAB"}), false},
@@ -359,8 +424,8 @@ func TestEnvIsNeeded(t *testing.T) {
 	f := newFixture(t, "ES256")
 	raw := f.signedBy(t, f.key)
 	for _, env := range []provider.Env{{}, {HTTP: f.env.HTTP}, {Now: f.env.Now}} {
-		if _, err := f.verifier.FromApp(t.Context(), env, raw, []string{"client"}, "nonce"); err == nil {
-			t.Error("accepted without means")
+		if _, err := f.verifier.FromApp(t.Context(), env, raw, []string{"client"}, "nonce"); !refused(err, "no HTTP or no Now in Env") {
+			t.Errorf("without means: %v", err)
 		}
 	}
 }

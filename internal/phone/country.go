@@ -13,7 +13,7 @@ func CountryCode(number string) string {
 		return ""
 	case digits[0] == '1', digits[0] == '7':
 		n = 1
-	case len(digits) >= 2 && strings.Contains(twoDigits, digits[:2]):
+	case strings.Contains(twoDigits, digits[:min(2, len(digits))]):
 		n = 2
 	}
 	return "+" + digits[:min(n, len(digits))]

@@ -20,13 +20,16 @@ const (
 // maxLength bounds the written form. MaxDigits digits with a separator after each come to less.
 const maxLength = 32
 
+// separators may stand between digits.
+const separators = " -.()"
+
 // ErrSyntax is wrapped by every error of [Parse]. The error text does not repeat the number.
 var ErrSyntax = errors.New("phone: not an international phone number")
 
 // Parse returns the canonical form of a number: "+" and digits, the one spelling that is stored, compared and dialled. s begins
 // with "+" and holds ASCII digits; spaces, hyphens, dots and parentheses between them are dropped, and it ends in a digit. The
-// first digit is not 0, as no country code begins with one, and there is no trunk prefix "(0)". Everything else is refused, digits of other scripts too. The error
-// wraps [ErrSyntax].
+// first digit is not 0, as no country code begins with one, and there is no trunk prefix "(0)". Everything else is refused,
+// digits of other scripts too. The error wraps [ErrSyntax].
 func Parse(s string) (string, error) {
 	if len(s) > maxLength {
 		return "", fmt.Errorf("%w: longer than %d bytes", ErrSyntax, maxLength)
@@ -34,7 +37,7 @@ func Parse(s string) (string, error) {
 	if s == "" || s[0] != '+' {
 		return "", fmt.Errorf("%w: no leading +", ErrSyntax)
 	}
-	if last := s[len(s)-1]; last < '0' || last > '9' {
+	if strings.IndexByte(separators, s[len(s)-1]) >= 0 {
 		return "", fmt.Errorf("%w: does not end in a digit", ErrSyntax)
 	}
 	if strings.Contains(s, "(0)") {
@@ -44,13 +47,13 @@ func Parse(s string) (string, error) {
 	number := make([]byte, 1, 1+MaxDigits)
 	number[0] = '+'
 	for i := 1; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		switch c := s[i]; {
+		case strings.IndexByte("0123456789", c) >= 0:
 			if len(number) > MaxDigits {
 				return "", fmt.Errorf("%w: more than %d digits", ErrSyntax, MaxDigits)
 			}
 			number = append(number, c)
-		case ' ', '-', '.', '(', ')':
+		case strings.IndexByte(separators, c) >= 0:
 		default:
 			return "", fmt.Errorf("%w: unexpected character", ErrSyntax)
 		}

@@ -66,6 +66,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -198,11 +199,11 @@ func parse(token string, out *[aes.BlockSize]byte) bool {
 		return false
 	}
 	for i, at := range digits {
-		high, low := digit(token[at]), digit(token[at+1])
-		if high > 15 || low > 15 {
+		high, low := strings.IndexByte(alphabet, token[at]), strings.IndexByte(alphabet, token[at+1])
+		if high < 0 || low < 0 {
 			return false
 		}
-		out[i] = high<<4 | low
+		out[i] = byte(high<<4 | low)
 	}
 	return true
 }
@@ -210,13 +211,5 @@ func parse(token string, out *[aes.BlockSize]byte) bool {
 // digits says where in the text of a UUID the two digits of each byte stand.
 var digits = [aes.BlockSize]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
 
-// digit returns the value of a lower-case hexadecimal digit, or 255.
-func digit(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 255
-}
+// alphabet are the digits by their values.
+const alphabet = "0123456789abcdef"

@@ -2,6 +2,7 @@ package refreshtoken
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -253,6 +254,39 @@ func TestDecodeReadsOneSpelling(t *testing.T) {
 	} {
 		if got := codec.Decode(spelling); got != nil {
 			t.Errorf("%s: Decode(%q) = %v", name, spelling, got)
+		}
+	}
+}
+
+// RT-10: nor does anything that is no digit stand for one.
+func TestDecodeReadsDigitsOnly(t *testing.T) {
+	t.Parallel()
+	codec := mustNew(t, key(1))
+	session := NewSessionID()
+	for generation := range uint32(50) {
+		token := mustEncode(t, codec, session, generation)
+		for i := range token {
+			for c := range 256 {
+				if c < 0x80 && strings.ContainsRune("0123456789abcdef-", rune(c)) {
+					continue
+				}
+				if got := codec.Decode(token[:i] + string([]byte{byte(c)}) + token[i+1:]); got != nil {
+					t.Fatalf("%s with %#x at %d is %v", token, c, i, got)
+				}
+			}
+		}
+	}
+}
+
+// A generation that no session has is none, also if it is next to one that is.
+func TestDecodeRefusesGenerationsOutOfRange(t *testing.T) {
+	t.Parallel()
+	codec := mustNew(t, key(1))
+	for _, generation := range []uint32{MaxGeneration + 1, MaxGeneration + 2, 1 << 31, 1<<32 - 1} {
+		block := binary.BigEndian.AppendUint32([]byte("0123456789ab"), generation)
+		codec.keys[0].Encrypt(block, block)
+		if got := codec.Decode(uuid.UUID(block).String()); got != nil {
+			t.Errorf("generation %d: %v", generation, got)
 		}
 	}
 }

@@ -29,18 +29,17 @@ func TestNewRefusesWeakSecrets(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		secrets [][]byte
+		want    string
 	}{
-		{"no secret", [][]byte{nil}},
-		{"a short secret", [][]byte{secret(1)[:MinSecret-1]}},
-		{"a short previous secret", [][]byte{secret(1), secret(2), secret(3)[:MinSecret-1]}},
-		{"an empty previous secret", [][]byte{secret(1), {}}},
-		{"the current secret as previous one", [][]byte{secret(1), secret(2), secret(1)}},
-		{"a previous secret twice", [][]byte{secret(1), secret(2), secret(2)}},
+		{"no secret", [][]byte{nil}, "seal: secret has 0 bytes, need 32"},
+		{"a short secret", [][]byte{secret(1)[:MinSecret-1]}, "seal: secret has 31 bytes, need 32"},
+		{"a short previous secret", [][]byte{secret(1), secret(2), secret(3)[:MinSecret-1]}, "seal: previous secret 1 has 31 bytes, need 32"},
+		{"an empty previous secret", [][]byte{secret(1), {}}, "seal: previous secret 0 has 0 bytes, need 32"},
+		{"the current secret as previous one", [][]byte{secret(1), secret(2), secret(1)}, "seal: previous secret 1 repeats another secret"},
+		{"a previous secret twice", [][]byte{secret(1), secret(2), secret(2)}, "seal: previous secret 1 repeats another secret"},
 	} {
-		if _, err := New(tt.secrets[0], tt.secrets[1:]...); err == nil {
-			t.Errorf("%s was taken", tt.name)
-		} else if bytes.Contains([]byte(err.Error()), []byte{1, 1, 1}) {
-			t.Errorf("%s: the error holds the secret", tt.name)
+		if _, err := New(tt.secrets[0], tt.secrets[1:]...); err == nil || err.Error() != tt.want {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
 	}
 }
@@ -228,6 +227,31 @@ func TestSubkeyIsTheCallersOwn(t *testing.T) {
 	clear(key)
 	if bytes.Equal(box.Subkey("a", 32), key) {
 		t.Error("a change of the result changed the key")
+	}
+}
+
+// The program asks for more than there is, or there is a key: never one that is empty.
+func TestSubkeyHasALimit(t *testing.T) {
+	t.Parallel()
+	box := mustNew(t, secret(1))
+	if n := len(box.Subkey("a", 8160)); n != 8160 {
+		t.Errorf("the longest key has %d bytes", n)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("there is a longer key")
+		}
+	}()
+	box.Subkey("a", 8161)
+}
+
+// The keys of a label are derived once, and the states of their hashes are used again: every code and ticket is looked up by
+// one. Some of what is kept gets lost when garbage is collected, hence what is allowed.
+func TestMACAllocatesLittle(t *testing.T) {
+	box := mustNew(t, secret(1), secret(2))
+	part := []byte("123456")
+	if got := testing.AllocsPerRun(1000, func() { box.MAC("code", part) }); got > 2 {
+		t.Errorf("%v allocations", got)
 	}
 }
 
