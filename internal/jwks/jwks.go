@@ -133,7 +133,7 @@ func parameters(pub crypto.PublicKey) (JWK, error) {
 
 func checkRSA(pub *rsa.PublicKey) error {
 	switch {
-	case pub == nil || pub.N == nil || pub.N.Sign() <= 0 || pub.N.Bit(0) == 0:
+	case pub == nil || pub.N == nil || pub.N.Sign() != 1 || pub.N.Bit(0) == 0:
 		return fmt.Errorf("%w: RSA modulus is not a product of odd primes", ErrKey)
 	case pub.N.BitLen() < minRSABits || pub.N.BitLen() > maxRSABits:
 		return fmt.Errorf("%w: RSA key of %d bits, want %d to %d", ErrKey, pub.N.BitLen(), minRSABits, maxRSABits)

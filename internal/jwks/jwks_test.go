@@ -187,6 +187,9 @@ func unacceptable(t testing.TB) map[string]crypto.PublicKey {
 		"nil Ed25519 key":              ed25519.PublicKey(nil),
 		"RSA of 1024 bits":             generated()["1024"].Public(),
 		"RSA of 2040 bits":             generated()["2040"].Public(),
+		"RSA of 2047 bits":             &rsa.PublicKey{N: new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 2047), big.NewInt(1)), E: 65537},
+		"RSA with the modulus 0":       &rsa.PublicKey{N: new(big.Int), E: 65537},
+		"RSA with the exponent 2":      &rsa.PublicKey{N: n, E: 2},
 		"RSA of 16385 bits":            &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 16384, 1), E: 65537},
 		"RSA without modulus":          &rsa.PublicKey{E: 65537},
 		"RSA with an even modulus":     &rsa.PublicKey{N: new(big.Int).Lsh(n, 1), E: 65537},
@@ -217,12 +220,17 @@ func unacceptable(t testing.TB) map[string]crypto.PublicKey {
 func TestUnacceptableKeys(t *testing.T) {
 	t.Parallel()
 	for name, key := range unacceptable(t) {
-		if got, err := jwks.Thumbprint(key); !errors.Is(err, jwks.ErrKey) || got != "" {
-			t.Errorf("%s: thumbprint %q, %v", name, got, err)
+		got, reason := jwks.Thumbprint(key)
+		if !errors.Is(reason, jwks.ErrKey) || got != "" {
+			t.Errorf("%s: thumbprint %q, %v", name, got, reason)
+			continue
 		}
 		for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
-			if got, err := jwks.PublicJWK(key, "k", alg); !errors.Is(err, jwks.ErrKey) || got != (jwks.JWK{}) {
+			got, err := jwks.PublicJWK(key, "k", alg)
+			if !errors.Is(err, jwks.ErrKey) || got != (jwks.JWK{}) {
 				t.Errorf("%s: key %v, %v", name, got, err)
+			} else if err.Error() != reason.Error() { // whatever it is for
+				t.Errorf("%s: %v, and for a thumbprint %v", name, err, reason)
 			}
 		}
 	}

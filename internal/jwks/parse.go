@@ -59,14 +59,14 @@ var (
 // Each calls f with the JSON text of each key of a JWK Set, in their order, until it returns an error, which is then that of Each.
 // It returns [ErrNotSet] for a document of another form, and [ErrTooMany] for one that nobody would write.
 func Each(set []byte, f func(key []byte) error) error {
-	var list []byte
+	var list []byte // without it, there is no array to read
 	err := strictjson.Members(set, func(name, value []byte) error {
 		if string(name) == "keys" {
 			list = value
 		}
 		return nil
 	})
-	if err != nil || list == nil {
+	if err != nil {
 		return ErrNotSet
 	}
 	count := 0
@@ -106,10 +106,7 @@ func parseKey(text []byte) (PublicKey, bool) {
 	if err != nil || k.Kid == "" || k.Use != "" && k.Use != "sig" || operations != nil && !verifies(operations) {
 		return PublicKey{}, false
 	}
-	pub, ok := k.public()
-	if !ok {
-		return PublicKey{}, false
-	}
+	pub := k.public()
 	if _, err := PublicJWK(pub, k.Kid, k.Alg); err != nil {
 		return PublicKey{}, false
 	}
@@ -126,39 +123,37 @@ func verifies(operations []string) bool {
 	return false
 }
 
-// public returns the key. Whether it is acceptable is for [PublicJWK] to say.
-func (k JWK) public() (crypto.PublicKey, bool) {
+// public returns the key, or something that [PublicJWK] does not accept.
+func (k JWK) public() crypto.PublicKey {
 	switch {
 	case k.Kty == "RSA":
-		n, ok1 := decode(k.N)
-		e, ok2 := decode(k.E)
-		if !ok1 || !ok2 || len(n) > maxRSABits/8 || len(e) > 4 {
-			return nil, false
-		}
+		e := decode(k.E)
 		exponent := new(big.Int).SetBytes(e)
-		if exponent.BitLen() > 31 {
-			return nil, false
+		if len(e) > 4 || exponent.BitLen() > 31 {
+			return nil
 		}
-		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, true
+		return &rsa.PublicKey{N: new(big.Int).SetBytes(decode(k.N)), E: int(exponent.Int64())}
 	case k.Kty == "EC" && k.Crv == "P-256":
-		x, ok1 := decode(k.X)
-		y, ok2 := decode(k.Y)
-		if !ok1 || !ok2 || len(x) != 32 || len(y) != 32 {
-			return nil, false
+		x, y := decode(k.X), decode(k.Y)
+		if len(x) != 32 { // and y the rest of what a point has, or it is none
+			return nil
 		}
 		point := append(append([]byte{4}, x...), y...)
-		pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
-		return pub, err == nil
+		pub, _ := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		return pub
 	case k.Kty == "OKP" && k.Crv == "Ed25519":
-		x, ok := decode(k.X)
-		return ed25519.PublicKey(x), ok && len(x) == ed25519.PublicKeySize
+		return ed25519.PublicKey(decode(k.X))
 	}
-	return nil, false
+	return nil
 }
 
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-func decode(s string) ([]byte, bool) {
+// decode returns nothing for what is not base64url.
+func decode(s string) []byte {
 	b, err := strictBase64.DecodeString(s)
-	return b, err == nil && len(b) > 0
+	if err != nil {
+		return nil
+	}
+	return b
 }

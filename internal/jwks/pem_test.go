@@ -58,6 +58,7 @@ func spellings(text string) map[string]string {
 		"as it is":                    text,
 		"without the last line break": strings.TrimSpace(text),
 		"with white space around":     "\n\t " + text + " \n\n",
+		"with much of it":             text + strings.Repeat(" ", 32<<10-len(text)),
 		"with CRLF":                   strings.ReplaceAll(text, "\n", "\r\n"),
 		`with literal \n`:             strings.ReplaceAll(text, "\n", `\n`),
 		`with literal \r\n`:           strings.ReplaceAll(text, "\n", `\r\n`),
@@ -159,7 +160,7 @@ func TestParsePEMRefuses(t *testing.T) {
 		{"P-384 in SEC 1", block("EC PRIVATE KEY", der(x509.MarshalECPrivateKey(p384))), true, false, jwks.ErrKey},
 		{"P-384 in PKCS #8", block("PRIVATE KEY", der(x509.MarshalPKCS8PrivateKey(p384))), true, false, jwks.ErrKey},
 		{"X25519", block("PRIVATE KEY", der(x509.MarshalPKCS8PrivateKey(x25519))), true, false, jwks.ErrKey},
-		{"an encrypted key", block("ENCRYPTED PRIVATE KEY", []byte("x")), true, true, jwks.ErrPEM},
+		{"an encrypted key", block("ENCRYPTED PRIVATE KEY", der(x509.MarshalPKCS8PrivateKey(ecPrivate))), true, true, jwks.ErrPEM},
 		{"a key with headers", strings.Replace(private, "KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\n\n", 1), true, true, jwks.ErrPEM},
 		{"one kind under the name of another", block("RSA PRIVATE KEY", der(x509.MarshalPKCS8PrivateKey(ecPrivate))), true, false, jwks.ErrPEM},
 		{"a public key for a private one", public, true, false, jwks.ErrPEM},
@@ -173,7 +174,7 @@ func TestParsePEMRefuses(t *testing.T) {
 		{"public X25519", block("PUBLIC KEY", der(x509.MarshalPKIXPublicKey(x25519.Public()))), false, true, jwks.ErrKey},
 		{"a point off the curve", block("PUBLIC KEY", offCurve(t)), false, true, jwks.ErrPEM},
 		{"a private key for a public one", private, false, true, jwks.ErrPEM},
-		{"a certificate", block("CERTIFICATE", []byte("x")), true, true, jwks.ErrPEM},
+		{"a certificate", block("CERTIFICATE", der(x509.MarshalPKIXPublicKey(ecKey(t)))), true, true, jwks.ErrPEM},
 
 		{"nothing", "", true, true, jwks.ErrPEM},
 		{"no PEM", "secret", true, true, jwks.ErrPEM},
@@ -188,8 +189,10 @@ func TestParsePEMRefuses(t *testing.T) {
 		{"data behind the DER", block("PRIVATE KEY", append(der(x509.MarshalPKCS8PrivateKey(ecPrivate)), 0)), true, false, jwks.ErrPEM},
 		{"data behind the SEC 1 DER", block("EC PRIVATE KEY", append(der(x509.MarshalECPrivateKey(ecPrivate)), 0)), true, false, jwks.ErrPEM},
 		{"data behind the public DER", block("PUBLIC KEY", append(der(x509.MarshalPKIXPublicKey(ecKey(t))), 0)), false, true, jwks.ErrPEM},
-		{"a long private text", private + strings.Repeat("\n", 32<<10), true, false, jwks.ErrPEM},
-		{"a long public text", public + strings.Repeat("\n", 32<<10), false, true, jwks.ErrPEM},
+		{"no DER", block("PRIVATE KEY", []byte("x")), true, false, jwks.ErrPEM},
+		{"no public DER", block("PUBLIC KEY", []byte("x")), false, true, jwks.ErrPEM},
+		{"a long private text", private + strings.Repeat("\n", 32<<10+1-len(private)), true, false, jwks.ErrPEM},
+		{"a long public text", public + strings.Repeat("\n", 32<<10+1-len(public)), false, true, jwks.ErrPEM},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

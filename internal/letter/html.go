@@ -59,7 +59,7 @@ func parseMarkup(source string) (*markup, error) {
 		}
 	}
 	if m.template, err = template.New("html").Delims(leftDelim, rightDelim).Parse(b.String()); err != nil {
-		return nil, explain(err)
+		return nil, err
 	}
 	return m, m.try(source)
 }
@@ -69,37 +69,28 @@ const refusal = "ZgotmplZ"
 
 // try runs the template, finds out which variables begin a URL, and looks for what would be lost.
 func (m *markup) try(source string) error {
-	if _, err := m.execute(func(int) any { return "" }); err != nil {
-		return explain(err)
-	}
 	for i := range m.slots {
 		s := &m.slots[i]
-		alone := func(value any) (string, error) {
-			return m.execute(func(at int) any {
+		// What is wrong with the template is wrong with every execution of it: the last one will tell.
+		alone := func(value any) string {
+			out, _ := m.execute(func(at int) any {
 				if at == i {
 					return value
 				}
 				return ""
 			})
+			return out
 		}
 		if slices.Contains(urls, s.variable) {
 			// A value that is no URL of the web is refused where it begins one, and nowhere else.
-			out, err := alone("app:x")
-			if err != nil {
-				return explain(err)
-			}
-			s.beginURL = strings.Contains(out, refusal)
+			s.beginURL = strings.Contains(alone("app:x"), refusal)
 		}
 		if s.comment == "" {
 			like := "onclick" // which is no more than a word, except as the name of an attribute
 			if slices.Contains(urls, s.variable) {
 				like = "https://example.com/x"
 			}
-			out, err := alone(s.value(like))
-			if err != nil {
-				return explain(err)
-			}
-			if strings.Contains(out, refusal) {
+			if strings.Contains(alone(s.value(like)), refusal) {
 				return fmt.Errorf("has ${%s} where no value is safe", s.variable)
 			}
 		}
@@ -123,10 +114,7 @@ func (m *markup) try(source string) error {
 
 // explain makes an error of html/template fit for who has written the template, and not this package.
 func explain(err error) error {
-	if known := (*template.Error)(nil); errors.As(err, &known) {
-		if known.Line > 0 {
-			return fmt.Errorf("line %d: %s", known.Line, known.Description)
-		}
+	if known, ok := errors.AsType[*template.Error](err); ok {
 		return errors.New(known.Description)
 	}
 	return err
@@ -194,9 +182,9 @@ func splitConditionals(source string) ([]section, error) {
 			at += len("<!")
 			continue
 		}
-		kind := ""
-		for i, name := range conditional.SubexpNames() {
-			if name != "" && match[i] != "" {
+		var kind string
+		for i, name := range conditional.SubexpNames() { // first the whole, which has none
+			if match[i] != "" {
 				kind = name
 			}
 		}

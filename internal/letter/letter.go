@@ -29,7 +29,7 @@ const (
 
 // Set is a set of letters. It does not change and is safe for concurrent use.
 type Set struct {
-	defaultLocale string
+	defaultLocale string                        // "" for English
 	kinds         map[string][]string           // the files of each letter, by its name
 	letters       map[string]map[string]*letter // by canonical locale and name
 }
@@ -46,7 +46,7 @@ type letter struct {
 // for each mistake, which begins with the path of the file.
 func Parse(tree fs.FS) (*Set, error) {
 	found, mistakes := read(tree)
-	s := &Set{defaultLocale: english, kinds: make(map[string][]string), letters: make(map[string]map[string]*letter)}
+	s := &Set{kinds: make(map[string][]string), letters: make(map[string]map[string]*letter)}
 	for _, l := range found {
 		if l.locale == english {
 			s.kinds[l.name] = slices.Sorted(maps.Keys(l.files))
@@ -91,7 +91,6 @@ func (s *Set) with(found []folder, mistakes []error) (*Set, error) {
 		if before := s.letters[f.locale][f.name]; before != nil {
 			maps.Copy(l.sources, before.sources)
 		}
-		before := len(mistakes)
 		for file, source := range f.files {
 			if !slices.Contains(kind, file) {
 				mistakes = append(mistakes, fmt.Errorf("%s: a text message has no such file, but only %s", path.Join(f.path, file), textFile))
@@ -103,10 +102,8 @@ func (s *Set) with(found []folder, mistakes []error) (*Set, error) {
 				mistakes = append(mistakes, fmt.Errorf("%s: is missing", path.Join(f.path, file)))
 			}
 		}
-		if len(mistakes) == before {
-			for _, err := range l.compile() {
-				mistakes = append(mistakes, fmt.Errorf("%s/%w", f.path, err))
-			}
+		for _, err := range l.compile() {
+			mistakes = append(mistakes, fmt.Errorf("%s/%w", f.path, err))
 		}
 		if s.letters[f.locale] == nil {
 			s.letters[f.locale] = make(map[string]*letter)

@@ -87,9 +87,106 @@ func TestALetterFallsBackToItselfInAnotherLanguage(t *testing.T) {
 	if text, err := s.Text("code-sms", "fr", map[string]string{"code": "123456", "clientHost": "app.test"}); err != nil || text != "123456 is your code\n\n@app.test #123456" {
 		t.Errorf("text message %q, %v", text, err)
 	}
+	if text, err := s.Text("none", "en", nil); err == nil {
+		t.Errorf("a text message that there is not: %q", text)
+	}
 	if text, err := s.Text("welcome", "en", nil); err == nil {
 		t.Errorf("a letter as a text message: %q", text)
 	}
+}
+
+func TestWithoutATreeTheDefaultLocaleChooses(t *testing.T) {
+	t.Parallel()
+	for locale, want := range map[string]string{"pt": "Bem-vindo", "PT_br": "Bem-vindo", "en": "Welcome", "de": "Welcome"} {
+		s, err := builtIn(t).With(locale, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := s.Mail("welcome", "xx", nil); err != nil || m.Subject != want {
+			t.Errorf("%s: %q, %v", locale, m.Subject, err)
+		}
+	}
+	if m, err := builtIn(t).Mail("welcome", "xx", nil); err != nil || m.Subject != "Welcome" {
+		t.Errorf("%q, %v", m.Subject, err)
+	}
+}
+
+func TestFilesAreTakenUpToTheirLimits(t *testing.T) {
+	t.Parallel()
+	subject, body := strings.Repeat("ä", 200), strings.Repeat("x", 256<<10)
+	s, err := builtIn(t).With("en", tree(map[string]string{"en/welcome/subject.txt": subject, "en/welcome/body.txt": body}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Mail("welcome", "en", nil); err != nil || m.Subject != subject || m.Text != body {
+		t.Errorf("%d and %d bytes, %v", len(m.Subject), len(m.Text), err)
+	}
+}
+
+// A file that cannot be read is a mistake like others, and is not left open.
+func TestWhatCannotBeReadIsAMistake(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the disk is broken")
+	for want, own := range map[string]*disk{
+		"en/welcome/body.txt: the disk is broken": {open: map[string]error{"en/welcome/body.txt": &fs.PathError{Op: "open", Path: "en/welcome/body.txt", Err: broken}}},
+		"en/welcome/body.txt: it breaks":          {read: map[string]error{"en/welcome/body.txt": errors.New("it breaks")}},
+		"en/welcome/body.txt: it went":            {stat: map[string]error{"en/welcome/body.txt": errors.New("it went")}},
+		"en/welcome: it went":                     {stat: map[string]error{"en/welcome": errors.New("it went")}},
+		"en: it went":                             {stat: map[string]error{"en": errors.New("it went")}},
+		"":                                        {},
+	} {
+		own.MapFS = tree(map[string]string{"en/welcome/body.txt": "s", "pt/welcome/body.txt": "s"})
+		_, err := builtIn(t).With("en", own)
+		if err == nil && want != "" || err != nil && err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if own.opened != 0 {
+			t.Errorf("%s: %d files are open", want, own.opened)
+		}
+	}
+}
+
+// disk is a tree in which something is broken.
+type disk struct {
+	fstest.MapFS
+	stat, open, read map[string]error
+	opened           int
+}
+
+func (d *disk) Stat(name string) (fs.FileInfo, error) {
+	if err := d.stat[name]; err != nil {
+		return nil, err
+	}
+	return d.MapFS.Stat(name)
+}
+
+func (d *disk) Open(name string) (fs.File, error) {
+	if err := d.open[name]; err != nil {
+		return nil, err
+	}
+	f, err := d.MapFS.Open(name)
+	if err == nil {
+		d.opened++
+	}
+	return &diskFile{f, d, d.read[name]}, err
+}
+
+type diskFile struct {
+	fs.File
+	disk *disk
+	read error
+}
+
+func (f *diskFile) Read(p []byte) (int, error) {
+	if f.read != nil {
+		return 0, f.read
+	}
+	return f.File.Read(p)
+}
+
+func (f *diskFile) Close() error {
+	f.disk.opened--
+	return f.File.Close()
 }
 
 // What one service writes is not seen by another of the same process.
@@ -115,8 +212,12 @@ func TestEveryMistakeInATreeIsReportedWithItsFile(t *testing.T) {
 		files map[string]string
 		want  []string // each of the lines
 	}{
-		"a locale without a text":            {map[string]string{"de/welcome/subject.txt": "s", "de/welcome/body.html": "h"}, []string{"de/welcome/body.txt: is missing"}},
-		"a locale with a text only":          {map[string]string{"de/welcome/body.txt": "s"}, []string{"de/welcome/body.html: is missing", "de/welcome/subject.txt: is missing"}},
+		"a locale without a text":   {map[string]string{"de/welcome/subject.txt": "s", "de/welcome/body.html": "h"}, []string{"de/welcome/body.txt: is missing"}},
+		"a locale with a text only": {map[string]string{"de/welcome/body.txt": "s"}, []string{"de/welcome/body.html: is missing", "de/welcome/subject.txt: is missing"}},
+		"a file that is missing and others": {map[string]string{"de/welcome/body.txt": "${email", "de/welcome/body.html": "<a href='>"}, []string{
+			"de/welcome/subject.txt: is missing", "de/welcome/body.txt: has a ${ without a }", "de/welcome/body.html: ends in a non-text context",
+		}},
+		"an unknown file in a new locale":    {map[string]string{"de/welcome/body.htm": "s", "en/goodbye/body.txt": "s"}, []string{"de/welcome/body.htm: is none of subject.txt, body.txt and body.html", "de/welcome: has no file of a letter"}},
 		"unknown letters":                    {map[string]string{"en/welcom/body.txt": "s", "pt/adieu/body.txt": "s"}, []string{"en/welcom: there is no letter of this name", "pt/adieu: there is no letter of this name", "the letters are called code-sms, goodbye, welcome"}},
 		"an unknown file":                    {map[string]string{"en/welcome/body.htm": "s", "en/goodbye/body.txt": "s"}, []string{"en/welcome/body.htm: is none of subject.txt, body.txt and body.html", "en/welcome: has no file of a letter"}},
 		"a file in the place of a locale":    {map[string]string{"body.html": "s", "en/welcome/body.txt": "s"}, []string{"body.html: is not the folder of a locale"}},
@@ -137,22 +238,25 @@ func TestEveryMistakeInATreeIsReportedWithItsFile(t *testing.T) {
 		"variables that are not closed": {map[string]string{"en/welcome/subject.txt": "${email", "en/welcome/body.txt": "${email", "en/welcome/body.html": "${email"}, []string{
 			"en/welcome/subject.txt: has a ${ without a }", "en/welcome/body.txt: has a ${ without a }", "en/welcome/body.html: has a ${ without a }",
 		}},
-		"markup that has no context":             {map[string]string{"en/welcome/body.html": "<p>\n<a href='${link}>x</a>"}, []string{"en/welcome/body.html: ends in a non-text context"}},
-		"a value in the name of an element":      {map[string]string{"en/welcome/body.html": "<p>\n<${email}>"}, []string{"en/welcome/body.html: has a < that begins no tag"}},
-		"a value in the name of an attribute":    {map[string]string{"en/welcome/body.html": "<p ${email}=1>"}, []string{"en/welcome/body.html: has ${email} where no value is safe"}},
-		"a URL in the name of an attribute":      {map[string]string{"en/welcome/body.html": "<p ${link}>"}, []string{"en/welcome/body.html: has ${link} where no value is safe"}},
-		"a URL as a color":                       {map[string]string{"en/welcome/body.html": "<p style='color:${link}'>"}, []string{"en/welcome/body.html: has ${link} where no value is safe"}},
-		"a value before the end of a tag":        {map[string]string{"en/welcome/body.html": "<!--[if mso]><p title=${email}${link}><![endif]-->"}, []string{"en/welcome/body.html: has ${link} right before a > in a conditional comment"}},
-		"a value before an arrow":                {map[string]string{"en/welcome/body.html": "<!--[if mso]>-${email}-><![endif]-->"}, []string{"en/welcome/body.html: has ${email} right before a >"}},
-		"another end of a comment":               {map[string]string{"en/welcome/body.html": "<!--[if mso]>--!><![endif]-->"}, []string{"en/welcome/body.html: has a comment within a conditional comment"}},
-		"a < that begins no tag":                 {map[string]string{"en/welcome/body.html": "1 < 2"}, []string{"en/welcome/body.html: has a < that begins no tag: write &lt;"}},
-		"a conditional comment without an end":   {map[string]string{"en/welcome/body.html": "<!--[if mso]>x"}, []string{"en/welcome/body.html: has a conditional comment without an end"}},
-		"an end without a conditional comment":   {map[string]string{"en/welcome/body.html": "x<![endif]-->"}, []string{"en/welcome/body.html: has <![endif]-->, which does not belong to what comes before it"}},
-		"another end of a conditional comment":   {map[string]string{"en/welcome/body.html": "<!--[if mso]>x<!--<![endif]-->"}, []string{"en/welcome/body.html: has <!--<![endif]-->, which does not belong"}},
-		"conditional comments within each other": {map[string]string{"en/welcome/body.html": "<!--[if mso]>a<!--[if gte mso 9]>x<![endif]--><![endif]-->"}, []string{"en/welcome/body.html: has <!--[if gte mso 9]>, which does not belong"}},
-		"a comment within a conditional one":     {map[string]string{"en/welcome/body.html": "<!--[if mso]>a<!-- b -->c<![endif]-->"}, []string{"en/welcome/body.html: has a comment within a conditional comment"}},
-		"a conditional comment in a title":       {map[string]string{"en/welcome/body.html": "<title><!--[if mso]>a<![endif]--></title>"}, []string{"en/welcome/body.html: has <!--[if mso]> where there can be no comment"}},
-		"a conditional comment in an attribute":  {map[string]string{"en/welcome/body.html": "<p title='<!--[if mso]>a<![endif]-->'>"}, []string{"en/welcome/body.html: has <!--[if mso]> where there can be no comment"}},
+		"markup that has no context":                          {map[string]string{"en/welcome/body.html": "<p>\n<a href='${link}>x</a>"}, []string{"en/welcome/body.html: ends in a non-text context"}},
+		"markup that has no context, around a value":          {map[string]string{"en/welcome/body.html": "<a href='x?${email}>x</a>"}, []string{"en/welcome/body.html: ends in a non-text context"}},
+		"a value in the name of an element":                   {map[string]string{"en/welcome/body.html": "<p>\n<${email}>"}, []string{"en/welcome/body.html: has a < that begins no tag"}},
+		"a value in the name of an attribute":                 {map[string]string{"en/welcome/body.html": "<p ${email}=1>"}, []string{"en/welcome/body.html: has ${email} where no value is safe"}},
+		"a URL in the name of an attribute":                   {map[string]string{"en/welcome/body.html": "<p ${link}>"}, []string{"en/welcome/body.html: has ${link} where no value is safe"}},
+		"a URL as a color":                                    {map[string]string{"en/welcome/body.html": "<p style='color:${link}'>"}, []string{"en/welcome/body.html: has ${link} where no value is safe"}},
+		"a value before the end of a tag":                     {map[string]string{"en/welcome/body.html": "<!--[if mso]><p title=${email}${link}><![endif]-->"}, []string{"en/welcome/body.html: has ${link} right before a > in a conditional comment"}},
+		"a value before an arrow":                             {map[string]string{"en/welcome/body.html": "<!--[if mso]>-${email}-><![endif]-->"}, []string{"en/welcome/body.html: has ${email} right before a >"}},
+		"another end of a comment":                            {map[string]string{"en/welcome/body.html": "<!--[if mso]>--!><![endif]-->"}, []string{"en/welcome/body.html: has a comment within a conditional comment"}},
+		"a < that begins no tag":                              {map[string]string{"en/welcome/body.html": "1 < 2"}, []string{"en/welcome/body.html: has a < that begins no tag: write &lt;"}},
+		"a conditional comment without an end":                {map[string]string{"en/welcome/body.html": "<!--[if mso]>x"}, []string{"en/welcome/body.html: has a conditional comment without an end"}},
+		"an end without a conditional comment":                {map[string]string{"en/welcome/body.html": "x<![endif]-->"}, []string{"en/welcome/body.html: has <![endif]-->, which does not belong to what comes before it"}},
+		"another end of a conditional comment":                {map[string]string{"en/welcome/body.html": "<!--[if mso]>x<!--<![endif]-->"}, []string{"en/welcome/body.html: has <!--<![endif]-->, which does not belong"}},
+		"conditional comments within each other":              {map[string]string{"en/welcome/body.html": "<!--[if mso]>a<!--[if gte mso 9]>x<![endif]--><![endif]-->"}, []string{"en/welcome/body.html: has <!--[if gte mso 9]>, which does not belong"}},
+		"the beginning of a comment within a conditional one": {map[string]string{"en/welcome/body.html": "<!--[if mso]>a<!-- b<![endif]-->"}, []string{"en/welcome/body.html: has a comment within a conditional comment"}},
+		"the end of a comment within a conditional one":       {map[string]string{"en/welcome/body.html": "<!--[if mso]>a-->b<![endif]-->"}, []string{"en/welcome/body.html: has a comment within a conditional comment"}},
+		"a comment within a conditional one":                  {map[string]string{"en/welcome/body.html": "<!--[if mso]>a<!-- b -->c<![endif]-->"}, []string{"en/welcome/body.html: has a comment within a conditional comment"}},
+		"a conditional comment in a title":                    {map[string]string{"en/welcome/body.html": "<title><!--[if mso]>a<![endif]--></title>"}, []string{"en/welcome/body.html: has <!--[if mso]> where there can be no comment"}},
+		"a conditional comment in an attribute":               {map[string]string{"en/welcome/body.html": "<p title='<!--[if mso]>a<![endif]-->'>"}, []string{"en/welcome/body.html: has <!--[if mso]> where there can be no comment"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,8 +277,8 @@ func TestEveryMistakeInATreeIsReportedWithItsFile(t *testing.T) {
 	}
 	t.Run("a folder that is not there", func(t *testing.T) {
 		t.Parallel()
-		if _, err := builtIn(t).With("en", os.DirFS(filepath.Join(t.TempDir(), "none"))); err == nil || strings.Contains(err.Error(), "\n") || !errors.Is(err, fs.ErrNotExist) {
-			t.Error(err)
+		if _, err := builtIn(t).With("en", os.DirFS(filepath.Join(t.TempDir(), "none"))); err == nil || strings.ContainsAny(err.Error(), "\n:") || !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err) // whoever gave it knows its path
 		}
 	})
 	t.Run("a built-in tree that is not complete", func(t *testing.T) {
@@ -253,7 +357,7 @@ func TestAValueIsAValue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m, err := s.Mail("a", "en", map[string]string{"v": w.value, "ticket": "SECRET"})
+			m, err := s.Mail("a", "en", map[string]string{"v": w.value, "ticket": "SECRET", "": "SECRET"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,36 +383,38 @@ func TestAValueInHTMLIsEscapedForItsPlace(t *testing.T) {
 		"link": `https://auth.test/v1/verify?a=1&b="2"`, "redirectTo": "myapp://home?x=1&y=2", "clientUrl": "myapp://home", "serverUrl": "https://auth.test/v1",
 	}
 	for name, w := range map[string]struct{ html, want string }{
-		"text":                            {"<p>${v}", "<p>a b&#34;&#39;&lt;&gt;&amp;=;/*)x"},
-		"a title":                         {"<title>${v}</title>", "<title>a b&#34;&#39;&lt;&gt;&amp;=;/*)x</title>"},
-		"an attribute in double quotes":   {`<p title="${v}">`, `<p title="a b&#34;&#39;&lt;&gt;&amp;=;/*)x">`},
-		"an attribute in single quotes":   {`<p title='${v}'>`, `<p title='a b&#34;&#39;&lt;&gt;&amp;=;/*)x'>`},
-		"an attribute without quotes":     {`<p title=${v}>`, `<p title=a&#32;b&#34;&#39;&lt;&gt;&amp;&#61;;/*)x>`},
-		"a URL":                           {`<a href="${link}">`, `<a href="https://auth.test/v1/verify?a=1&amp;b=%222%22">`},
-		"a URL without quotes":            {`<a href=${link}>`, `<a href=https://auth.test/v1/verify?a&#61;1&amp;b&#61;%222%22>`},
-		"a URL of an app":                 {`<a href="${redirectTo}">`, `<a href="myapp://home?x=1&amp;y=2">`},
-		"a URL that goes on":              {`<a href="${clientUrl}/account?of=${v}">`, `<a href="myapp://home/account?of=a%20b%22%27%3c%3e%26%3d%3b%2f%2a%29x">`},
-		"a URL in a query":                {`<a href="https://x.test/?next=${redirectTo}&amp;a=b">`, `<a href="https://x.test/?next=myapp%3a%2f%2fhome%3fx%3d1%26y%3d2&amp;a=b">`},
-		"a URL in the query of a URL":     {`<a href="${serverUrl}?next=${redirectTo}">`, `<a href="https://auth.test/v1?next=myapp%3a%2f%2fhome%3fx%3d1%26y%3d2">`},
-		"a URL as text":                   {`<p>${link}`, `<p>https://auth.test/v1/verify?a=1&amp;b=&#34;2&#34;`},
-		"a URL as the text of a link":     {`<a href="${link}">${link}</a>`, `<a href="https://auth.test/v1/verify?a=1&amp;b=%222%22">https://auth.test/v1/verify?a=1&amp;b=&#34;2&#34;</a>`},
-		"an address":                      {`<a href="mailto:${v}">`, `<a href="mailto:a%20b%22%27%3c%3e&amp;=;/*%29x">`},
-		"a value that is no URL":          {`<a href="${script}">`, `<a href="#ZgotmplZ">`},
-		"a source":                        {`<img src="${clientUrl}/logo.png" alt="">`, `<img src="myapp://home/logo.png" alt="">`},
-		"a property":                      {`<p style="color:${word}">`, `<p style="color:plain">`},
-		"a property that says too much":   {`<p style="color:${v}">`, `<p style="color:ZgotmplZ">`},
-		"a picture in a style":            {`<p style="background:url('${clientUrl}/x.png')">`, `<p style="background:url('myapp://home/x.png')">`},
-		"a style":                         {`<style>p{color:${v}}</style>`, `<style>p{color:ZgotmplZ}</style>`},
-		"a script":                        {`<script>f(${v})</script>`, `<script>f("a b\"'\u003c\u003e\u0026=;/*)x")</script>`},
-		"a comment":                       {`a<!-- ${v} -->b`, `ab`},
-		"for Outlook":                     {`<!--[if mso]><v:roundrect href="${link}" title="${v}"><![endif]-->x`, `<!--[if mso]><v:roundrect href="https://auth.test/v1/verify?a=1&amp;b=%222%22" title="a b&#34;&#39;&lt;&gt;&amp;=;/*)x"><![endif]-->x`},
-		"for some Outlooks":               {`<!--[if (gte mso 9)|(IE)]><td width="1"><![endif]-->${v}`, `<!--[if (gte mso 9)|(IE)]><td width="1"><![endif]-->a b&#34;&#39;&lt;&gt;&amp;=;/*)x`},
-		"for others":                      {`<!--[if !mso]><!--><a href="${link}">${v}</a><!--<![endif]-->x`, `<!--[if !mso]><!--><a href="https://auth.test/v1/verify?a=1&amp;b=%222%22">a b&#34;&#39;&lt;&gt;&amp;=;/*)x</a><!--<![endif]-->x`},
-		"for others, in another spelling": {`<!--[if !mso]><!-- -->${word}<!-- <![endif]-->`, `<!--[if !mso]><!-- -->plain<!-- <![endif]-->`},
-		"for others, in a third":          {`<!--[if !mso]>-->${word}<!--<![endif]-->`, `<!--[if !mso]>-->plain<!--<![endif]-->`},
-		"for others, without a comment":   {`<![if !mso]>${word}<![endif]>`, `<![if !mso]>plain<![endif]>`},
-		"for Outlook, with settings":      {"<!--[if gte mso 9]><xml><o:PixelsPerInch>96</o:PixelsPerInch></xml><![endif]-->", "<!--[if gte mso 9]><xml><o:PixelsPerInch>96</o:PixelsPerInch></xml><![endif]-->"},
-		"for Outlook, twice":              {`<!--[if mso]>${word}<![endif]--><!--[if !mso]><!-->${word}<!--<![endif]-->`, `<!--[if mso]>plain<![endif]--><!--[if !mso]><!-->plain<!--<![endif]-->`},
+		"text":                              {"<p>${v}", "<p>a b&#34;&#39;&lt;&gt;&amp;=;/*)x"},
+		"a title":                           {"<title>${v}</title>", "<title>a b&#34;&#39;&lt;&gt;&amp;=;/*)x</title>"},
+		"an attribute in double quotes":     {`<p title="${v}">`, `<p title="a b&#34;&#39;&lt;&gt;&amp;=;/*)x">`},
+		"an attribute in single quotes":     {`<p title='${v}'>`, `<p title='a b&#34;&#39;&lt;&gt;&amp;=;/*)x'>`},
+		"an attribute without quotes":       {`<p title=${v}>`, `<p title=a&#32;b&#34;&#39;&lt;&gt;&amp;&#61;;/*)x>`},
+		"a URL":                             {`<a href="${link}">`, `<a href="https://auth.test/v1/verify?a=1&amp;b=%222%22">`},
+		"a URL without quotes":              {`<a href=${link}>`, `<a href=https://auth.test/v1/verify?a&#61;1&amp;b&#61;%222%22>`},
+		"a URL of an app":                   {`<a href="${redirectTo}">`, `<a href="myapp://home?x=1&amp;y=2">`},
+		"a URL that goes on":                {`<a href="${clientUrl}/account?of=${v}">`, `<a href="myapp://home/account?of=a%20b%22%27%3c%3e%26%3d%3b%2f%2a%29x">`},
+		"a URL in a query":                  {`<a href="https://x.test/?next=${redirectTo}&amp;a=b">`, `<a href="https://x.test/?next=myapp%3a%2f%2fhome%3fx%3d1%26y%3d2&amp;a=b">`},
+		"a URL in the query of a URL":       {`<a href="${serverUrl}?next=${redirectTo}">`, `<a href="https://auth.test/v1?next=myapp%3a%2f%2fhome%3fx%3d1%26y%3d2">`},
+		"a URL as text":                     {`<p>${link}`, `<p>https://auth.test/v1/verify?a=1&amp;b=&#34;2&#34;`},
+		"a URL as the text of a link":       {`<a href="${link}">${link}</a>`, `<a href="https://auth.test/v1/verify?a=1&amp;b=%222%22">https://auth.test/v1/verify?a=1&amp;b=&#34;2&#34;</a>`},
+		"an address":                        {`<a href="mailto:${v}">`, `<a href="mailto:a%20b%22%27%3c%3e&amp;=;/*%29x">`},
+		"a value that is no URL":            {`<a href="${script}">`, `<a href="#ZgotmplZ">`},
+		"a source":                          {`<img src="${clientUrl}/logo.png" alt="">`, `<img src="myapp://home/logo.png" alt="">`},
+		"a property":                        {`<p style="color:${word}">`, `<p style="color:plain">`},
+		"a property that says too much":     {`<p style="color:${v}">`, `<p style="color:ZgotmplZ">`},
+		"a picture in a style":              {`<p style="background:url('${clientUrl}/x.png')">`, `<p style="background:url('myapp://home/x.png')">`},
+		"a style":                           {`<style>p{color:${v}}</style>`, `<style>p{color:ZgotmplZ}</style>`},
+		"a script":                          {`<script>f(${v})</script>`, `<script>f("a b\"'\u003c\u003e\u0026=;/*)x")</script>`},
+		"a comment":                         {`a<!-- ${v} -->b`, `ab`},
+		"for Outlook":                       {`<!--[if mso]><v:roundrect href="${link}" title="${v}"><![endif]-->x`, `<!--[if mso]><v:roundrect href="https://auth.test/v1/verify?a=1&amp;b=%222%22" title="a b&#34;&#39;&lt;&gt;&amp;=;/*)x"><![endif]-->x`},
+		"for some Outlooks":                 {`<!--[if (gte mso 9)|(IE)]><td width="1"><![endif]-->${v}`, `<!--[if (gte mso 9)|(IE)]><td width="1"><![endif]-->a b&#34;&#39;&lt;&gt;&amp;=;/*)x`},
+		"for others":                        {`<!--[if !mso]><!--><a href="${link}">${v}</a><!--<![endif]-->x`, `<!--[if !mso]><!--><a href="https://auth.test/v1/verify?a=1&amp;b=%222%22">a b&#34;&#39;&lt;&gt;&amp;=;/*)x</a><!--<![endif]-->x`},
+		"for others, in another spelling":   {`<!--[if !mso]><!-- -->${word}<!-- <![endif]-->`, `<!--[if !mso]><!-- -->plain<!-- <![endif]-->`},
+		"for others, in a third":            {`<!--[if !mso]>-->${word}<!--<![endif]-->`, `<!--[if !mso]>-->plain<!--<![endif]-->`},
+		"for others, with a comment within": {`<!--[if !mso]><!-->a<!-- x -->${word}<!--<![endif]-->`, `<!--[if !mso]><!-->aplain<!--<![endif]-->`},
+		"for Outlook, behind a comment":     {`<!-- x --><!--[if mso]>${word}<![endif]-->`, `<!--[if mso]>plain<![endif]-->`},
+		"for others, without a comment":     {`<![if !mso]>${word}<![endif]>`, `<![if !mso]>plain<![endif]>`},
+		"for Outlook, with settings":        {"<!--[if gte mso 9]><xml><o:PixelsPerInch>96</o:PixelsPerInch></xml><![endif]-->", "<!--[if gte mso 9]><xml><o:PixelsPerInch>96</o:PixelsPerInch></xml><![endif]-->"},
+		"for Outlook, twice":                {`<!--[if mso]>${word}<![endif]--><!--[if !mso]><!-->${word}<!--<![endif]-->`, `<!--[if mso]>plain<![endif]--><!--[if !mso]><!-->plain<!--<![endif]-->`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -93,13 +93,12 @@ func read(tree fs.FS) (found []folder, mistakes []error) {
 					wrong(at, fmt.Errorf("is none of %s, %s and %s", subjectFile, textFile, htmlFile))
 					continue
 				}
-				source, err := readFile(tree, at)
-				if err != nil {
+				if source, err := readFile(tree, at); err != nil {
 					wrong(at, err)
 					l.refused[file] = true
-					continue
+				} else {
+					l.files[file] = source
 				}
-				l.files[file] = source
 			}
 			if len(l.files)+len(l.refused) == 0 {
 				wrong(l.path, errors.New("has no file of a letter"))

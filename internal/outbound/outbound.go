@@ -53,9 +53,10 @@ func Client(base *http.Client) *http.Client {
 		c.Transport = newTransport()
 	}
 	c.Transport = bounded{c.Transport}
-	if c.Timeout <= 0 || c.Timeout > Timeout {
+	if c.Timeout <= 0 {
 		c.Timeout = Timeout
 	}
+	c.Timeout = min(c.Timeout, Timeout)
 	c.CheckRedirect = checkRedirect
 	c.Jar = nil
 	return &c
@@ -67,7 +68,6 @@ func newTransport() *http.Transport {
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  Timeout,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           100,
@@ -99,11 +99,9 @@ func (t bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	// The client would repeat in its error what it cannot parse, and that may be what the request has told the server.
-	if location := response.Header.Get("Location"); location != "" {
-		if _, err := r.URL.Parse(location); err != nil {
-			_ = response.Body.Close()
-			return nil, fmt.Errorf("%w: it leads to what is no URL", ErrRedirect)
-		}
+	if _, err := r.URL.Parse(response.Header.Get("Location")); err != nil {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("%w: it leads to what is no URL", ErrRedirect)
 	}
 	// What a transport decompresses, it has decompressed here.
 	response.Body = &body{ReadCloser: response.Body, left: MaxBody}
@@ -117,16 +115,13 @@ func (t bounded) CloseIdleConnections() {
 	}
 }
 
-// body has left bytes to be read, and an error where there is another one.
+// body has left bytes to be read, and an error where there is one more.
 type body struct {
 	io.ReadCloser
 	left int
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if len(p) > b.left+1 {
-		p = p[:b.left+1]
-	}
 	n, err := b.ReadCloser.Read(p)
 	if n > b.left {
 		n, b.left = b.left, 0
@@ -153,7 +148,7 @@ func CheckURL(s string) error {
 		}
 	}
 	switch {
-	case host == "" || u.Opaque != "":
+	case host == "":
 		return errors.New("has no host")
 	case u.User != nil:
 		return errors.New("has a user")

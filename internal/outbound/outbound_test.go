@@ -5,12 +5,18 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +102,9 @@ func TestRequestsEndInTime(t *testing.T) {
 		{"a silent peer", &http.Client{Transport: silent}, outbound.Timeout},
 		{"a slow body", &http.Client{Transport: trickle}, outbound.Timeout},
 		{"a base with no patience", &http.Client{Transport: trickle, Timeout: time.Second}, time.Second},
+		{"a base with none at all", &http.Client{Transport: trickle, Timeout: 1}, 1},
+		{"a base that knows no end", &http.Client{Transport: trickle, Timeout: -1}, outbound.Timeout},
+		{"a base with a little too much patience", &http.Client{Transport: silent, Timeout: outbound.Timeout + 1}, outbound.Timeout},
 		{"a base with too much patience", &http.Client{Transport: silent, Timeout: time.Hour}, outbound.Timeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,6 +147,11 @@ func TestRedirectsLeadNowhereElse(t *testing.T) {
 		w.Header().Set("Location", r.FormValue("location"))
 		w.WriteHeader(map[string]int{"302": 302, "303": 303, "307": 307, "308": 308}[r.FormValue("status")])
 	})
+	mux.HandleFunc("/far", func(w http.ResponseWriter, r *http.Request) {
+		if left, _ := strconv.Atoi(r.FormValue("left")); left > 0 {
+			http.Redirect(w, r, fmt.Sprint("/far?left=", left-1), http.StatusFound)
+		}
+	})
 	mux.HandleFunc("/round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/round", http.StatusFound) })
 	s := httptest.NewServer(mux)
 	defer s.Close()
@@ -158,6 +172,15 @@ func TestRedirectsLeadNowhereElse(t *testing.T) {
 	}
 	if got, err := try("GET", "/to?status=302&location=/here"); err != nil || got != "Bearer secret" {
 		t.Errorf("a redirect to the same server: %q, %v", got, err)
+	}
+	if _, err := try("HEAD", "/to?status=302&location=/here"); err != nil {
+		t.Errorf("a redirect of HEAD: %v", err)
+	}
+	if _, err := try("GET", "/far?left=3"); err != nil {
+		t.Errorf("three redirects: %v", err)
+	}
+	if _, err := try("GET", "/far?left=4"); !errors.Is(err, outbound.ErrRedirect) {
+		t.Errorf("four redirects: %v", err)
 	}
 	if _, err := try("GET", "/round"); !errors.Is(err, outbound.ErrRedirect) {
 		t.Errorf("a redirect in circles: %v", err)
@@ -238,6 +261,84 @@ func TestTLSIsNotNegotiable(t *testing.T) {
 		t.Errorf("the default is %+v", transport.TLSClientConfig)
 	}
 }
+
+func TestTheDefaultTransport(t *testing.T) {
+	t.Parallel()
+	transport := outbound.NewTransport()
+	if reflect.ValueOf(transport.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer() {
+		t.Error("the environment does not choose the proxy")
+	}
+	// An attempt to connect has a deadline of its own, so that there is time for another address.
+	if transport.DialContext == nil || transport.TLSHandshakeTimeout <= 0 || transport.TLSHandshakeTimeout >= outbound.Timeout {
+		t.Error("a step can take all the time that there is")
+	}
+	if transport.MaxIdleConns <= 0 || transport.IdleConnTimeout <= 0 {
+		t.Error("connections that nobody uses are kept, however many and however long")
+	}
+
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	transport.TLSClientConfig.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	if got, err := get(t, outbound.Client(&http.Client{Transport: transport}), s.URL); err != nil || string(got) != "HTTP/2.0" {
+		t.Errorf("a server that speaks HTTP/2 hears %s, %v", got, err)
+	}
+}
+
+// Requests to one server that come in at once, and again, take no new connections the second time.
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	t.Parallel()
+	const atOnce = 10
+	var connections atomic.Int64
+	var here sync.WaitGroup
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		here.Done()
+		here.Wait()
+		_, _ = io.WriteString(w, "x")
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	c := outbound.Client(nil)
+	for range 2 {
+		here.Add(atOnce)
+		var all sync.WaitGroup
+		for range atOnce {
+			all.Go(func() {
+				if got, err := get(t, c, s.URL); err != nil || string(got) != "x" {
+					t.Errorf("%q, %v", got, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if n := connections.Load(); n != atOnce {
+		t.Errorf("%d connections, want %d", n, atOnce)
+	}
+}
+
+// Whoever shuts a client down shuts down the connections of the transport that it was given.
+func TestIdleConnectionsCanBeClosed(t *testing.T) {
+	t.Parallel()
+	var idle idler
+	outbound.Client(&http.Client{Transport: &idle}).CloseIdleConnections()
+	if !idle.closed {
+		t.Error("the transport was not told")
+	}
+	outbound.Client(&http.Client{Transport: transport(nil)}).CloseIdleConnections() // has none
+}
+
+type idler struct {
+	transport
+	closed bool
+}
+
+func (i *idler) CloseIdleConnections() { i.closed = true }
 
 // SS-01
 func TestCheckURL(t *testing.T) {

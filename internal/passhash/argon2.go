@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"math"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -33,10 +34,10 @@ func parseArgon2(id bool, fields []string) (verifier, error) {
 		return nil, unsupported("Argon2 is not of version 19")
 	}
 	c, ok := costs(fields[1], "m", "t", "p")
-	if !ok || c[2] > maxArgon2Threads {
+	if !ok {
 		return nil, unsupported("Argon2 parameters")
 	}
-	h := argon2Hash{id: id, params: Params{MemoryKiB: c[0], Time: c[1], Threads: uint8(c[2])}}
+	h := argon2Hash{id: id, params: Params{MemoryKiB: c[0], Time: c[1], Threads: uint8(min(c[2], math.MaxUint8))}}
 	if err := h.params.Validate(); err != nil {
 		return nil, unsupported("%v", err)
 	}

@@ -19,12 +19,12 @@ func parseBcrypt(encoded string, fields []string) (verifier, error) {
 	if len(fields) != 2 || len(fields[0]) != 2 || len(fields[1]) != 22+31 {
 		return nil, unsupported("bcrypt hash is cut or too long")
 	}
-	cost, ok := number(strings.TrimPrefix(fields[0], "0"))
-	if !ok || cost < minBcryptCost || cost > maxBcryptCost {
+	cost := number(strings.TrimPrefix(fields[0], "0"))
+	if cost < minBcryptCost || cost > maxBcryptCost {
 		return nil, unsupported("bcrypt cost is not from %d to %d", minBcryptCost, maxBcryptCost)
 	}
 	for _, c := range []byte(fields[1]) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '/') {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '.' && c <= '9') { // ./0123456789
 			return nil, unsupported("bcrypt salt or key is not base64")
 		}
 	}

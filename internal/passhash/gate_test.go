@@ -152,6 +152,24 @@ func TestGateKeepsItsSlotsWhenAdmissionAndCancellationMeet(t *testing.T) {
 	}
 }
 
+// Whoever was admitted at the moment of giving up gives their slots back.
+func TestGateTakesBackTheSlotsOfWhoGaveUp(t *testing.T) {
+	t.Parallel()
+	g := newGate(2, 1)
+	if err := g.enter(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	e := g.waiting.PushBack(&waiter{n: 2, ready: make(chan struct{})})
+	g.leave(2)
+	if g.free != 0 {
+		t.Fatalf("%d slots are free, want 0", g.free)
+	}
+	g.abandon(e)
+	if g.free != 2 || g.waiting.Len() != 0 {
+		t.Errorf("%d slots free and %d waiting, want 2 and 0", g.free, g.waiting.Len())
+	}
+}
+
 // unnoticed is a context that has ended without anyone having been woken: what
 // a caller sees that is admitted at the moment its context ends.
 type unnoticed struct {

@@ -3,6 +3,7 @@ package passhash
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -66,14 +67,12 @@ func parse(encoded string) (verifier, error) {
 	if len(encoded) > maxEncodedLen {
 		return nil, unsupported("longer than %d bytes", maxEncodedLen)
 	}
-	fields := strings.Split(encoded, "$")
-	if fields[0] != "" {
-		return parseDjango(fields)
+	rest, found := strings.CutPrefix(encoded, "$")
+	if !found {
+		return parseDjango(strings.Split(encoded, "$"))
 	}
-	if len(fields) < 4 {
-		return nil, unsupported("too few fields")
-	}
-	switch scheme, fields := fields[1], fields[2:]; scheme {
+	scheme, rest, _ := strings.Cut(rest, "$")
+	switch fields := strings.Split(rest, "$"); scheme {
 	case "argon2id", "argon2i":
 		return parseArgon2(scheme == "argon2id", fields)
 	case "2a", "2b", "2y":
@@ -123,29 +122,22 @@ func costs(s string, names ...string) ([]uint32, bool) {
 			return nil, false
 		}
 		key, value, _ := strings.Cut(field, "=")
-		n, ok := number(value)
-		if key != name || !ok {
+		if key != name {
 			return nil, false
 		}
-		values[i], s = n, rest
+		values[i], s = number(value), rest
 	}
 	return values, true
 }
 
-// number reads a decimal number in its one canonical spelling. Nothing here
-// may be larger than nine digits, so that products of two fit a uint64.
-func number(s string) (uint32, bool) {
-	if s == "" || len(s) > 9 || s[0] == '0' && s != "0" {
-		return 0, false
+// number reads a decimal number in its one canonical spelling. It returns 0, or
+// the largest number, for what is none: both are outside of every limit here.
+func number(s string) uint32 {
+	if strings.HasPrefix(s, "0") {
+		return 0
 	}
-	var n uint32
-	for _, c := range []byte(s) {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + uint32(c-'0')
-	}
-	return n, true
+	n, _ := strconv.ParseUint(s, 10, 32)
+	return uint32(n)
 }
 
 func unsupported(format string, args ...any) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // quick keeps tests that are not about cost fast.
@@ -247,12 +248,19 @@ func TestUnsupportedVerifiers(t *testing.T) {
 		{"Argon2 with a key of 15 bytes", "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$" + b64(15)},
 		{"Argon2 with a key of 65 bytes", "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$" + b64(65)},
 		{"Argon2 with padding", argon2idDefault + "="},
+		{"Argon2 with padding behind the salt", strings.Replace(argon2idDefault, salt, salt+"=", 1)},
+		{"Argon2 with a salt whose last bits are not zero", strings.Replace(argon2idDefault, salt, salt[:21]+"B", 1)},
+		{"Argon2 with a cost that is empty", "$argon2id$v=19$m=,t=2,p=1$" + salt + "$" + key},
+		{"Argon2 with 1,048,577 KiB of memory times passes", "$argon2id$v=19$m=61681,t=17,p=1$" + salt + "$" + key},
 		{"Argon2 with a key whose last bits are not zero", strings.TrimSuffix(argon2idDefault, "4") + "5"},
 		{"Argon2 with a key in the URL alphabet", strings.Replace(argon2i, "/", "_", 1)},
 
 		{"the bcrypt prefix alone", "$2a$10$"},
 		{"bcrypt cut by one character", bcrypt2b[:len(bcrypt2b)-1]},
 		{"bcrypt with one character too many", bcrypt2b + "."},
+		{"bcrypt with another field", bcrypt2b + "$"},
+		{"bcrypt without a cost", strings.Replace(bcrypt2b, "$04$", "$xx$", 1)},
+		{"bcrypt of cost 0", strings.Replace(bcrypt2b, "$04$", "$00$", 1)},
 		{"bcrypt of cost 3", strings.Replace(bcrypt2b, "$04$", "$03$", 1)},
 		{"bcrypt of cost 16", strings.Replace(bcrypt2b, "$04$", "$16$", 1)},
 		{"bcrypt of cost 31", strings.Replace(bcrypt2b, "$04$", "$31$", 1)},
@@ -267,6 +275,8 @@ func TestUnsupportedVerifiers(t *testing.T) {
 		{"scrypt with N = 2^31", strings.Replace(scryptPHC, "ln=10", "ln=31", 1)},
 		{"scrypt with N = 1", strings.Replace(scryptPHC, "ln=10", "ln=0", 1)},
 		{"scrypt with 512 MiB of memory", strings.Replace(scryptPHC, "ln=10", "ln=19", 1)},
+		{"scrypt with N = 2^21", strings.Replace(scryptPHC, "ln=10,r=8", "ln=21,r=1", 1)},
+		{"scrypt with padding behind the salt", strings.Replace(scryptPHC, "iFA$", "iFA=$", 1)},
 		{"scrypt with r = 33", strings.Replace(scryptPHC, "r=8", "r=33", 1)},
 		{"scrypt with r = 0", strings.Replace(scryptPHC, "r=8", "r=0", 1)},
 		{"scrypt with p = 17", strings.Replace(scryptPHC, "p=1", "p=17", 1)},
@@ -280,6 +290,9 @@ func TestUnsupportedVerifiers(t *testing.T) {
 		{"PBKDF2 with 5,000,001 iterations", strings.Replace(phcSHA256, "i=1000", "i=5000001", 1)},
 		{"PBKDF2 with 2^32 and 1 iterations", strings.Replace(phcSHA256, "i=1000", "i=4294967297", 1)},
 		{"PBKDF2 with too much work for all blocks together", "$pbkdf2-sha1$i=1300000,l=64$" + salt + "$" + b64(64)},
+		{"PBKDF2 with a key of no bytes", "$pbkdf2-sha256$i=1000,l=0$" + salt + "$"},
+		{"PBKDF2 with a number that begins with zero", strings.Replace(phcSHA256, "i=1000", "i=01000", 1)},
+		{"PBKDF2 with a signed number", strings.Replace(phcSHA256, "i=1000", "i=+1000", 1)},
 		{"PBKDF2 with a key shorter than the digest", phcSHA512[:len(phcSHA512)-43]},
 		{"PBKDF2 with a key shorter than it says", phcSHA512Half[:len(phcSHA512Half)-3]},
 		{"PBKDF2 with a key longer than it says", strings.Replace(phcSHA512Half, "l=32", "l=31", 1)},
@@ -291,6 +304,11 @@ func TestUnsupportedVerifiers(t *testing.T) {
 		{"PBKDF2 of Passlib with a field missing", passlibSHA256[:strings.LastIndex(passlibSHA256, "$")]},
 		{"PBKDF2 of Django with too many iterations", strings.Replace(djangoSHA256, "$1000$", "$99999999$", 1)},
 		{"PBKDF2 of Django with a cost that is no number", strings.Replace(djangoSHA256, "$1000$", "$1e3$", 1)},
+		{"PBKDF2 of Django without iterations", strings.Replace(djangoSHA256, "$1000$", "$0$", 1)},
+		{"PBKDF2 of Django with another field", djangoSHA256 + "$"},
+		{"PBKDF2 of Django with fields missing", "pbkdf2_sha256$1000"},
+		{"PBKDF2 of Django with too much padding", djangoSHA256 + "="},
+		{"PBKDF2 of Django with a salt of 7 bytes", strings.Replace(djangoSHA256, "seasaltseasalt", "seasalt", 1)},
 		{"PBKDF2 of Django cut", djangoSHA256[:len(djangoSHA256)-4]},
 		{"PBKDF2 of Django without padding", djangoSHA256[:len(djangoSHA256)-1]},
 		{"PBKDF2 of Django without a salt", strings.Replace(djangoSHA256, "seasaltseasalt", "", 1)},
@@ -351,6 +369,101 @@ func TestCommonCostsAreSupported(t *testing.T) {
 	}
 }
 
+// The most and the least that a verifier may ask for; TestUnsupportedVerifiers
+// has one more and one less.
+func TestVerifiersAtTheLimitsAreSupported(t *testing.T) {
+	t.Parallel()
+	b64 := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
+	for _, encoded := range []string{
+		"$argon2id$v=19$m=128,t=64,p=16$" + b64(8) + "$" + b64(16),
+		"$argon2id$v=19$m=262144,t=4,p=1$" + b64(64) + "$" + b64(64),
+		"$argon2i$v=19$m=8,t=1,p=1$" + b64(16) + "$" + b64(32),
+		bcrypt2b,
+		strings.Replace(bcrypt2b, "$04$", "$15$", 1),
+		"$scrypt$ln=1,r=1,p=1$" + b64(8) + "$" + b64(32),
+		"$scrypt$ln=20,r=1,p=1$" + b64(64) + "$" + b64(64),
+		"$scrypt$ln=18,r=8,p=4$" + b64(16) + "$" + b64(64),
+		"$scrypt$ln=13,r=32,p=16$" + b64(16) + "$" + b64(32),
+		"$pbkdf2-sha256$i=1$" + b64(8) + "$" + b64(32),
+		"$pbkdf2-sha256$1$" + b64(8) + "$" + b64(32),
+		"$pbkdf2-sha256$i=5000000$" + b64(64) + "$" + b64(32),
+		"$pbkdf2-sha256$i=2500000,l=64$" + b64(16) + "$" + b64(64),
+		"$pbkdf2-sha256$i=1000,l=16$" + b64(16) + "$" + b64(16),
+		"pbkdf2_sha256$1$" + strings.Repeat("s", 8) + "$" + b64(32) + "=",
+		"pbkdf2_sha256$5000000$" + strings.Repeat("s", 64) + "$" + b64(32) + "=",
+	} {
+		if err := Validate(encoded); err != nil {
+			t.Errorf("%s: %v", encoded, err)
+		}
+	}
+}
+
+func TestUnsupportedVerifiersSayWhy(t *testing.T) {
+	t.Parallel()
+	for encoded, want := range map[string]string{
+		strings.Repeat("x", 512):                       "unknown scheme",
+		strings.Repeat("x", 513):                       "longer than 512 bytes",
+		strings.Replace(scryptPHC, "iFA$", "iFA=$", 1): "salt is not base64 of 8 to 64 bytes",
+		scryptPHC[:len(scryptPHC)-3]:                   "scrypt key is not of 32 or 64 bytes",
+	} {
+		if err := Validate(encoded); err == nil || !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("%.100s: %v, want %s", encoded, err, want)
+		}
+	}
+}
+
+// bcrypt has a base64 of its own.
+func TestBcryptTakesEveryCharacterOfItsAlphabet(t *testing.T) {
+	t.Parallel()
+	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	for c := range 0x100 {
+		s := string([]byte{byte(c)})
+		if err := Validate(bcrypt2b[:30] + s + bcrypt2b[31:]); (err == nil) != strings.Contains(alphabet, s) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+// SI-09: what is made now has the lengths that are recommended now.
+func TestAShorterSaltOrKeyIsStale(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t, Options{Params: quick})
+	for _, tt := range []struct {
+		salt, key int
+		want      bool
+	}{{16, 32, false}, {15, 32, true}, {16, 31, true}, {64, 64, false}} {
+		salt := make([]byte, tt.salt)
+		key := argon2.IDKey([]byte(password), salt, quick.Time, quick.MemoryKiB, quick.Threads, uint32(tt.key))
+		ok, stale, err := h.Verify(t.Context(), encodeArgon2id(quick, salt, key), password)
+		if !ok || stale != tt.want || err != nil {
+			t.Errorf("salt of %d, key of %d bytes: ok %v, stale %v, error %v", tt.salt, tt.key, ok, stale, err)
+		}
+	}
+}
+
+// What nobody's password matches is of no use to anybody who knows the code.
+func TestTheVerifierOfNothingIsRandom(t *testing.T) {
+	t.Parallel()
+	one, other := newHasher(t, Options{Params: quick}), newHasher(t, Options{Params: quick})
+	if one.nothing == other.nothing {
+		t.Errorf("two hashers have %s", one.nothing)
+	}
+}
+
+// Limits keep such verifiers away. Should one get past them, it matches nothing.
+func TestAVerifierThatCannotBeComputedMatchesNothing(t *testing.T) {
+	t.Parallel()
+	for name, v := range map[string]verifier{
+		"bcrypt": bcryptHash("$2b$04$"),
+		"scrypt": scryptHash{key: []byte{}},
+		"PBKDF2": pbkdf2Hash{digest: sha256Digest, iterations: 1, key: []byte{}},
+	} {
+		if ok, err := v.match(password); ok || err == nil {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+	}
+}
+
 // PW-11, PW-12: the stored hash is the one that bcrypt gives both passwords.
 func TestBcryptNeverMatchesAPasswordThatItCannotTellApart(t *testing.T) {
 	t.Parallel()
@@ -358,10 +471,16 @@ func TestBcryptNeverMatchesAPasswordThatItCannotTellApart(t *testing.T) {
 		of72As   = "$2b$04$4anb4sP0pUIutA5GjWqnIOunBtzzbpGYPFfknbq/p5vJLxmqTun7i"
 		ofSecret = "$2b$04$8/9HPfPZP75z5zVoguBdieo3igSY.OGQzyvs2/5ebJ96AcsXJHpQu"
 	)
+	ofNothing, err := bcrypt.GenerateFromPassword(nil, bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name, encoded, password string
 		want                    bool
 	}{
+		{"no password", string(ofNothing), "", true},
+		{"a NUL for no password", string(ofNothing), "\x00", false},
 		{"72 bytes", of72As, strings.Repeat("a", 72), true},
 		{"71 bytes", of72As, strings.Repeat("a", 71), false},
 		{"73 bytes of which the first 72 are right", of72As, strings.Repeat("a", 73), false},

@@ -40,7 +40,7 @@ func parsePBKDF2(d digest, fields []string) (verifier, error) {
 	}
 	length := d.size
 	var iterations uint32
-	if n, ok := number(fields[0]); ok {
+	if n := number(fields[0]); n > 0 {
 		iterations = n
 		// Passlib's base64 has a full stop in the place of the plus sign.
 		fields[1] = strings.ReplaceAll(fields[1], ".", "+")
@@ -74,10 +74,6 @@ func parseDjango(fields []string) (verifier, error) {
 	default:
 		return nil, unsupported("unknown scheme")
 	}
-	iterations, ok := number(fields[1])
-	if !ok {
-		return nil, unsupported("PBKDF2 parameters")
-	}
 	salt := []byte(fields[2])
 	if len(salt) < minSaltLen || len(salt) > maxSaltLen {
 		return nil, unsupported("salt is not of %d to %d bytes", minSaltLen, maxSaltLen)
@@ -86,7 +82,7 @@ func parseDjango(fields []string) (verifier, error) {
 	if !ok {
 		return nil, unsupported("key is not base64")
 	}
-	return newPBKDF2(d, iterations, d.size, salt, key)
+	return newPBKDF2(d, number(fields[1]), d.size, salt, key)
 }
 
 func newPBKDF2(d digest, iterations, length uint32, salt, key []byte) (verifier, error) {

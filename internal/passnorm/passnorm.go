@@ -52,9 +52,6 @@ func Normalize(password string) (string, error) {
 	if password == "" {
 		return "", ErrEmpty
 	}
-	if isPrintableASCII(password) {
-		return password, nil
-	}
 	// The profile's implementation replaces what is not UTF-8 by U+FFFD and
 	// accepts that. ContainsRune finds both.
 	if strings.ContainsRune(password, utf8.RuneError) {
@@ -68,15 +65,6 @@ func Normalize(password string) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrCharacters, err)
 	}
 	return result, nil
-}
-
-func isPrintableASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 func mapSpace(r rune) rune {

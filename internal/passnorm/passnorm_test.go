@@ -13,7 +13,12 @@ import (
 // PW-11, PW-13, PW-17
 func TestNormalizeKeepsOneFormOfEachPassword(t *testing.T) {
 	t.Parallel()
+	var ascii string
+	for c := ' '; c <= '~'; c++ {
+		ascii += string(c)
+	}
 	tests := []struct{ name, in, want string }{
+		{"every printable ASCII character is kept", ascii, ascii},
 		{"printable ASCII is kept", "The quick brown fox, 0-9!~", "The quick brown fox, 0-9!~"},
 		{"blanks around and within are kept", "  a  b  ", "  a  b  "},
 		{"a blank alone is kept", " ", " "},
@@ -37,10 +42,11 @@ func TestNormalizeKeepsOneFormOfEachPassword(t *testing.T) {
 		{"a family joined from four emoji is kept", "👨‍👩‍👧‍👦", "👨‍👩‍👧‍👦"},
 		{"a skin tone and a joiner are kept", "👩🏽‍💻", "👩🏽‍💻"},
 		{"a heart on fire is kept", "❤️‍🔥", "❤️‍🔥"},
-		{"keycaps are kept", "1️⃣#️⃣", "1️⃣#️⃣"},
+		{"keycaps are kept", "0️⃣1️⃣9️⃣#️⃣*️⃣", "0️⃣1️⃣9️⃣#️⃣*️⃣"},
 		{"punctuation that is an emoji is kept", "‼️⁉️〰️", "‼️⁉️〰️"},
 		{"a country's flag is kept", "🇨🇿", "🇨🇿"},
 		{"a flag of tags is kept", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"},
+		{"the first tag and the last one are kept", "🏴\U000e0020\U000e007f", "🏴\U000e0020\U000e007f"},
 		{"a letter beside an emoji is composed", "❤️e\u0301", "❤️é"},
 		{"a space beside an emoji becomes a blank", "❤️\u00a0❤️", "❤️ ❤️"},
 		{"a joiner after a virama is kept", "क्\u200dष", "क्\u200dष"},
@@ -88,6 +94,12 @@ func TestNormalizeRefuses(t *testing.T) {
 		{"a joiner between letters", "sec\u200dret", ErrCharacters},
 		{"a joiner at the start", "\u200dsecret", ErrCharacters},
 		{"a variation selector after a letter", "sec\ufe0fret", ErrCharacters},
+		{"a variation selector after an exclamation mark", "sec!\ufe0fret", ErrCharacters},
+		{"a variation selector after what stands before the digits", "sec/\ufe0fret", ErrCharacters},
+		{"a variation selector after what stands behind the digits", "sec:\ufe0fret", ErrCharacters},
+		{"what stands before the tags after an emoji", "🏴\U000e001f", ErrCharacters},
+		{"what stands behind the tags after an emoji", "🏴\U000e0080", ErrCharacters},
+		{"another variation selector after an emoji", "🏴\U000e0100", ErrCharacters},
 		{"a tag after a letter", "sec\U000e0061ret", ErrCharacters},
 		{"a joiner after a digit", "secret1\u200d2", ErrCharacters},
 		{"a zero width space after a joiner", "🐎\u200d\u200bsecret", ErrCharacters},

@@ -94,7 +94,7 @@ func checkScheme(scheme string) error {
 
 // compileHost compiles a host whose wildcards stay under one registrable domain.
 func compileHost(scheme, host string) (glob, error) {
-	if strings.HasPrefix(host, "[") && strings.Contains(host, ":") || !strings.ContainsAny(host, "*?[]") {
+	if strings.Contains(host, ":") || !strings.ContainsAny(host, "*?[]") { // brackets with a colon are those of an address
 		name, err := hostOf(scheme, host)
 		return glob{prefix: name}, err
 	}
@@ -102,9 +102,9 @@ func compileHost(scheme, host string) (glob, error) {
 		return glob{}, errors.New("a wildcard in a host stays inside one label")
 	}
 	labels := strings.Split(host, ".")
-	fixed := len(labels) // index of the first of the labels after the last wildcard
-	for i := len(labels) - 1; i >= 0 && !strings.ContainsAny(labels[i], "*?[]"); i-- {
-		fixed = i
+	fixed := len(labels) // index of the first of the labels after the last wildcard, of which there is one
+	for !strings.ContainsAny(labels[fixed-1], "*?[]") {
+		fixed--
 	}
 	for i, label := range labels {
 		if isASCII(label) {
@@ -150,7 +150,7 @@ func compilePath(path string) (glob, error) {
 	if strings.HasSuffix(path, "/") {
 		return glob{}, errPath // an empty segment
 	}
-	if _, after, found := strings.Cut(path, "?"); found && strings.Contains(after, "=") {
+	if _, after, _ := strings.Cut(path, "?"); strings.Contains(after, "=") {
 		return glob{}, errors.New("queries are not compared")
 	}
 	// A target's path is compared decoded, so the entry's is decoded too. An encoded wildcard would turn into a real one.
@@ -190,9 +190,9 @@ func expand(text string) ([]string, error) {
 		choices []string
 		depth   int
 		start   = open + 1
-		end     = -1
+		end     int // behind the last brace, once that is found
 	)
-	for i := open; i < len(text) && end < 0; i++ {
+	for i := open; i < len(text) && end == 0; i++ {
 		switch c := text[i]; {
 		case c == '{':
 			depth++
@@ -205,7 +205,7 @@ func expand(text string) ([]string, error) {
 			choices, start = append(choices, text[start:i]), i+1
 		}
 	}
-	if end < 0 {
+	if end == 0 {
 		return nil, errors.New("{ without }")
 	}
 	var out []string

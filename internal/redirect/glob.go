@@ -133,7 +133,7 @@ func (t *token) accepts(r rune) bool {
 	case deepRun:
 		return true
 	case set, complement:
-		member := r < utf8.RuneSelf && t.chars[r/64]>>(r%64)&1 == 1
+		member := int(r/64) < len(t.chars) && t.chars[r/64]>>(r%64)&1 == 1
 		return !separator(r) && member == (t.kind == set)
 	default:
 		return !separator(r)
@@ -146,9 +146,6 @@ func (g *glob) match(s string) bool {
 	rest, found := strings.CutPrefix(s, g.prefix)
 	if !found {
 		return false
-	}
-	if len(g.tail) == 0 {
-		return rest == "" || g.below && rest[0] == '/'
 	}
 	var now states
 	g.enter(&now, 0)

@@ -37,6 +37,7 @@
 package redirect
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -100,7 +101,6 @@ func Compile(clientURL string, allowed []string) (*Rules, error) {
 		entries, err := compileEntry(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("redirect: allowed[%d] %s: %w", i, quote(text), err))
-			continue
 		}
 		rules.entries = append(rules.entries, entries...)
 	}
@@ -186,18 +186,14 @@ func With(accepted string, params url.Values) string {
 }
 
 func (t Target) join(query string) string {
-	var b strings.Builder
-	b.Grow(len(t.base) + len(query) + len(t.fragment) + 2)
-	b.WriteString(t.base)
+	text := t.base
 	if query != "" {
-		b.WriteByte('?')
-		b.WriteString(query)
+		text += "?" + query
 	}
 	if t.fragment != "" {
-		b.WriteByte('#')
-		b.WriteString(t.fragment)
+		text += "#" + t.fragment
 	}
-	return b.String()
+	return text
 }
 
 // parseQuery reads a query as browsers do (WHATWG URL §5.1): "&" is the only separator and a stray "%" stands for itself.
@@ -216,20 +212,19 @@ func parseQuery(query string) url.Values {
 }
 
 func unescapeQuery(s string) string {
-	if plain, err := url.QueryUnescape(s); err == nil {
-		return plain
-	}
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
+		c := s[i]
 		switch {
-		case s[i] == '+':
-			out = append(out, ' ')
-		case s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
-			out = append(out, unhex(s[i+1])<<4|unhex(s[i+2]))
-			i += 2
-		default:
-			out = append(out, s[i])
+		case c == '+':
+			c = ' '
+		case c == '%' && i+2 < len(s):
+			if b, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				c = b[0]
+				i += 2
+			}
 		}
+		out = append(out, c)
 	}
 	return string(out)
 }
@@ -237,25 +232,13 @@ func unescapeQuery(s string) string {
 // escape encodes what RFC 3986 does not let stand in a URL, and the apostrophe. It leaves "%" alone, and square brackets,
 // because form libraries send them plain in queries.
 func escape(part string) string {
-	bad := func(c byte) bool { return c >= utf8.RuneSelf || strings.IndexByte("\"'<>^`{|}", c) >= 0 }
-	n := 0
+	out := make([]byte, 0, len(part))
 	for i := range len(part) {
-		if bad(part[i]) {
-			n++
+		if c := part[i]; c >= 0x7f || strings.IndexByte("\"'<>^`{|}", c) >= 0 {
+			out = fmt.Appendf(out, "%%%02X", c)
+		} else {
+			out = append(out, c)
 		}
-	}
-	if n == 0 {
-		return part
-	}
-	const digits = "0123456789ABCDEF"
-	out := make([]byte, 0, len(part)+2*n)
-	for i := range len(part) {
-		c := part[i]
-		if bad(c) {
-			out = append(out, '%', digits[c>>4], digits[c&15])
-			continue
-		}
-		out = append(out, c)
 	}
 	return string(out)
 }
@@ -321,22 +304,9 @@ func parse(raw string) (Target, location, error) {
 // visible reports whether s is text without blanks, controls, backslashes and characters that nobody sees: byte order
 // mark, zero-width and bidirectional marks. Browsers strip some of these before they read a URL and take "\" for "/".
 func visible(s string) bool {
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c <= ' ' || c == 0x7f || c == '\\' {
-				return false
-			}
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return false
-		}
-		i += size
-	}
-	return true
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r == ' ' || r == '\\' || r == utf8.RuneError || !unicode.IsPrint(r)
+	})
 }
 
 // splitAuthority splits an absolute URL into scheme, authority and the rest, which begins with one of the characters of
@@ -401,8 +371,8 @@ var toASCII = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLengt
 // second spelling reaches the same place.
 func hostOf(scheme, host string) (string, error) {
 	if strings.HasPrefix(host, "[") {
-		addr, err := netip.ParseAddr(strings.TrimSuffix(host[1:], "]"))
-		if err != nil || !addr.Is6() || addr.Zone() != "" || !strings.HasSuffix(host, "]") {
+		addr, _ := netip.ParseAddr(strings.TrimSuffix(host[1:], "]")) // what is no address is not of version 6 either
+		if !addr.Is6() || addr.Zone() != "" || !strings.HasSuffix(host, "]") {
 			return "", errHost
 		}
 		return strings.ToLower(host), nil
@@ -412,10 +382,7 @@ func hostOf(scheme, host string) (string, error) {
 	}
 	if !isASCII(host) {
 		ascii, err := toASCII.ToASCII(host)
-		if err != nil {
-			return "", errHost
-		}
-		if back, err := toASCII.ToUnicode(ascii); err != nil || back != host {
+		if back, _ := toASCII.ToUnicode(ascii); err != nil || back != host {
 			return "", errHost
 		}
 		host = ascii
@@ -487,11 +454,4 @@ func lowerASCII(s string) string {
 
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
-}
-
-func unhex(c byte) byte {
-	if c <= '9' {
-		return c - '0'
-	}
-	return c&^0x20 - 'A' + 10
 }

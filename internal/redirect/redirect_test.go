@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -149,6 +150,24 @@ func TestCheckFollowsTheDocumentedEntryTable(t *testing.T) {
 			entry:    "https://app[a-c1_].acme.io/v[!0-3]",
 			accepted: map[string]string{"https://appb.acme.io/v4": "", "https://app1.acme.io/vx/y": "", "https://app_.acme.io/v9": ""},
 			refused:  []string{"https://appd.acme.io/v4", "https://appb.acme.io/v3", "https://appb.acme.io/v", "https://appb.acme.io/v/", "https://appb.acme.io/v./", "https://app-.acme.io/v4"},
+		},
+		{
+			name:     "a set at the beginning of a host",
+			entry:    "https://[a-c].acme.io",
+			accepted: map[string]string{"https://b.acme.io/x": ""},
+			refused:  []string{"https://d.acme.io", "https://acme.io", "https://bb.acme.io"},
+		},
+		{
+			name:     "a set and characters outside of ASCII",
+			entry:    "https://acme.io/{[a-c],x[!a]}",
+			accepted: map[string]string{"https://acme.io/b": "", "https://acme.io/xé": "https://acme.io/x%C3%A9"},
+			refused:  []string{"https://acme.io/é", "https://acme.io/%C2%80", "https://acme.io/-", "https://acme.io/xa", "https://acme.io/x."},
+		},
+		{
+			name:     "a question mark stands for one character of a path",
+			entry:    "https://acme.io/v?",
+			accepted: map[string]string{"https://acme.io/v1": "", "https://acme.io/v1/x?y=z": "", "https://acme.io/v=": ""},
+			refused:  []string{"https://acme.io/v", "https://acme.io/v12", "https://acme.io/v?1", "https://acme.io/v/"},
 		},
 		{
 			name:     "alternatives",
@@ -309,6 +328,11 @@ func TestCheckWritesTheParsedForm(t *testing.T) {
 			refused: []string{"https://BÜCHER.example/x", "https://bu\u0308cher.example/x", "https://bücher.bücher.example", "https://bucher.example"},
 		},
 		{
+			name: "an application's own scheme keeps the case of its host beside a wildcard", entry: "MyApp://*.OAuthCallback",
+			accepted: map[string]string{"myapp://A.OAuthCallback/x": ""},
+			refused:  []string{"myapp://A.oauthcallback"},
+		},
+		{
 			name: "a wildcard next to an internationalised label", entry: "https://*.bücher.example",
 			accepted: map[string]string{"https://a.bücher.example": "https://a.xn--bcher-kva.example", "https://ü.bücher.example": "https://xn--tda.xn--bcher-kva.example"},
 		},
@@ -435,12 +459,208 @@ func TestCheckErrorsDoNotRepeatTheInput(t *testing.T) {
 	}
 }
 
+// Who reads the message has the entry before their eyes, and no other way to learn what is wrong with it.
+func TestCompileErrorsSayWhy(t *testing.T) {
+	t.Parallel()
+	const noName = "a wildcard needs a domain name to its right"
+	for entry, want := range map[string]string{
+		"":                                           errEmpty.Error(),
+		strings.Repeat("\\", MaxLength):              errCharacter.Error(),
+		strings.Repeat("\\", MaxLength+1):            errLong.Error(),
+		"https://acme.io/#x":                         "fragments are not compared",
+		"acme.io":                                    errRelative.Error(),
+		"https://a@acme.io":                          errUserinfo.Error(),
+		"javascript://acme.io":                       "scheme javascript: can run code or read local data",
+		"https://acme.io:x":                          errPort.Error(),
+		"https://acme_.io.":                          errHost.Error(),
+		"https://[::1]x":                             errPort.Error(),
+		"https://**.acme.io":                         "a wildcard in a host stays inside one label",
+		"https://*.BÜCHER":                           errHost.Error(),
+		"https://*.`a":                               noName,
+		"https://*":                                  noName,
+		"https://*.co.uk":                            "a wildcard directly under the public suffix co.uk",
+		"https://[a.acme.io":                         "[ without ]",
+		"https://[^a].acme.io":                       "a set holds letters, digits, hyphens, underscores and ranges like a-z",
+		"https://*.acme!.io":                         errHost.Error(),
+		"https://acme.io//":                          errPath.Error(),
+		"https://acme.io/?a=b":                       "queries are not compared",
+		"https://acme.io/%zz":                        errPath.Error(),
+		"https://acme.io/%2a":                        errPath.Error(),
+		"https://acme.io/***":                        "more than two stars in a row",
+		"https://acme.io/[a":                         "[ without ]",
+		"https://acme.io/a]":                         "] without [",
+		"https://acme.io/[]":                         "empty set",
+		"https://acme.io/%ff*":                       "not UTF-8",
+		"https://acme.io/*/..":                       errPath.Error(),
+		"https://acme.io/{a":                         "{ without }",
+		"https://acme.io/a}":                         "} without {",
+		"https://acme.io/{a,{b,c]}}":                 "] without [",
+		"https://acme.io/" + choices(65):             "more than 64 alternatives",
+		"https://acme.io/*" + literals(255):          "pattern too long",
+		"https://acme.io/{x,*" + literals(300) + "}": "pattern too long",
+	} {
+		if _, err := Compile(client, []string{entry}); err == nil || !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("entry %q: %v, want %s", entry, err, want)
+		}
+	}
+	for clientURL, want := range map[string]string{
+		"":                      errEmpty.Error(),
+		"https://app.test/*":    "wildcards do not belong in a client URL",
+		"javascript://app.test": "scheme javascript: can run code or read local data",
+	} {
+		if _, err := Compile(clientURL, nil); err == nil || !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("client URL %q: %v, want %s", clientURL, err, want)
+		}
+	}
+}
+
+// choices returns an alternative of n, each with the length of two characters, and literals n characters of a path.
+func choices(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = string([]byte{'a' + byte(i/26), 'a' + byte(i%26)})
+	}
+	return "{" + strings.Join(all, ",") + "}"
+}
+
+func literals(n int) string { return strings.Repeat("a", n) }
+
+func TestEntriesAreTakenUpToTheirLimits(t *testing.T) {
+	t.Parallel()
+	for entry, raw := range map[string]string{
+		"https://acme.io/" + literals(MaxLength-len("https://acme.io/")): "", // as long as no target is
+		"https://acme.io/" + choices(64):                                 "https://acme.io/cl",
+		"https://acme.io/*" + literals(254):                              "https://acme.io/bb" + literals(254) + "/x",
+	} {
+		rules, err := Compile(client, []string{entry})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if _, err := rules.Check(raw); raw != "" && err != nil {
+			t.Errorf("Check(%q): %v", raw, err)
+		}
+	}
+}
+
+// A value in an error message is shown whole if it is short, and never if it may hold a password.
+func TestCompileErrorsShowWhereAnEntryBegins(t *testing.T) {
+	t.Parallel()
+	for entry, want := range map[string]string{
+		strings.Repeat("x", 100):     `"` + strings.Repeat("x", 100) + `"`,
+		strings.Repeat("x", 101):     `"` + strings.Repeat("x", 100) + `..."`,
+		strings.Repeat("x", 5000):    `"` + strings.Repeat("x", 100) + `..."`,
+		"x\r\n":                      `"x\r\n"`,
+		"https://u:secret@acme.test": "(value with an @ not shown)",
+	} {
+		if _, err := Compile(client, []string{entry}); err == nil || !strings.HasPrefix(err.Error(), "redirect: allowed[0] "+want+": ") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// What each byte may be, by every one of them.
+func TestEveryByteIsWhatItsPlaceAllows(t *testing.T) {
+	t.Parallel()
+	const lower, upper, digits = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
+	var ascii, printable string
+	for c := range byte(0x80) {
+		ascii += string(rune(c))
+		if c > ' ' && c != 0x7f {
+			printable += string(rune(c))
+		}
+	}
+	without := func(all, some string) string {
+		return strings.Map(func(r rune) rune {
+			if strings.ContainsRune(some, r) {
+				return -1
+			}
+			return r
+		}, all)
+	}
+	for _, tt := range []struct {
+		place string
+		takes func(c string) bool
+		want  string
+	}{
+		{"a scheme, first", isScheme, lower + upper},
+		{"a scheme, second", func(c string) bool { return isScheme("a" + c) }, lower + upper + digits + "+-."},
+		{"a scheme, third", func(c string) bool { return isScheme("ab" + c) }, lower + upper + digits + "+-."},
+		{"a label, outside", isLabel, lower + upper + digits + "_"},
+		{"a label, inside", func(c string) bool { return isLabel("a" + c + "a") }, lower + upper + digits + "-_"},
+		{"a set", func(c string) bool { _, err := compileSet(c); return err == nil }, lower + upper + digits + "-_"},
+		{"the end of a range from a", func(c string) bool { _, err := compileSet("a-" + c); return err == nil }, lower},
+		{"the end of a range from A", func(c string) bool { _, err := compileSet("A-" + c); return err == nil }, upper},
+		{"the end of a range from 0", func(c string) bool { _, err := compileSet("0-" + c); return err == nil }, digits},
+		{"the end of a range to z", func(c string) bool { _, err := compileSet("a" + c + "-z"); return err == nil }, lower},
+		{"a URL", visible, without(printable, `\`)},
+		{"a path", func(c string) bool { return plainPath("/"+c, "") }, without(printable+" ", `\/.`) + bytesFrom(0x80)},
+		{"a URL as it is", func(c string) bool { return escape(c) == c }, without(ascii, "\"'<>^`{|}\x7f")},
+		{"ASCII", isASCII, ascii},
+		{"an escape", func(c string) bool { return isHex(c[0]) }, digits + "abcdefABCDEF"},
+		{"upper case", func(c string) bool { return lowerASCII(c) != c && isASCII(c) }, upper},
+	} {
+		for c := range 0x100 {
+			s := string([]byte{byte(c)})
+			if got, want := tt.takes(s), strings.Contains(tt.want, s); got != want {
+				t.Errorf("%s: %q: %v, want %v", tt.place, s, got, want)
+			}
+		}
+	}
+}
+
+// bytesFrom returns the bytes from c on.
+func bytesFrom(c int) string {
+	var all []byte
+	for ; c < 0x100; c++ {
+		all = append(all, byte(c))
+	}
+	return string(all)
+}
+
+// RD-08: what decodes to an escape decodes a second time elsewhere; what only looks like the beginning of one does not.
+func TestAPathHasOneLayerOfEncoding(t *testing.T) {
+	t.Parallel()
+	rules := mustCompile(t, client)
+	for path, ok := range map[string]bool{
+		"%25": true, "a%25": true, "%251": true, "%25%34": true, "%25z1": true, "%251z": true, "%25%251": true,
+		"%2541": false, "a%252e": false, "%25aF": false, "%25%34%31": false, "%25%2541": false, "%25z%2500b": false,
+	} {
+		if _, err := rules.Check(client + "/" + path); (err == nil) != ok {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// Every byte that a query can encode is read and written again as it is.
+func TestParametersSurviveTheirEncoding(t *testing.T) {
+	t.Parallel()
+	for c := range 0x100 {
+		for _, format := range []string{"%%%02x", "%%%02X"} {
+			code := fmt.Sprintf(format, c)
+			if got, want := unescapeQuery("a"+code+"b"), "a"+string([]byte{byte(c)})+"b"; got != want {
+				t.Errorf("%s is read as %q", code, got)
+			}
+		}
+	}
+	for encoded, want := range map[string]string{
+		"%41": "A", "a+b": "a b", "%": "%", "%4": "%4", "%4g": "%4g", "%g4": "%g4", "%%41": "%A", "%4%41": "%4A", "%2B+%2b": "+ +", "é%": "é%",
+	} {
+		if got := unescapeQuery(encoded); got != want {
+			t.Errorf("%q is read as %q, want %q", encoded, got, want)
+		}
+	}
+}
+
 func TestCheckErrorsSayWhy(t *testing.T) {
 	t.Parallel()
 	rules := mustCompile(t, client)
 	for raw, want := range map[string]error{
 		"":                                     errEmpty,
 		"/a":                                   errRelative,
+		"localhost":                            errRelative,
+		"http:///a@b":                          errHost,
+		"http://:0":                            errPort,
 		"//localhost:3000":                     errRelative,
 		"javascript:alert(1)":                  errRelative,
 		"http://localhost:3000/\r\n":           errCharacter,
@@ -474,6 +694,7 @@ func TestHostOfRefusesWhatIsNoHost(t *testing.T) {
 		}
 	}
 	for _, host := range []string{
+		"BÜCHER", "ü-", "-ü", "ü..a", "xn--a.ü", "\u0301ü", "ü\u200da", "\u00fc\u0627", strings.Repeat("ü", 63), "\xfc", "\x80",
 		"", ".", label + "a", long + "a", "a.", "a..b", "-a", "a-", "a b", "a%41", "a:b", "a/b", "[127.0.0.1]", "[::1", "::1", "[]", "[::1]]", "[[::1]", "[fe80::1%en0]", "[::1].a",
 	} {
 		if got, err := hostOf("https", host); err == nil {
@@ -577,13 +798,19 @@ func TestCheckIsBoundedByLength(t *testing.T) {
 	t.Parallel()
 	rules := mustCompile(t, client, "https://acme.io/**a*a*a*a*a*a*a*a*b")
 	fits := client + "/" + strings.Repeat("a", MaxLength-len(client)-len("/?#"))
-	if _, err := rules.Check(fits); err != nil {
-		t.Errorf("%d bytes: %v", len(fits), err)
+	for _, fits := range []string{fits, fits[:len(fits)-2] + "?a#b"} {
+		if _, err := rules.Check(fits); err != nil {
+			t.Errorf("%d bytes: %v", len(fits), err)
+		}
+	}
+	if _, err := rules.Check(strings.Repeat("\\", MaxLength)); !errors.Is(err, errCharacter) {
+		t.Errorf("%d backslashes: %v", MaxLength, err)
 	}
 	for name, raw := range map[string]string{
 		"100 KB of host":                      "http://" + strings.Repeat("é.", 50_000),
 		"one byte more":                       fits + "a",
 		"too long once it is percent-encoded": client + "/?" + strings.Repeat("é", MaxLength/4),
+		"one backslash too many":              strings.Repeat("\\", MaxLength+1),
 		"100 KB":                              client + "/" + strings.Repeat("a", 100_000),
 		"20,000 pairs":                        client + "?" + strings.Repeat("a=b&", 20_000),
 		"100 KB of dots":                      client + strings.Repeat(".", 100_000),

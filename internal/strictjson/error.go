@@ -2,6 +2,7 @@ package strictjson
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -60,7 +61,7 @@ const (
 // fault is an Error in the making: on the way up every level adds where it stood.
 type fault struct {
 	reason string
-	body   bool     // concerns the body as a whole, at pos
+	body   bool     // concerns the body as a whole, wherever it is found
 	pos    int      // byte offset of a syntax error
 	path   []string // innermost first; indices with brackets, names with a dot or quoted in brackets
 }
@@ -82,12 +83,12 @@ func (f *fault) at(index int) *fault {
 }
 
 func (f *fault) export() *Error {
-	if f.body && f.reason == reasonSyntax {
+	if f.reason == reasonSyntax {
 		return &Error{Reason: f.reason + " at byte " + strconv.Itoa(f.pos)}
 	}
 	var b strings.Builder
-	for i := len(f.path) - 1; i >= 0 && b.Len() <= maxPath; i-- {
-		b.WriteString(f.path[i])
+	for _, s := range slices.Backward(f.path) {
+		b.WriteString(s)
 	}
 	path := strings.TrimPrefix(b.String(), ".")
 	if len(path) > maxPath {

@@ -14,7 +14,7 @@ import (
 type kind int
 
 const (
-	kindString kind = iota
+	kindString kind = iota + 1
 	kindBool
 	kindInt
 	kindUint

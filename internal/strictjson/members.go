@@ -9,11 +9,9 @@ package strictjson
 func Members(doc []byte, visit func(name, value []byte) error) error {
 	p := parser{data: doc, depth: defaultDepth, values: defaultValues}
 	if p.next() != '{' {
-		return (&fault{reason: reasonNotObject, body: true}).export()
+		return (&fault{reason: reasonNotObject}).export()
 	}
-	if f := p.enter(); f != nil {
-		return f.export()
-	}
+	p.enter() // the default depth is more than one
 	var names nameSet
 	for first := true; ; first = false {
 		name, more, f := p.memberName(first)
@@ -44,11 +42,9 @@ func Members(doc []byte, visit func(name, value []byte) error) error {
 func Elements(doc []byte, visit func(value []byte) error) error {
 	p := parser{data: doc, depth: defaultDepth, values: defaultValues}
 	if p.next() != '[' {
-		return (&fault{reason: reasonArray, body: true}).export()
+		return (&fault{reason: reasonArray}).export()
 	}
-	if f := p.enter(); f != nil {
-		return f.export()
-	}
+	p.enter() // the default depth is more than one
 	for i := 0; ; i++ {
 		more, f := p.element(i == 0)
 		if f != nil {
@@ -71,7 +67,7 @@ func Elements(doc []byte, visit func(value []byte) error) error {
 // end makes sure that nothing follows.
 func (p *parser) end() error {
 	if p.next(); p.pos < len(p.data) {
-		return (&fault{reason: reasonTrailing, body: true}).export()
+		return (&fault{reason: reasonTrailing}).export()
 	}
 	return nil
 }

@@ -28,30 +28,31 @@ func TestMembersVisitsEveryMemberInOrder(t *testing.T) {
 // JW-18, UR-10
 func TestMembersRefusesWhatCanBeReadTwice(t *testing.T) {
 	t.Parallel()
-	for name, doc := range map[string]string{
-		"nothing":                      ``,
-		"an array":                     `[]`,
-		"a string":                     `"a"`,
-		"a member given twice":         `{"sub":1,"sub":2}`,
-		"a member spelt in two ways":   `{"sub":1,"s\u0075b":2}`,
-		"a nested member given twice":  `{"a":{"b":1,"b":2}}`,
-		"something after the object":   `{} {}`,
-		"invalid UTF-8":                "{\"a\":\"\xff\"}",
-		"a lone surrogate":             `{"a":"\ud800"}`,
-		"U+0000":                       `{"a":"\u0000"}`,
-		"an unfinished object":         `{"a":1`,
-		"a missing comma":              `{"a":1 "b":2}`,
-		"a trailing comma":             `{"a":1,}`,
-		"a number that is none":        `{"a":01}`,
-		"a number out of range":        `{"a":1e999}`,
-		"too many levels":              `{"a":` + repeat("[", 40) + repeat("]", 40) + `}`,
-		"more values than are allowed": `{"a":[` + repeat("1,", 2000) + `1]}`,
+	for name, tt := range map[string]struct{ doc, want string }{
+		"nothing":                      {``, `the body must be a JSON object`},
+		"an array":                     {`[]`, `the body must be a JSON object`},
+		"an array of members":          {`["a":1}`, `the body must be a JSON object`},
+		"a string":                     {`"a"`, `the body must be a JSON object`},
+		"a member given twice":         {`{"sub":1,"sub":2}`, `sub is given twice`},
+		"a member spelt in two ways":   {`{"sub":1,"s\u0075b":2}`, `sub is given twice`},
+		"a nested member given twice":  {`{"a":{"b":1,"b":2}}`, `a.b is given twice`},
+		"something after the object":   {`{} {}`, `the body has data after its JSON object`},
+		"invalid UTF-8":                {"{\"a\":\"\xff\"}", `a has text that is not valid UTF-8`},
+		"a lone surrogate":             {`{"a":"\ud800"}`, `a has text with half a surrogate pair`},
+		"U+0000":                       {`{"a":"\u0000"}`, `a has text with the character U+0000`},
+		"an unfinished object":         {`{"a":1`, `the body is not valid JSON at byte 6`},
+		"a missing comma":              {`{"a":1 "b":2}`, `the body is not valid JSON at byte 7`},
+		"a trailing comma":             {`{"a":1,}`, `the body is not valid JSON at byte 7`},
+		"a number that is none":        {`{"a":01}`, `the body is not valid JSON at byte 7`},
+		"a number out of range":        {`{"a":1e999}`, `a is out of range`},
+		"too many levels":              {`{"a":` + repeat("[", 32), `a` + repeat("[0]", 31) + ` is nested too deeply`},
+		"more values than are allowed": {`{"a":[` + repeat("1,", 2000) + `1]}`, `the body has too many values`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var refused *strictjson.Error
-			if err := strictjson.Members([]byte(doc), nil); !errors.As(err, &refused) {
-				t.Errorf("%.40q: got %v, want an *Error", doc, err)
+			if err := strictjson.Members([]byte(tt.doc), nil); !errors.As(err, &refused) || err.Error() != tt.want {
+				t.Errorf("%.40q: got %v, want %s", tt.doc, err, tt.want)
 			}
 		})
 	}
@@ -67,9 +68,21 @@ func TestElementsVisitsAndRefuses(t *testing.T) {
 	if diff := cmp.Diff([]string{`"a"`, "1", `{"b":[]}`}, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, doc := range []string{``, `{}`, `[`, `[1,]`, `[1 2]`, `[1]2`, `[{"a":1,"a":1}]`} {
-		if err := strictjson.Elements([]byte(doc), visit); err == nil {
-			t.Errorf("%q is accepted", doc)
+	for doc, want := range map[string]string{
+		``:                        `the body must be an array`,
+		`{}`:                      `the body must be an array`,
+		`{1]`:                     `the body must be an array`,
+		`[`:                       `the body is not valid JSON at byte 1`,
+		`[1,]`:                    `the body is not valid JSON at byte 3`,
+		`[1 2]`:                   `the body is not valid JSON at byte 3`,
+		`[1]2`:                    `the body has data after its JSON object`,
+		`[0,{"a":1,"a":1}]`:       `[1].a is given twice`,
+		repeat("[", 33):           repeat("[0]", 32) + ` is nested too deeply`,
+		`[` + repeat("1,", 2000):  `the body has too many values`,
+		`[[` + repeat("1,", 2000): `the body has too many values`,
+	} {
+		if err := strictjson.Elements([]byte(doc), visit); err == nil || err.Error() != want {
+			t.Errorf("%.40q: got %v, want %s", doc, err, want)
 		}
 	}
 	stop := errors.New("stop")

@@ -26,13 +26,13 @@ type parser struct {
 // body reads the whole body into v.
 func (p *parser) body(l *layout, v reflect.Value) *fault {
 	if p.next() != '{' {
-		return &fault{reason: reasonNotObject, body: true}
+		return &fault{reason: reasonNotObject}
 	}
 	if f := p.object(l, v); f != nil {
 		return f
 	}
 	if p.next(); p.pos < len(p.data) {
-		return &fault{reason: reasonTrailing, body: true}
+		return &fault{reason: reasonTrailing}
 	}
 	return nil
 }
@@ -290,8 +290,7 @@ func (p *parser) leave() { p.depth++ }
 // memberName reads what stands before the value of a member: a comma unless it is the first, the name and the colon.
 // more is false if the object ended instead.
 func (p *parser) memberName(first bool) (name []byte, more bool, f *fault) {
-	more, f = p.separator(first, '}')
-	if f != nil || !more {
+	if more, f = p.separator(first, '}'); !more {
 		return nil, false, f
 	}
 	if p.next() != '"' {
@@ -310,8 +309,7 @@ func (p *parser) memberName(first bool) (name []byte, more bool, f *fault) {
 // element reads what stands before an element: a comma unless it is the first. more is false if the array ended
 // instead.
 func (p *parser) element(first bool) (more bool, f *fault) {
-	more, f = p.separator(first, ']')
-	if f != nil || !more {
+	if more, f = p.separator(first, ']'); !more {
 		return false, f
 	}
 	return true, p.startValue()
@@ -370,10 +368,10 @@ func (p *parser) syntax() *fault {
 	return &fault{reason: reasonSyntax, body: true, pos: p.pos}
 }
 
-// mismatch is the fault of a value that has another type than reason asks for, or is no value.
+// mismatch is the fault of a value that has another type than reason asks for, or is no value. It is not null.
 func (p *parser) mismatch(reason string) *fault {
 	switch c := p.data[p.pos]; {
-	case c == '{', c == '[', c == '"', c == '-', isDigit(c), p.word("true"), p.word("false"), p.word("null"):
+	case c == '{', c == '[', c == '"', c == '-', isDigit(c), p.word("true"), p.word("false"):
 		return &fault{reason: reason}
 	}
 	return p.syntax()
@@ -389,12 +387,11 @@ func (p *parser) wantString() ([]byte, *fault) {
 // text reads a string and returns what it says. The result may be part of the body.
 func (p *parser) text() ([]byte, *fault) {
 	start := p.pos + 1
-	ascii := true
 	for i := start; i < len(p.data); i++ {
 		switch c := p.data[i]; {
 		case c == '"':
 			text := p.data[start:i]
-			if !ascii && !utf8.Valid(text) {
+			if !utf8.Valid(text) {
 				return nil, &fault{reason: reasonUTF8}
 			}
 			p.pos = i + 1
@@ -404,8 +401,6 @@ func (p *parser) text() ([]byte, *fault) {
 		case c < ' ':
 			p.pos = i
 			return nil, p.syntax()
-		case c >= utf8.RuneSelf:
-			ascii = false
 		}
 	}
 	p.pos = len(p.data)
@@ -475,8 +470,8 @@ func (p *parser) escape() (rune, *fault) {
 	case !utf16.IsSurrogate(r):
 		return r, nil
 	}
-	low, ok := p.codeUnit()
-	if r = utf16.DecodeRune(r, low); !ok || r == utf8.RuneError {
+	low, _ := p.codeUnit() // what is none is no half either
+	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
 		return 0, &fault{reason: reasonSurrogate}
 	}
 	return r, nil
@@ -575,36 +570,31 @@ func inFloatRange(number []byte) bool {
 	return !bytes.ContainsAny(mantissa, "123456789")
 }
 
-// nameSet holds the member names of one object. Few names are compared one by one, more go into a map.
+// nameSet holds the member names of one object. The first ones are compared one by one, so that few need no map.
 type nameSet struct {
-	few  [16][]byte
-	n    int
-	many map[string]struct{}
+	first [16][]byte
+	n     int
+	more  map[string]struct{}
 }
 
 // add reports whether name was not in the set, and adds it.
 func (s *nameSet) add(name []byte) bool {
-	if s.many != nil {
-		if _, ok := s.many[string(name)]; ok {
-			return false
-		}
-		s.many[string(name)] = struct{}{}
-		return true
-	}
-	for _, known := range s.few[:s.n] {
+	for _, known := range s.first[:s.n] {
 		if bytes.Equal(known, name) {
 			return false
 		}
 	}
-	if s.n < len(s.few) {
-		s.few[s.n] = name
+	if s.n < len(s.first) {
+		s.first[s.n] = name
 		s.n++
 		return true
 	}
-	s.many = make(map[string]struct{}, 2*len(s.few))
-	for _, known := range s.few {
-		s.many[string(known)] = struct{}{}
+	if _, ok := s.more[string(name)]; ok {
+		return false
 	}
-	s.many[string(name)] = struct{}{}
+	if s.more == nil {
+		s.more = make(map[string]struct{})
+	}
+	s.more[string(name)] = struct{}{}
 	return true
 }

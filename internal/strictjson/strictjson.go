@@ -72,7 +72,7 @@ func Decode(body []byte, dst any) error {
 // the body.
 func (l Limits) Decode(body []byte, dst any) error {
 	v := reflect.ValueOf(dst)
-	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct { // where a nil pointer leads to has no kind
 		return errors.New("strictjson: destination is not a non-nil pointer to a struct")
 	}
 	v = v.Elem()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,7 +55,7 @@ type audit struct {
 func decode(t *testing.T, body string) (signUp, error) {
 	t.Helper()
 	var dst signUp
-	err := strictjson.Decode([]byte(body), &dst)
+	err := strictjson.Decode(slices.Clip([]byte(body)), &dst) // nothing is read behind its end
 	return dst, err
 }
 
@@ -145,12 +146,17 @@ func TestDecodeRefuses(t *testing.T) {
 		{"white space that is not JSON's", "{\"email\":\v\"a\"}", `the body is not valid JSON at byte 9`},
 		{"a wrong bracket", `{"email":"a"]`, `the body is not valid JSON at byte 12`},
 		{"an upper-case literal", `{"email":"a","options":{"remember":True}}`, `the body is not valid JSON at byte 35`},
+		{"a literal at the end", `{"email":"a","options":{"remember":true`, `the body is not valid JSON at byte 39`},
 		{"a literal cut short", `{"email":"a","options":nul}`, `the body is not valid JSON at byte 23`},
 		{"NaN", `{"email":"a","options":{"lifetime":NaN}}`, `the body is not valid JSON at byte 35`},
 		{"a control character in a string", "{\"email\":\"a\nb\"}", `the body is not valid JSON at byte 11`},
 		{"a control character behind an escape", "{\"email\":\"\\n\n\"}", `the body is not valid JSON at byte 12`},
+		{"the last control character in a string", "{\"email\":\"a\x1fb\"}", `the body is not valid JSON at byte 11`},
+		{"the last control character behind an escape", "{\"email\":\"\\n\x1f\"}", `the body is not valid JSON at byte 12`},
 		{"a raw NUL in a string", "{\"email\":\"a\x00\"}", `the body is not valid JSON at byte 11`},
 		{"an unknown escape", `{"email":"\x"}`, `the body is not valid JSON at byte 10`},
+		{"an unknown escape of four digits", `{"email":"\x0041"}`, `the body is not valid JSON at byte 10`},
+		{"an escape without its last digit", `{"email":"\u123`, `the body is not valid JSON at byte 10`},
 		{"an escape cut short", `{"email":"\u12`, `the body is not valid JSON at byte 10`},
 		{"a backslash at the end", `{"email":"\`, `the body is not valid JSON at byte 10`},
 		{"an escape with wrong digits", `{"email":"\u00g0"}`, `the body is not valid JSON at byte 10`},
@@ -158,6 +164,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a number with a leading zero", `{"email":"a","options":{"lifetime":01}}`, `the body is not valid JSON at byte 37`},
 		{"a number with a plus", `{"email":"a","options":{"lifetime":+1}}`, `the body is not valid JSON at byte 35`},
 		{"a minus", `{"email":"a","options":{"lifetime":-}}`, `the body is not valid JSON at byte 36`},
+		{"a minus at the end", `{"email":"a","options":{"lifetime":-`, `the body is not valid JSON at byte 36`},
+		{"an exponent at the end", `{"email":"a","options":{"lifetime":1e`, `the body is not valid JSON at byte 37`},
 		{"a fraction without digits", `{"email":"a","options":{"lifetime":1.}}`, `the body is not valid JSON at byte 37`},
 		{"an exponent without digits", `{"email":"a","options":{"lifetime":1e+}}`, `the body is not valid JSON at byte 38`},
 		{"an array with a trailing comma", `{"email":"a","options":{"allowedRoles":["a",]}}`, `the body is not valid JSON at byte 44`},
@@ -201,6 +209,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a number for a string", `{"email":1}`, `email must be a string`},
 		{"an array for a string", `{"email":["a@b.test"]}`, `email must be a string`},
 		{"an object for a string", `{"email":{"$ne":""}}`, `email must be a string`},
+		{"a number below zero for a string", `{"email":-1}`, `email must be a string`},
+		{"false for a string", `{"email":false}`, `email must be a string`},
 		{"true for a string", `{"email":true}`, `email must be a string`},
 		{"a number for an optional string", `{"email":"a","password":123}`, `password must be a string`},
 		{"a string for an object", `{"email":"a","options":"x"}`, `options must be an object`},
@@ -215,6 +225,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a string for a boolean", `{"email":"a","options":{"remember":"true"}}`, `options.remember must be true or false`},
 		{"a number for a boolean", `{"email":"a","options":{"remember":1}}`, `options.remember must be true or false`},
 		{"a string for an integer", `{"email":"a","options":{"lifetime":"1"}}`, `options.lifetime must be an integer`},
+		{"a string for an unsigned integer", `{"email":"a","options":{"count":"1"}}`, `options.count must be an integer`},
 		{"a fraction for an integer", `{"email":"a","options":{"lifetime":1.0}}`, `options.lifetime must be an integer`},
 		{"an exponent for an integer", `{"email":"a","options":{"lifetime":1e3}}`, `options.lifetime must be an integer`},
 		{"an integer too large", `{"email":"a","options":{"lifetime":9223372036854775808}}`, `options.lifetime is out of range`},
@@ -241,6 +252,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a high half twice", `{"email":"\ud800\ud800"}`, `email has text with half a surrogate pair`},
 		{"the low half first", `{"email":"\udc00\ud800"}`, `email has text with half a surrogate pair`},
 		{"half a surrogate pair and an escape", `{"email":"\ud800\n"}`, `email has text with half a surrogate pair`},
+		{"half a surrogate pair and the other without its backslash", `{"email":"\ud800xudc00"}`, `email has text with half a surrogate pair`},
+		{"half a surrogate pair in a time", `{"email":"a","options":{"expiresAt":"\ud800"}}`, `options.expiresAt has text with half a surrogate pair`},
 		{"half a surrogate pair at the end", `{"email":"\ud800`, `email has text with half a surrogate pair`},
 		{"half a surrogate pair in free-form content", `{"email":"a","options":{"metadata":{"k":["\udfff"]}}}`, `options.metadata.k[0] has text with half a surrogate pair`},
 		{"half a surrogate pair in a free-form name", `{"email":"a","options":{"metadata":{"\udfff":1}}}`, `options.metadata has text with half a surrogate pair`},
@@ -271,10 +284,124 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func TestDecodeTakesFreeFormNumbers(t *testing.T) {
+// A byte that begins, goes on with or ends something is told from those beside it in the alphabet.
+func TestEveryByteIsWhatItsPlaceAllows(t *testing.T) {
+	t.Parallel()
+	const digits, lower, upper = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for c := range 0x100 {
+		s := string([]byte{byte(c)})
+		_, err := decode(t, `{"email":"a","options":{"lifetime":1`+s+`}}`)
+		if want := strings.Contains(digits+" \t\n\r", s); (err == nil) != want {
+			t.Errorf("a digit and %q: %v", s, err)
+		}
+		got, err := decode(t, `{"email":"\u00`+"4"+s+`"}`)
+		if value, no := strconv.ParseUint("4"+s, 16, 8); (err == nil) != (no == nil) || err == nil && got.Email != string(rune(value)) {
+			t.Errorf("an escape with %q: %q, %v", s, got.Email, err)
+		}
+		if c == 0 || c >= 0x80 {
+			continue // is refused for what it is, or is no text
+		}
+		name, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var refused *strictjson.Error
+		if _, err := decode(t, `{`+string(name)+`:1}`); !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+		if word := strings.Contains(digits+lower+upper+"-_", s); word != (refused.Path == s) || !word && !strings.HasPrefix(refused.Path, `["`) {
+			t.Errorf("a member called %q is shown as %s", s, refused.Path)
+		}
+	}
+}
+
+func TestAMemberGivenTwiceIsFoundAmongMany(t *testing.T) {
+	t.Parallel()
+	var names strings.Builder
+	for n := range 40 {
+		fmt.Fprintf(&names, `"%d":0,`, n)
+		for i := range n + 2 {
+			_, err := decode(t, fmt.Sprintf(`{"email":"a","options":{"metadata":{%s"%d":0}}}`, names.String(), i))
+			if want := fmt.Sprintf("options.metadata.%d is given twice", i); (err == nil) != (i > n) || err != nil && err.Error() != want {
+				t.Fatalf("%d after those up to %d: %v", i, n, err)
+			}
+		}
+	}
+}
+
+// What is embedded is part of the outer struct if it is a struct and has no name, and nothing else is.
+func TestEmbedding(t *testing.T) {
+	t.Parallel()
+	var dst struct {
+		Audit
+		Named `json:"named"`
+		Word
+		Plain audit
+	}
+	body := `{"by":"b","named":{"at":"a"},"Word":"w","Plain":{"reason":"r"}}`
+	if err := strictjson.Decode([]byte(body), &dst); err != nil {
+		t.Fatal(err)
+	}
+	if dst.By != "b" || dst.At != "a" || dst.Word != "w" || dst.Plain.Reason != "r" {
+		t.Errorf("got %+v", dst)
+	}
+	for _, body := range []string{`{"Audit":{}}`, `{"at":"a"}`, `{"reason":"r"}`, `{"Named":{}}`} {
+		var refused *strictjson.Error
+		if err := strictjson.Decode([]byte(body), &dst); !errors.As(err, &refused) || refused.Reason != "is not a known member" {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+type (
+	Audit struct {
+		By string `json:"by"`
+	}
+	Named struct {
+		At string `json:"at"`
+	}
+	Word string
+)
+
+// What stands beside each other is no deeper than one of it.
+func TestDepthIsNotCountedTwice(t *testing.T) {
+	t.Parallel()
+	many := func(value string) string { return strings.TrimSuffix(strings.Repeat(value+",", 40), ",") }
+	for _, body := range []string{
+		`{"email":"a","options":{"keys":[` + many(`{"name":"n"}`) + `]}}`,
+		`{"email":"a","options":{"metadata":{"a":[` + many(`{}`) + `],"b":[` + many(`[]`) + `],"c":[` + many(`[{}]`) + `]}}}`,
+	} {
+		if _, err := decode(t, body); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	type lists struct{ A, B, C []string }
+	if err := (strictjson.Limits{Depth: 2}).Decode([]byte(`{"A":[],"B":[],"C":["x"]}`), new(lists)); err != nil {
+		t.Error(err)
+	}
+	var refused *strictjson.Error
+	if err := (strictjson.Limits{Depth: 1}).Decode([]byte(`{"A":[]}`), new(lists)); !errors.As(err, &refused) || refused.Error() != "A is nested too deeply" {
+		t.Errorf("a list in a body that may have none: %v", err)
+	}
+}
+
+// encoding/json has a limit of its own.
+func TestAMapIsNoDeeperThanCanBeDecoded(t *testing.T) {
+	t.Parallel()
+	const depth = 10_001
+	l := strictjson.Limits{Depth: 1 << 20, Values: 1 << 20, FreeForm: 1 << 20}
+	body := `{"email":"a","options":{"extra":{"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `}}}`
+	var dst signUp
+	var refused *strictjson.Error
+	if err := l.Decode([]byte(body), &dst); !errors.As(err, &refused) || refused.Error() != "options.extra is not valid" || dst.Options != nil {
+		t.Errorf("got %v, %+v", err, dst)
+	}
+}
+
+func TestDecodeTakesFreeFormValues(t *testing.T) {
 	t.Parallel()
 	for _, number := range []string{
-		"0", "-0", "0.0", "0e999999999", "0e-999999999", "1e308", "5e-324", "-1.5E+3", strings.Repeat("1", 64),
+		"true", "false", "null", "0", "-0", "0.0", "0e999999999", "0e-999999999", "1e308", "5e-324", "-1.5E+3", strings.Repeat("1", 64),
 	} {
 		body := `{"email":"a","options":{"metadata":{"n":` + number + `}}}`
 		got, err := decode(t, body)
@@ -342,7 +469,11 @@ func TestLimits(t *testing.T) {
 			err := tc.limits.Decode([]byte(tc.body(tc.limit+1)), &dst)
 			var refused *strictjson.Error
 			if !errors.As(err, &refused) || refused.Reason != tc.reason {
-				t.Errorf("above the limit: got %v, want %q", err, tc.reason)
+				t.Fatalf("above the limit: got %v, want %q", err, tc.reason)
+			}
+			// There are too many in the body, wherever the last one stands.
+			if whole := tc.reason == "has too many values"; whole != (refused.Path == "") {
+				t.Errorf("above the limit: got %v", err)
 			}
 		})
 	}
@@ -386,6 +517,10 @@ func TestErrorIsSafeToShow(t *testing.T) {
 		{`"\`, `["\u0022\u005c"]`},
 		{"😀", `["\U0001f600"]`},
 		{"a.b", `["a.b"]`},
+		{"\x1f ~", `["\u001f ~"]`},
+		{"\uffff", `["\uffff"]`},
+		{"\U00010000", `["\U00010000"]`},
+		{strings.Repeat("a", 40), strings.Repeat("a", 40)},
 		{strings.Repeat("a", 41), `["` + strings.Repeat("a", 40) + `..."]`},
 		{strings.Repeat("é", 100), `["` + strings.Repeat(`\u00e9`, 32) + `\u0...`},
 	} {
@@ -412,6 +547,17 @@ func TestErrorIsSafeToShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkSafe(t, refused)
+
+	// A path is shown whole if it fits.
+	level := strings.Repeat("a", 40)
+	for size, want := range map[int]string{200: strings.Repeat("b", 19), 201: strings.Repeat("b", 16) + "..."} {
+		name := strings.Repeat("b", size-len("options.metadata.")-4*len("."+level))
+		body := `{"email":"a","options":{"metadata":` + strings.Repeat(`{"`+level+`":`, 4) + `{"` + name + `":1,"` + name + `":1`
+		_, err := decode(t, body)
+		if !errors.As(err, &refused) || refused.Path != "options.metadata"+strings.Repeat("."+level, 4)+"."+want {
+			t.Errorf("a path of %d bytes: %v", size, err)
+		}
+	}
 }
 
 func checkSafe(t *testing.T, err *strictjson.Error) {
@@ -443,6 +589,13 @@ func TestNothingRefersToTheBody(t *testing.T) {
 
 func TestAbsentMembersKeepTheirField(t *testing.T) {
 	t.Parallel()
+	changed := options{Remember: true, Locale: "preset", Lifetime: 1}
+	if err := strictjson.Decode([]byte(`{"remember":false,"locale":"","lifetime":0}`), &changed); err != nil {
+		t.Fatal(err)
+	}
+	if changed.Remember || changed.Locale != "" || changed.Lifetime != 0 {
+		t.Errorf("got %+v", changed)
+	}
 	dst := signUp{NoTag: "preset", audit: audit{Reason: "preset"}}
 	if err := strictjson.Decode([]byte(`{"email":"a","reason":null}`), &dst); err != nil {
 		t.Fatal(err)
@@ -452,7 +605,10 @@ func TestAbsentMembersKeepTheirField(t *testing.T) {
 	}
 }
 
-type selfDecoding struct{ time.Time }
+type (
+	selfDecoding struct{ time.Time }
+	unsuitable   struct{ F float64 }
+)
 
 // A destination that cannot work is told apart from a body that is refused.
 func TestUnsuitableDestinations(t *testing.T) {
@@ -480,6 +636,7 @@ func TestUnsuitableDestinations(t *testing.T) {
 		{"a channel in a slice", &struct{ C []chan int }{}, "chan int is not supported"},
 		{"a pointer to a pointer", &struct{ P **string }{}, "**string is not supported"},
 		{"a struct within", &struct{ S struct{ F float32 } }{}, "float32 is not supported"},
+		{"a struct that is embedded", &struct{ unsuitable }{}, "float64 is not supported"},
 		{"a string option", &struct {
 			N int `json:"n,string"`
 		}{}, "option string"},
