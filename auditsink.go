@@ -210,7 +210,7 @@ func (s *auditSink) append(ctx context.Context, events []store.Event, cut *audit
 // forgiven: where only the answer was lost, the head that is found then is the wanted one.
 func (s *auditSink) extend(ctx context.Context, a store.Append, failed *bool) (again bool, err error) {
 	for {
-		head, _, err := s.engine.store.AppendEvents(ctx, a)
+		head, appended, err := s.engine.store.AppendEvents(ctx, a)
 		if err != nil {
 			if *failed || ctx.Err() != nil {
 				return false, err
@@ -220,7 +220,7 @@ func (s *auditSink) extend(ctx context.Context, a store.Append, failed *bool) (a
 		}
 		s.head = head
 		switch {
-		case bytes.Equal(head, a.Head):
+		case appended || bytes.Equal(head, a.Head):
 			return false, nil
 		case bytes.Equal(head, a.After):
 			return false, &AuditFault{Problem: AuditHeadInvalid} // there is no place for one

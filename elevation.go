@@ -189,7 +189,7 @@ const justNow = 10 * time.Minute
 // cannotStepUp reports whether the user has nothing with which they can step up, and has just signed in themselves. They may
 // add a key with which they can; otherwise they could neither do that nor remove what keeps them from it.
 func (e *Engine) cannotStepUp(a *store.Account, p *Principal) bool {
-	return len(e.elevationMethods(a)) == 0 && len(a.TOTPSecret) == 0 && e.sinceSignIn(a, p) <= justNow
+	return !a.Anonymous && len(e.elevationMethods(a)) == 0 && len(a.TOTPSecret) == 0 && e.sinceSignIn(a, p) <= justNow
 }
 
 // stepsUp reports whether any of the keys will do for a step-up.

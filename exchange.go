@@ -89,8 +89,7 @@ func (e *Engine) ExchangeCode(ctx context.Context, p ExchangeCodeParams) (_ *Sig
 
 // checkChallenge accepts no code challenge, and one of method S256: the base64url of 32 bytes.
 func checkChallenge(s string) error {
-	raw, _ := strictBase64.DecodeString(s) // as far as it can be read, without line ends
-	if s != "" && (len(raw) != sha256.Size || len(s) != strictBase64.EncodedLen(sha256.Size)) {
+	if raw, err := strictBase64.DecodeString(s); s != "" && (err != nil || len(raw) != sha256.Size || len(s) != strictBase64.EncodedLen(sha256.Size)) {
 		return ErrInvalidRequest.saying("codeChallenge must be the base64url of a SHA-256, 43 characters")
 	}
 	return nil

@@ -39,9 +39,9 @@ func (e *Engine) somebody(name string, p provider.Profile) (*somebody, error) {
 	if p.Email == "" {
 		return s, nil
 	}
-	address, _ := emailaddr.Parse(p.Email) // of what is no address that is the zero one, which no list allows
+	address, err := emailaddr.Parse(p.Email)
 	switch {
-	case e.rules.acl.Allows(address):
+	case err == nil && e.rules.acl.Allows(address):
 		s.address, s.verified = &address, p.EmailVerified
 	case !e.rules.acl.Empty():
 		return nil, ErrInvalidEmailPassword.because(errors.New("the address at the provider is not admitted"))
@@ -97,7 +97,7 @@ type resolution int
 
 const (
 	known     resolution = iota // they are a known user
-	proves                      // the same, and prove the user's address by it
+	proves                      // the same, and prove the user's address by it for the first time
 	sameOwner                   // they are a user by their address, which both sides have verified
 	displaces                   // they are a user by their address, which nobody had verified before
 	newcomes                    // they are nobody yet
@@ -110,7 +110,7 @@ func (s *somebody) resolve(a *store.Account) resolution {
 	switch {
 	case a == nil:
 		return newcomes
-	case hasIdentity(a, s.key) && s.verified && a.EmailKey == s.emailKey():
+	case hasIdentity(a, s.key) && s.verified && !a.EmailVerified && a.EmailKey == s.emailKey():
 		return proves
 	case hasIdentity(a, s.key):
 		return known

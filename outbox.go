@@ -407,8 +407,9 @@ func (e *Engine) purge(ctx context.Context) {
 		n, err := e.store.Purge(ctx, p)
 		if err != nil {
 			e.config.Logger.ErrorContext(ctx, "purge", slog.Any("error", err))
+			return
 		}
-		if n < p.Limit { // and where it failed
+		if n < p.Limit {
 			return
 		}
 	}

@@ -358,7 +358,10 @@ func (e *Engine) hash(ctx context.Context, normal string) (string, error) {
 
 // rehash makes a current hash of a password that was right. It is a courtesy: the sign-in goes on without it.
 func (e *Engine) rehash(ctx context.Context, password string) (string, error) {
-	normal, _ := passnorm.Normalize(password) // as when it was compared
+	normal, err := passnorm.Normalize(password)
+	if err != nil {
+		return "", err
+	}
 	return e.hasher.Hash(ctx, normal)
 }
 
@@ -407,13 +410,19 @@ func busy(err error) error {
 // own if that is nil. Five hexadecimal digits of the password's SHA-1 leave the process, nothing else. A lookup takes at
 // most a second.
 func HIBP(client *http.Client) BreachChecker {
-	c, _ := breach.New(breach.Options{HTTPClient: client}) // which is wrong about other options alone
-	return hibp{c}
+	c, err := breach.New(breach.Options{HTTPClient: client})
+	return hibp{c, err}
 }
 
-type hibp struct{ client *breach.Client }
+type hibp struct {
+	client *breach.Client
+	err    error
+}
 
 func (h hibp) Breached(ctx context.Context, password string) (bool, error) {
+	if h.err != nil {
+		return false, h.err
+	}
 	n, err := h.client.Pwned(ctx, password)
 	return n > 0, err
 }

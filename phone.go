@@ -224,7 +224,7 @@ func (e *Engine) checkByProvider(ctx context.Context, number, code string) (righ
 	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
 	defer cancel()
 	err = guard(func() (err error) { right, err = e.config.SMS.Verifier.Check(ctx, number, code); return err })
-	return right, err
+	return right && err == nil, err
 }
 
 // isForeignCode accepts what providers send: 4 to 10 ASCII digits.

@@ -90,8 +90,8 @@ type keyring struct {
 
 // old reports whether the set was loaded longer ago than that, or never. A clock that has been set back makes any set old.
 func (s *keySet) old(now time.Time, age time.Duration) bool {
-	d := now.Sub(s.loaded) // the most that there can be, if never
-	return d >= age || d < -clockSkew
+	d := now.Sub(s.loaded)
+	return s.loaded.IsZero() || d >= age || d < -clockSkew
 }
 
 // knownKeys returns the keys as they are known, which costs nothing but where it is time to look at the store: then for one
@@ -194,7 +194,7 @@ func (e *Engine) loadKeys(ctx context.Context, now time.Time, wait, force bool) 
 		r.mu.Lock()
 	}
 	// A clock that has been set back ends the pause.
-	if since := now.Sub(r.tried); !force && since < keyRetry && since > -clockSkew {
+	if since := now.Sub(r.tried); !force && !r.tried.IsZero() && since < keyRetry && since > -clockSkew {
 		defer r.mu.Unlock()
 		return false, r.err
 	}
@@ -276,7 +276,12 @@ func (e *Engine) arrange(ctx context.Context, rows []store.SigningKey, now time.
 	set.all = slices.Clone(set.signers)
 	for _, b := range e.keys.base.all {
 		k := *b
-		k.until = sooner(k.until, baseEnd)
+		if len(rows) > 0 {
+			k.until = sooner(k.until, baseEnd)
+		}
+		if !k.live(now) {
+			continue
+		}
 		set.all = append(set.all, &k)
 		if slices.Contains(e.keys.base.signers, b) {
 			set.signers = slices.Insert(set.signers, 0, &k)
@@ -287,8 +292,11 @@ func (e *Engine) arrange(ctx context.Context, rows []store.SigningKey, now time.
 
 // due reports whether it is time for another key.
 func (s *keySet) due(now time.Time, r *RotationConfig) bool {
-	last := s.signers[len(s.signers)-1] // a base key signs since the year 1
-	return !now.Before(last.from.Add(r.Every - r.Lead))
+	if len(s.signers) == 0 {
+		return true
+	}
+	last := s.signers[len(s.signers)-1]
+	return last.from.IsZero() || !now.Before(last.from.Add(r.Every-r.Lead))
 }
 
 // based reports whether no key of the store signs.
@@ -312,10 +320,12 @@ func (e *Engine) takesOver(set *keySet, now time.Time) time.Time {
 func (e *Engine) addKey(ctx context.Context, rows []store.SigningKey, now, activeAt time.Time) (bool, error) {
 	// Clocks may be apart, and may be set back: what is made later has the later time, and each has a time of its own.
 	created, since := now, now.Add(-strayKey)
-	if n := len(rows); n > 0 { // the oldest first
-		since = rows[n-1].CreatedAt
-		if !since.Before(created) {
-			created = since.Add(time.Microsecond)
+	for i, row := range rows {
+		if i == 0 || row.CreatedAt.After(since) {
+			since = row.CreatedAt
+		}
+		if !row.CreatedAt.Before(created) {
+			created = row.CreatedAt.Add(time.Microsecond)
 		}
 	}
 	if activeAt.After(now) && !created.Before(activeAt) {
@@ -341,7 +351,7 @@ func (e *Engine) addKey(ctx context.Context, rows []store.SigningKey, now, activ
 		ID: id, Algorithm: algorithm, Private: e.box.Seal(sealedKey, []byte(id), content),
 		CreatedAt: created, ActiveAt: activeAt, ExpiresAt: activeAt.Add(openEnded),
 	}, since)
-	if added {
+	if added && err == nil {
 		e.emit(ctx, Event{Type: EventSigningKeyAdded, Detail: id})
 	}
 	return added, err
@@ -367,27 +377,26 @@ func (e *Engine) endKeys(ctx context.Context, rows []store.SigningKey, set *keyS
 const sealedKey = "signing key"
 
 // openKey returns the key of a row, and when the base keys are no longer accepted.
-func (e *Engine) openKey(row store.SigningKey) (*key, time.Time, error) {
-	var never time.Time
+func (e *Engine) openKey(row store.SigningKey) (_ *key, baseEnd time.Time, err error) {
 	content, err := e.box.Open(sealedKey, []byte(row.ID), row.Private)
 	if err != nil {
-		return nil, never, err
+		return nil, baseEnd, err
 	}
 	if len(content) < 8 {
-		return nil, never, errors.New("not a private key")
+		return nil, baseEnd, errors.New("not a private key")
 	}
-	baseEnd := time.UnixMicro(int64(binary.BigEndian.Uint64(content))).UTC()
+	baseEnd = time.UnixMicro(int64(binary.BigEndian.Uint64(content))).UTC()
 	private, err := x509.ParsePKCS8PrivateKey(content[8:])
 	if err != nil {
-		return nil, never, errors.New("not a private key in PKCS #8") // the decoder's words are about the key
+		return nil, baseEnd, errors.New("not a private key in PKCS #8") // the decoder's words are about the key
 	}
 	signer, ok := private.(crypto.Signer)
 	if !ok {
-		return nil, never, fmt.Errorf("a key of type %T cannot sign", private)
+		return nil, baseEnd, fmt.Errorf("a key of type %T cannot sign", private)
 	}
 	k, err := compileKey(Key{ID: row.ID, Algorithm: row.Algorithm, Private: signer}, true)
 	if err != nil {
-		return nil, never, err
+		return nil, baseEnd, err
 	}
 	k.from, k.until = row.ActiveAt, row.ExpiresAt
 	return k, baseEnd, nil
@@ -402,8 +411,9 @@ func (e *Engine) baseEnd(rows []store.SigningKey, now, activeAt time.Time) time.
 	}
 	end := activeAt.Add(e.config.AccessTokens.Lifetime + clockSkew)
 	for _, row := range rows {
-		_, ends, _ := e.openKey(row)
-		end = sooner(end, ends)
+		if _, ends, err := e.openKey(row); err == nil {
+			end = sooner(end, ends)
+		}
 	}
 	return end
 }

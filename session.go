@@ -122,7 +122,7 @@ func (e *Engine) enter(ctx context.Context, in entry) (*SignInResult, error) {
 	now := e.now()
 	client := clientOf(ctx)
 	row := store.Session{
-		ID:        refreshtoken.NewSessionID(),
+		ID: refreshtoken.NewSessionID(), UserID: in.user.ID,
 		CreatedAt: now, RotatedAt: now, AuthTime: now, AMR: in.amr,
 		Client: client.label(), Address: client.address(),
 		ExpiresAt: now.Add(e.config.Sessions.Idle), EndsAt: now.Add(e.config.Sessions.Absolute),

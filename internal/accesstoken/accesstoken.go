@@ -208,8 +208,10 @@ func (c *Claims) parseRoles(text []byte, sub string) error {
 		case ClaimIsAnonymous:
 			return textClaim(value, &anonymous)
 		case ClaimElevated:
-			// Only the documented form says something: the user's own id, as a string. Of anything else nothing is read.
-			_ = textClaim(value, &elevated)
+			// Only the documented form says something: the user's own id, as a string.
+			if textClaim(value, &elevated) != nil {
+				elevated = ""
+			}
 			return nil
 		}
 		var custom string
@@ -258,7 +260,7 @@ func FormatID(id [16]byte) string {
 
 // textClaim reads a JSON string.
 func textClaim(value []byte, into *string) error {
-	if value[0] != '"' {
+	if len(value) < 2 || value[0] != '"' {
 		return errors.New("not a string")
 	}
 	for _, b := range value {
@@ -276,7 +278,7 @@ func textClaim(value []byte, into *string) error {
 
 // listClaim reads a JSON array of strings, or where lone is set a single string.
 func listClaim(value []byte, into *[]string, lone bool) error {
-	if lone && value[0] == '"' {
+	if lone && len(value) > 0 && value[0] == '"' {
 		*into = make([]string, 1)
 		return textClaim(value, &(*into)[0])
 	}

@@ -100,7 +100,9 @@ func New(c Config) (*RelyingParty, error) {
 		if !slices.Contains(algorithms, alg) {
 			return nil, fmt.Errorf("ceremony: algorithm %d is not supported", alg)
 		}
-		rp.parameters = append(rp.parameters, protocol.CredentialParameter{Algorithm: webauthncose.COSEAlgorithmIdentifier(alg)})
+		rp.parameters = append(rp.parameters, protocol.CredentialParameter{
+			Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.COSEAlgorithmIdentifier(alg),
+		})
 	}
 	library := func(provider metadata.Provider) (*webauthn.WebAuthn, error) {
 		return webauthn.New(&webauthn.Config{
@@ -219,6 +221,7 @@ func (rp *RelyingParty) Register(r *Registration, e Expectation) (Credential, er
 	if !rp.keepAttestation && !r.selfAttested() {
 		answer.Response.AttestationObject.Format = string(protocol.AttestationFormatNone)
 		answer.Response.AttestationObject.AttStatement = nil
+		answer.Response.AttestationObject.SubStatements = nil
 	}
 	answer.RawID = r.credentialID
 	answer.Raw.AttestationResponse.ClientDataJSON = r.clientData.raw
@@ -226,8 +229,10 @@ func (rp *RelyingParty) Register(r *Registration, e Expectation) (Credential, er
 	if err != nil {
 		return Credential{}, refusedBy(err)
 	}
-	var aaguid uuid.UUID
-	copy(aaguid[:], data.AttData.AAGUID) // which has its size
+	aaguid, err := uuid.FromBytes(data.AttData.AAGUID)
+	if err != nil {
+		return Credential{}, fmt.Errorf("ceremony: AAGUID: %w", err)
+	}
 	format := string(protocol.AttestationFormatNone)
 	if rp.keepAttestation {
 		format = r.object.Format
@@ -278,11 +283,12 @@ func (rp *RelyingParty) Assert(a *Assertion, c Credential, e Expectation) (Use, 
 	answer.RawID = a.credentialID
 	answer.Raw.AssertionResponse.ClientDataJSON = a.clientData.raw
 	answer.Raw.AssertionResponse.AuthenticatorData = a.authenticatorData
-	// What else there is of a record, the library compares with nothing: the counter and the model are looked at below.
 	owner := user{handle: e.UserHandle, credentials: []webauthn.Credential{{
-		ID:        c.ID,
-		PublicKey: c.PublicKey,
-		Flags:     webauthn.CredentialFlags{BackupEligible: c.BackupEligible},
+		ID:                c.ID,
+		PublicKey:         c.PublicKey,
+		AttestationFormat: c.AttestationFormat,
+		Flags:             webauthn.CredentialFlags{BackupEligible: c.BackupEligible, BackupState: c.BackupState},
+		Authenticator:     webauthn.Authenticator{SignCount: c.SignCount},
 	}}}
 	if _, err := rp.assertions.ValidateLogin(owner, rp.session(a.clientData, e), &answer); err != nil {
 		return Use{}, refusedBy(err)

@@ -59,14 +59,14 @@ var (
 // Each calls f with the JSON text of each key of a JWK Set, in their order, until it returns an error, which is then that of Each.
 // It returns [ErrNotSet] for a document of another form, and [ErrTooMany] for one that nobody would write.
 func Each(set []byte, f func(key []byte) error) error {
-	var list []byte // without it, there is no array to read
+	var list []byte
 	err := strictjson.Members(set, func(name, value []byte) error {
 		if string(name) == "keys" {
 			list = value
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil || list == nil {
 		return ErrNotSet
 	}
 	count := 0
@@ -106,7 +106,10 @@ func parseKey(text []byte) (PublicKey, bool) {
 	if err != nil || k.Kid == "" || k.Use != "" && k.Use != "sig" || operations != nil && !verifies(operations) {
 		return PublicKey{}, false
 	}
-	pub := k.public()
+	pub, ok := k.public()
+	if !ok {
+		return PublicKey{}, false
+	}
 	if _, err := PublicJWK(pub, k.Kid, k.Alg); err != nil {
 		return PublicKey{}, false
 	}
@@ -123,37 +126,39 @@ func verifies(operations []string) bool {
 	return false
 }
 
-// public returns the key, or something that [PublicJWK] does not accept.
-func (k JWK) public() crypto.PublicKey {
+// public returns the key. Whether it is acceptable is for [PublicJWK] to say.
+func (k JWK) public() (crypto.PublicKey, bool) {
 	switch {
 	case k.Kty == "RSA":
-		e := decode(k.E)
-		exponent := new(big.Int).SetBytes(e)
-		if len(e) > 4 || exponent.BitLen() > 31 {
-			return nil
+		n, ok1 := decode(k.N)
+		e, ok2 := decode(k.E)
+		if !ok1 || !ok2 || len(n) > maxRSABits/8 || len(e) > 4 {
+			return nil, false
 		}
-		return &rsa.PublicKey{N: new(big.Int).SetBytes(decode(k.N)), E: int(exponent.Int64())}
+		exponent := new(big.Int).SetBytes(e)
+		if exponent.BitLen() > 31 {
+			return nil, false
+		}
+		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, true
 	case k.Kty == "EC" && k.Crv == "P-256":
-		x, y := decode(k.X), decode(k.Y)
-		if len(x) != 32 { // and y the rest of what a point has, or it is none
-			return nil
+		x, ok1 := decode(k.X)
+		y, ok2 := decode(k.Y)
+		if !ok1 || !ok2 || len(x) != 32 || len(y) != 32 {
+			return nil, false
 		}
 		point := append(append([]byte{4}, x...), y...)
-		pub, _ := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
-		return pub
+		pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		return pub, err == nil
 	case k.Kty == "OKP" && k.Crv == "Ed25519":
-		return ed25519.PublicKey(decode(k.X))
+		x, ok := decode(k.X)
+		return ed25519.PublicKey(x), ok && len(x) == ed25519.PublicKeySize
 	}
-	return nil
+	return nil, false
 }
 
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// decode returns nothing for what is not base64url.
-func decode(s string) []byte {
+func decode(s string) ([]byte, bool) {
 	b, err := strictBase64.DecodeString(s)
-	if err != nil {
-		return nil
-	}
-	return b
+	return b, err == nil && len(b) > 0
 }

@@ -99,7 +99,7 @@ func decodePEM(text []byte) (*pem.Block, error) {
 			return nil, fmt.Errorf("%w: no block at the start", ErrPEM)
 		}
 		block, rest := pem.Decode(text)
-		if bytes.Count(text[:len(text)-len(rest)], begin) != 1 { // none where there is no block
+		if block == nil || bytes.Count(text[:len(text)-len(rest)], begin) != 1 {
 			return nil, fmt.Errorf("%w: block is malformed", ErrPEM)
 		}
 		if block.Type == "EC PARAMETERS" {
