@@ -439,11 +439,8 @@ func (e *Engine) VerifyElevation(ctx context.Context, principal *Principal, p Ve
 		If:     store.Conditions{Session: principal.SessionID},
 		Redeem: ticket, UseKey: use,
 	})
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnmet{Condition: store.ConditionSession}) {
-		return nil, ErrUnauthenticated.because(err)
-	}
 	if err != nil {
-		return nil, refused(err)
+		return nil, refused(unprotected(err))
 	}
 	// Last, because another tab may refresh meanwhile: the answer has the refresh token that is current now.
 	a, err := e.elevating(ctx, principal, 0)
