@@ -669,7 +669,7 @@ var eventFlows = []eventFlow{
 			s.begin()
 			for _, email := range []string{adaAddress, adaAddress, otherAddress} {
 				options := beginKeySignUp(s.t, s.Engine, email)
-				s.secrets.keep("challenge", challengeOf(s.t, options))
+				s.secrets.keep("challenge", challengeOf(s.t, options), challengeOf(s.t, beginKeySignIn(s.t, s.Engine, email)))
 				params := auth.VerifySignUpWebAuthnParams{Credential: (&authtest.Authenticator{}).Create(s.t, options)}
 				must[*auth.SignInResult](s)(s.VerifySignUpWebAuthn(s.t.Context(), params))
 			}

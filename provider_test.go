@@ -760,7 +760,7 @@ func TestProfilesAreBounded(t *testing.T) {
 	if r, err := v.visit(t, "here", provider.Profile{Subject: "odd", Picture: "https://x.test/?\xff"}); err != nil || r.Session.User.AvatarURL != "" {
 		t.Errorf("a picture that is not UTF-8: %v, %v", r.Session, err)
 	}
-	for name, subject := range map[string]string{"long": strings.Repeat("x", 256), "with control characters": "a\x00b", "not UTF-8": "\xff"} {
+	for name, subject := range map[string]string{"long": strings.Repeat("x", 256), "with control characters": "a\x00b", "not UTF-8": "\xff", "no more UTF-8": "a\ufffdb"} {
 		if _, err := v.visit(t, "here", provider.Profile{Subject: subject}); !errors.Is(err, auth.ErrOAuthProfileFetchFailed) {
 			t.Errorf("an id that is %s: %v", name, err)
 		}

@@ -239,11 +239,13 @@ func TestTheOperatorIsToldOfProvidersThatFail(t *testing.T) {
 			t.Errorf("%s: the logs are %s", name, v.Logs.String())
 		}
 	}
-	v, g := newGiving(t)
-	p := v.Principal(t, v.SignUp(t, "ada@example.com"))
-	g.refuses = errors.New("invalid_client")
-	err := only(v.RefreshProviderTokens(t.Context(), p, auth.RefreshProviderTokensParams{Provider: "here", RefreshToken: "x"}))
-	if !errors.Is(err, auth.ErrOAuthProviderError) || !strings.Contains(v.Logs.String(), "identity provider failed") {
-		t.Errorf("%v; the logs are %s", err, v.Logs.String())
+	for _, token := range []string{"", "x"} { // beside an error a token is none
+		v, g := newGiving(t)
+		p := v.Principal(t, v.SignUp(t, "ada@example.com"))
+		g.refuses, g.renewed = errors.New("invalid_client"), provider.Tokens{AccessToken: token}
+		err := only(v.RefreshProviderTokens(t.Context(), p, auth.RefreshProviderTokensParams{Provider: "here", RefreshToken: "x"}))
+		if !errors.Is(err, auth.ErrOAuthProviderError) || !strings.Contains(v.Logs.String(), "invalid_client") {
+			t.Errorf("%v; the logs are %s", err, v.Logs.String())
+		}
 	}
 }

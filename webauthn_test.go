@@ -258,7 +258,7 @@ func TestWebAuthnConfigMistakes(t *testing.T) {
 		_, err := auth.New(memstore.New(), c)
 		field, _, _ := strings.Cut(field, " ")
 		var mistake *auth.ConfigError
-		if !errors.As(err, &mistake) || mistake.Field != field {
+		if !errors.As(err, &mistake) || mistake.Field != field || strings.Contains(err.Error(), "\nWebAuthn: ") { // which would say it twice
 			t.Errorf("%s: %v", field, err)
 		}
 	}
@@ -659,6 +659,16 @@ func TestTheEndOfACeremonyIsRefused(t *testing.T) {
 			t.Errorf("%v, %v", in, err)
 		}
 	})
+	t.Run("an address whose account was disabled a moment ago", func(t *testing.T) {
+		t.Parallel()
+		e := interruptible(t)
+		pendingUser(t, e.Engine, "ada@example.com")
+		answer, yes := (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e.Engine, "ada@example.com")), true
+		e.arm(func() { update(t, e.Engine, "ada@example.com", auth.UserUpdate{Disabled: &yes}) })
+		if in, err := endKeySignUp(t, e.Engine, answer); !errors.Is(err, auth.ErrEmailAlreadyInUse) || in != nil {
+			t.Errorf("%v, %v", in, err)
+		}
+	})
 	t.Run("by the service, which may say why", func(t *testing.T) {
 		t.Parallel()
 		e := authtest.New(t)
@@ -673,6 +683,14 @@ func TestTheEndOfACeremonyIsRefused(t *testing.T) {
 		_, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, "")))
 		if messageOf(err) != "too-many-requests: Not on a Sunday" {
 			t.Error(err)
+		}
+	})
+	t.Run("by the service, before there is a user", func(t *testing.T) {
+		t.Parallel()
+		e := authtest.New(t, func(c *auth.Config) { c.Hooks.BeforeSignUp = refuse })
+		in, err := endKeySignUp(t, e, (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, "ada@example.com")))
+		if !errors.Is(err, errForbidden) || in != nil || userCount(t, e.Store) != 0 {
+			t.Errorf("%v, %v", in, err)
 		}
 	})
 	t.Run("a name of a key that is too long", func(t *testing.T) {
@@ -1634,14 +1652,50 @@ func TestTheEndOfAConcealedSignUpTakesTheSameTrips(t *testing.T) {
 	e := authtest.NewWithStore(t, s, func(c *auth.Config) { c.ConcealErrors = true })
 	e.SignUp(t, "taken@example.com")
 	pendingUser(t, e, "pending@example.com")
-	for _, email := range []string{"free@example.com", "pending@example.com", "taken@example.com"} {
+	ends := func(e *authtest.Engine, email string, want int) {
+		t.Helper()
 		answer := (&authtest.Authenticator{}).Create(t, beginKeySignUp(t, e, email))
 		s.Reset()
 		if _, err := endKeySignUp(t, e, answer); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Trips(); got != 5 {
+		if got := s.Trips(); got != want {
 			t.Errorf("%s: %d trips %v", email, got, s.Calls())
+		}
+	}
+	for _, email := range []string{"free@example.com", "pending@example.com", "taken@example.com"} {
+		ends(e, email, 5)
+	}
+	ends(replica(t, e), "open@example.com", 3) // where nothing is concealed
+}
+
+// Whoever begins a sign-up with a challenge of their own gets a code when they follow the link.
+func TestTheLetterOfASignUpWithAPasskeyBringsACode(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t)
+	begun, err := e.SignUpWebAuthn(t.Context(), auth.SignUpWebAuthnParams{Email: "ada@example.com", Options: auth.SignUpOptions{DisplayName: "Ada"}})
+	if err != nil || begun.User.Name != "ada@example.com" || begun.User.DisplayName != "Ada" {
+		t.Fatalf("%+v, %v", begun, err)
+	}
+	params := auth.VerifySignUpWebAuthnParams{Credential: (&authtest.Authenticator{}).Create(t, begun), CodeChallenge: challengeFor(verifier)}
+	if _, err := e.VerifySignUpWebAuthn(t.Context(), params); err != nil {
+		t.Fatal(err)
+	}
+	in, err := e.ExchangeCode(t.Context(), auth.ExchangeCodeParams{Code: followLink(t, e, "ada@example.com").Code, CodeVerifier: verifier})
+	if err != nil || in.Session.User.Email != "ada@example.com" {
+		t.Errorf("%v, %v", in, err)
+	}
+}
+
+// The format of an attestation is kept where one was asked for.
+func TestWhichAttestationsAreKept(t *testing.T) {
+	t.Parallel()
+	for attestation, want := range map[string]string{"none": "none", "direct": "packed"} {
+		e := authtest.New(t, unverified, func(c *auth.Config) { c.WebAuthn.Attestation = attestation })
+		s := withKey(t, e, "ada@example.com", &authtest.Authenticator{Attestation: "packed"})
+		a, err := e.Store.User(t.Context(), store.UserQuery{ID: s.User.ID, With: store.WithSecurityKeys, Now: e.Clock.Now()})
+		if err != nil || len(a.SecurityKeys) != 1 || a.SecurityKeys[0].AttestationFormat != want {
+			t.Errorf("%s: %+v, %v", attestation, a.SecurityKeys, err)
 		}
 	}
 }
@@ -1799,5 +1853,27 @@ func TestAUserHasOneHandle(t *testing.T) {
 		if in, err := endKeySignIn(t, e, key.Get(t, beginKeySignIn(t, e, ""))); err != nil || in.Session.User.ID != p.UserID {
 			t.Errorf("sign-in: %v", err)
 		}
+	}
+}
+
+// Who has nothing to step up with adds a key by a sign-in of a moment ago, which that of a program is not.
+func TestATokenAddsNoKeyForWhoCannotStepUp(t *testing.T) {
+	t.Parallel()
+	e := authtest.New(t, func(c *auth.Config) {
+		c.WebAuthn.UserVerification = auth.UserVerificationDiscouraged
+		c.Elevation.UserVerification, c.Elevation.Methods = auth.UserVerificationRequired, []auth.ElevationMethod{auth.ElevateByWebAuthn}
+	})
+	p := e.Principal(t, e.SignUp(t, "ada@example.com"))
+	pat := createPAT(t, e, p, time.Hour)
+	addKey(t, e, p, &authtest.Authenticator{NoUserVerification: true})
+	if _, err := e.AddSecurityKey(t.Context(), p); err != nil {
+		t.Errorf("themselves: %v", err)
+	}
+	s, err := signInPAT(t, e, pat.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if options, err := e.AddSecurityKey(t.Context(), e.Principal(t, s)); !errors.Is(err, auth.ErrElevationRequired) || options != nil {
+		t.Errorf("by a token: %v, %v", options, err)
 	}
 }
