@@ -61,30 +61,28 @@ const (
 // fault is an Error in the making: on the way up every level adds where it stood.
 type fault struct {
 	reason string
-	body   bool     // concerns the body as a whole, wherever it is found
 	pos    int      // byte offset of a syntax error
 	path   []string // innermost first; indices with brackets, names with a dot or quoted in brackets
 }
 
 // in adds the member that the fault is in.
 func (f *fault) in(name string) *fault {
-	if !f.body {
-		f.path = append(f.path, segment(name))
-	}
+	f.path = append(f.path, segment(name))
 	return f
 }
 
 // at adds the element that the fault is in.
 func (f *fault) at(index int) *fault {
-	if !f.body {
-		f.path = append(f.path, "["+strconv.Itoa(index)+"]")
-	}
+	f.path = append(f.path, "["+strconv.Itoa(index)+"]")
 	return f
 }
 
 func (f *fault) export() *Error {
-	if f.reason == reasonSyntax {
+	switch f.reason { // is it the body as a whole, wherever that was found?
+	case reasonSyntax:
 		return &Error{Reason: f.reason + " at byte " + strconv.Itoa(f.pos)}
+	case reasonValues:
+		return &Error{Reason: f.reason}
 	}
 	var b strings.Builder
 	for _, s := range slices.Backward(f.path) {

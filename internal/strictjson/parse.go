@@ -333,7 +333,7 @@ func (p *parser) separator(first bool, end byte) (more bool, f *fault) {
 // startValue counts a value and reads the white space before it. There is at least one byte of it.
 func (p *parser) startValue() *fault {
 	if p.values <= 0 {
-		return &fault{reason: reasonValues, body: true}
+		return &fault{reason: reasonValues}
 	}
 	p.values--
 	if p.next(); p.pos == len(p.data) {
@@ -365,7 +365,7 @@ func (p *parser) word(w string) bool {
 
 // syntax is the fault of a body that is not JSON at pos.
 func (p *parser) syntax() *fault {
-	return &fault{reason: reasonSyntax, body: true, pos: p.pos}
+	return &fault{reason: reasonSyntax, pos: p.pos}
 }
 
 // mismatch is the fault of a value that has another type than reason asks for, or is no value. It is not null.
