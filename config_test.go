@@ -81,7 +81,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"a negative number of hashes":        {func(c *auth.Config) { c.Password.MaxHashes = -1 }, "Password.MaxHashes"},
 		"a negative number of waiting ones":  {func(c *auth.Config) { c.Password.MaxWaiting = -1 }, "Password.MaxWaiting"},
 		"a right to change it for days":      {func(c *auth.Config) { c.Password.ChangeWithin = 25 * time.Hour }, "Password.ChangeWithin"},
-		"a code that may be guessed at":      {func(c *auth.Config) { c.EmailOTP = &auth.EmailOTPConfig{Tries: 11} }, "EmailOTP.Tries"},
+		"a code that may be guessed at":      {func(c *auth.Config) { c.EmailOTP, c.Mail = &auth.EmailOTPConfig{Tries: 11}, authtest.NewMailbox() }, "EmailOTP.Tries"},
 		"a blocked address that is none":     {func(c *auth.Config) { c.Email.BlockedAddresses = []string{"evil"} }, "Email.BlockedAddresses"},
 		"an allowed address that is none":    {func(c *auth.Config) { c.Email.AllowedAddresses = []string{"evil"} }, "Email.AllowedAddresses"},
 		"a blocked domain that is none":      {func(c *auth.Config) { c.Email.BlockedDomains = []string{"a b"} }, "Email.BlockedDomains"},
