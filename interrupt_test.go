@@ -77,6 +77,10 @@ var meanwhile = []struct {
 		return err
 	}, among(bySession), auth.ErrUnauthenticated},
 	{"something is revoked", changing(func(c *store.UserChange) { c.Drop.Tickets = []string{"none"} }), among(byLook), nil},
+	{"the service verifies their address", func(ctx context.Context, e *authtest.Engine, a *store.Account) error {
+		yes := true
+		return only(e.UpdateUser(ctx, a.ID, auth.UserUpdate{EmailVerified: &yes}))
+	}, among(byLook, []string{"FinishProvider, in place of an abandoned sign-up"}), nil},
 	{
 		"they are disabled", changing(func(c *store.UserChange) { yes := true; c.Set.Disabled = &yes }),
 		notAmong(byAuthority, byAddress, []string{"SignOut, everywhere"}), nil,

@@ -453,6 +453,10 @@ func (e *Engine) UpdateUser(ctx context.Context, id uuid.UUID, p UserUpdate) (_ 
 	if p.Disabled != nil && !*p.Disabled {
 		change.Drop = store.Drop{Sessions: true, AllTickets: true}
 	}
+	if p.EmailVerified != nil && *p.EmailVerified {
+		// As in proven: a sign-up that would replace this one comes too late.
+		change.Drop.Tickets = []string{kindVerifyEmail}
+	}
 	if p.Roles != nil || p.DefaultRole != nil {
 		if err := e.checkRoles(ctx, &change); err != nil {
 			return nil, err
