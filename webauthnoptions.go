@@ -110,9 +110,8 @@ type extensions []byte
 
 func (x extensions) inputs() map[string]any {
 	var m map[string]any
-	_ = json.Unmarshal(x, &m) // it was marshalled from a map
-	if len(m) == 0 {
-		return nil
+	if err := json.Unmarshal(x, &m); err != nil || len(m) == 0 {
+		return nil // it was marshalled from a map
 	}
 	return m
 }
