@@ -336,3 +336,17 @@ func TestChangesOfAddressAndPasswordAreProtected(t *testing.T) {
 		}
 	}
 }
+
+// A service that says that an address is not verified does not void the link that would show it.
+func TestALinkStaysGoodForAnAddressThatIsNotVerified(t *testing.T) {
+	t.Parallel()
+	for verified, want := range map[bool]error{false: nil, true: auth.ErrInvalidTicket} {
+		e := authtest.New(t)
+		pendingUser(t, e, "ada@example.com")
+		update(t, e, "ada@example.com", auth.UserUpdate{EmailVerified: &verified})
+		_, err := e.VerifyTicket(t.Context(), auth.VerifyTicketParams{Ticket: e.Mailbox.Last(t, "ada@example.com").Ticket()})
+		if !errors.Is(err, want) {
+			t.Errorf("%t: %v, not %v", verified, err, want)
+		}
+	}
+}
