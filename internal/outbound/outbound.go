@@ -100,9 +100,11 @@ func (t bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	// The client would repeat in its error what it cannot parse, and that may be what the request has told the server.
-	if _, err := r.URL.Parse(response.Header.Get("Location")); err != nil {
-		_ = response.Body.Close()
-		return nil, fmt.Errorf("%w: it leads to what is no URL", ErrRedirect)
+	if location := response.Header.Get("Location"); location != "" {
+		if _, err := r.URL.Parse(location); err != nil {
+			_ = response.Body.Close()
+			return nil, fmt.Errorf("%w: it leads to what is no URL", ErrRedirect)
+		}
 	}
 	// What a transport decompresses, it has decompressed here.
 	response.Body = &body{ReadCloser: response.Body, left: MaxBody}
