@@ -74,11 +74,6 @@ func (e *Engine) delete(ctx context.Context, u *store.User, rule store.Condition
 	return nil
 }
 
-// steppedUp reports whether the principal's token is one of a step-up whose key, if there was one, is still there.
-func (e *Engine) steppedUp(a *store.Account, p *Principal) bool {
-	return e.isElevated(p) && (p.ElevatedBy == uuid.Nil || indexOfKey(a.SecurityKeys, p.ElevatedBy) >= 0)
-}
-
 // AccountData is all that is kept of a user, as far as it is theirs to have (GDPR article 15 and 20): no secret, and no
 // hash of one.
 type AccountData struct {

@@ -559,15 +559,17 @@ func everyWay(c *auth.Config) {
 	}
 }
 
+// openAndConcealing are everyWay, with errors as they come and concealed.
+var openAndConcealing = map[string][]func(*auth.Config){
+	"as it comes": {everyWay},
+	"concealing":  {everyWay, func(c *auth.Config) { c.ConcealErrors = true }},
+}
+
 // ST-01, ST-08, ST-09: whichever question the store does not answer, whoever called is told of a failure of the service, and is
 // given nothing: what cannot be known is neither the best that it could be, nor somebody's mistake.
 func TestNoAnswerComesOfAFault(t *testing.T) {
 	t.Parallel()
-	configs := map[string][]func(*auth.Config){
-		"as it comes": {everyWay},
-		"concealing":  {everyWay, func(c *auth.Config) { c.ConcealErrors = true }},
-	}
-	for config, amend := range configs {
+	for config, amend := range openAndConcealing {
 		for name, prepare := range calls() {
 			t.Run(config+", "+name, func(t *testing.T) {
 				t.Parallel()

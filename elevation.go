@@ -223,6 +223,11 @@ func withoutStepUp(p *Principal, s *store.Session) *Principal {
 	return &plain
 }
 
+// steppedUp reports whether the principal's token is one of a step-up whose key, if there was one, is still there.
+func (e *Engine) steppedUp(a *store.Account, p *Principal) bool {
+	return e.isElevated(p) && (p.ElevatedBy == uuid.Nil || indexOfKey(a.SecurityKeys, p.ElevatedBy) >= 0)
+}
+
 // standing is the principal as far as their step-up still stands, given their account with its keys.
 func (e *Engine) standing(a *store.Account, p *Principal) *Principal {
 	if !p.Elevated || e.steppedUp(a, p) {

@@ -724,11 +724,7 @@ func TestEveryMessageIsWrittenWithItsStep(t *testing.T) {
 // written; and whoever called is told of a failure of the service.
 func TestNothingIsDoneWhoseMessageCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	configs := map[string][]func(*auth.Config){
-		"as it comes": {everyWay},
-		"concealing":  {everyWay, func(c *auth.Config) { c.ConcealErrors = true }},
-	}
-	for config, amend := range configs {
+	for config, amend := range openAndConcealing {
 		for name, prepare := range calls() {
 			t.Run(config+", "+name, func(t *testing.T) {
 				t.Parallel()

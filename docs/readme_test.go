@@ -73,6 +73,12 @@ func (l *letters) Send(_ context.Context, m mail.Message) error {
 	return nil
 }
 
+// notes are somebody's own: they say whose.
+var notes = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p, _ := httpadapter.PrincipalFrom(r.Context())
+	fmt.Fprint(w, p.UserID)
+})
+
 // page is a page on example.com that calls the service.
 type page struct {
 	service http.Handler
@@ -127,10 +133,6 @@ func Example_minimal() {
 	secret := make(auth.Secret, 32)
 	rand.Read(secret) //nolint:errcheck // never fails
 	sent := &letters{}
-	notes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, _ := httpadapter.PrincipalFrom(r.Context())
-		fmt.Fprint(w, p.UserID)
-	})
 	mux := http.NewServeMux()
 	if err := minimal(secret, sent, mux, notes); err != nil {
 		fmt.Println(err)
@@ -166,10 +168,6 @@ func Example() {
 	secret := make(auth.Secret, 32)
 	rand.Read(secret) //nolint:errcheck // never fails
 	sent := &letters{}
-	notes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, _ := httpadapter.PrincipalFrom(r.Context())
-		fmt.Fprint(w, p.UserID)
-	})
 	erase := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "no notes are left") })
 
 	err := service(secret, sent, notes, erase, func(service http.Handler) {
